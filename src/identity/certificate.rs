@@ -1,0 +1,285 @@
+//! [`peer_identity`]: the one place where a certificate becomes names.
+//!
+//! Chains, times and signatures are not verified here: that is the verifier's work, and what this
+//! file reads counts only for a certificate that was verified.
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer as _;
+
+use super::host::Host;
+use super::spiffe::SpiffeId;
+
+/// What the leaf certificate of a verified connection says about its holder. Read once for each
+/// connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerIdentity {
+    /// The SPIFFE ID, if the certificate has exactly one URI name and that is a SPIFFE ID.
+    pub spiffe: Option<SpiffeId>,
+    /// The DNS names, wildcards left out: an identity is one name.
+    pub dns: Box<[Host]>,
+    /// SHA-256 of the whole certificate (DER).
+    pub fingerprint: Fingerprint,
+    /// SHA-256 of the public key (DER `SubjectPublicKeyInfo`).
+    pub public_key: PublicKeyPin,
+    /// When its validity ends, in seconds since 1970.
+    pub not_after: i64,
+    /// What logs show beside the identity; never a credential.
+    pub shown: Shown,
+}
+
+/// Texts from the certificate for people: escaped where they are printed, cut to
+/// [`Shown::CHARS_MAX`] characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The subject, as RFC 4514 text.
+    pub subject: Box<str>,
+    /// The issuer, as RFC 4514 text.
+    pub issuer: Box<str>,
+    /// The serial number in hexadecimal.
+    pub serial: Box<str>,
+    /// The common name of the subject, if it has one.
+    pub common_name: Option<Box<str>>,
+}
+
+/// SHA-256 of a certificate: `x5t#S256` of RFC 8705, section 3.1.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+/// SHA-256 of a public key, as in RFC 7469, section 2.4.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PublicKeyPin([u8; 32]);
+
+/// Why a certificate gives no identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoIdentity {
+    /// It cannot be read as X.509, or a part of it is out of bounds.
+    #[error("the certificate cannot be read")]
+    Malformed,
+    /// It has a SPIFFE ID and another URI name beside it. Picking one would let the verifier and
+    /// the policy look at different names (X509-SVID, section 2).
+    #[error("the certificate has several URI names and one of them is a SPIFFE ID")]
+    SeveralSpiffeNames,
+    /// It has more names than we look at.
+    #[error("the certificate has more than {NAMES_MAX} names")]
+    TooManyNames,
+}
+
+/// More subject alternative names than this are no workload's certificate.
+const NAMES_MAX: usize = 256;
+
+impl Shown {
+    /// Longer texts are cut, for logs.
+    pub const CHARS_MAX: usize = 200;
+}
+
+/// Reads the one identity that a leaf certificate (DER) states.
+///
+/// # Errors
+///
+/// [`NoIdentity`]: such a certificate is refused in the handshake.
+pub fn peer_identity(leaf: &[u8]) -> Result<PeerIdentity, NoIdentity> {
+    let (rest, certificate) =
+        X509Certificate::from_der(leaf).map_err(|_unreadable| NoIdentity::Malformed)?;
+    if !rest.is_empty() {
+        return Err(NoIdentity::Malformed);
+    }
+    let names = match certificate.subject_alternative_name() {
+        Ok(Some(extension)) => extension.value.general_names.as_slice(),
+        Ok(None) => &[],
+        Err(_twice_or_unreadable) => return Err(NoIdentity::Malformed),
+    };
+    if names.len() > NAMES_MAX {
+        return Err(NoIdentity::TooManyNames);
+    }
+    Ok(PeerIdentity {
+        spiffe: spiffe_id(names)?,
+        dns: dns_names(names),
+        fingerprint: Fingerprint(sha256(leaf)),
+        public_key: PublicKeyPin(sha256(certificate.public_key().raw)),
+        not_after: certificate.validity().not_after.timestamp(),
+        shown: shown(&certificate),
+    })
+}
+
+/// What can be shown of a certificate that may have been refused: all that is readable, and the
+/// end of its validity. Never used for a decision.
+#[must_use]
+pub fn describe(leaf: &[u8]) -> Option<(Shown, Vec<String>, i64)> {
+    let (_rest, certificate) = X509Certificate::from_der(leaf).ok()?;
+    let names = match certificate.subject_alternative_name() {
+        Ok(Some(extension)) => extension
+            .value
+            .general_names
+            .iter()
+            .take(8)
+            .filter_map(name_text)
+            .collect(),
+        Ok(None) | Err(_) => Vec::new(),
+    };
+    Some((
+        shown(&certificate),
+        names,
+        certificate.validity().not_after.timestamp(),
+    ))
+}
+
+fn spiffe_id(names: &[GeneralName<'_>]) -> Result<Option<SpiffeId>, NoIdentity> {
+    let mut uris = names.iter().filter_map(|name| {
+        if let GeneralName::URI(uri) = name {
+            Some(*uri)
+        } else {
+            None
+        }
+    });
+    let Some(first) = uris.next() else {
+        return Ok(None);
+    };
+    let mut others = uris.peekable();
+    if others.peek().is_none() {
+        return Ok(first.parse().ok());
+    }
+    let is_spiffe = |uri: &str| {
+        uri.get(..9)
+            .is_some_and(|s| s.eq_ignore_ascii_case("spiffe://"))
+    };
+    if is_spiffe(first) || others.any(is_spiffe) {
+        return Err(NoIdentity::SeveralSpiffeNames);
+    }
+    Ok(None)
+}
+
+fn dns_names(names: &[GeneralName<'_>]) -> Box<[Host]> {
+    let canonical = |name: &GeneralName<'_>| {
+        let GeneralName::DNSName(text) = name else {
+            return None;
+        };
+        text.parse()
+            .ok()
+            .filter(|host: &Host| host.dns_name().is_some())
+    };
+    names.iter().filter_map(canonical).collect()
+}
+
+fn name_text(name: &GeneralName<'_>) -> Option<String> {
+    if let GeneralName::URI(text) = name {
+        return Some(format!("URI:{}", cut(text)));
+    }
+    let GeneralName::DNSName(text) = name else {
+        return None;
+    };
+    Some(format!("DNS:{}", cut(text)))
+}
+
+fn shown(certificate: &X509Certificate<'_>) -> Shown {
+    let common_name = certificate
+        .subject()
+        .iter_common_name()
+        .next()
+        .and_then(|name| name.as_str().ok());
+    Shown {
+        subject: cut(&certificate.subject().to_string()),
+        issuer: cut(&certificate.issuer().to_string()),
+        serial: cut(&certificate.raw_serial_as_string()),
+        common_name: common_name.map(cut),
+    }
+}
+
+fn cut(text: &str) -> Box<str> {
+    text.chars().take(Shown::CHARS_MAX).collect()
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
+
+impl PeerIdentity {
+    /// The identity for logs and for services: the SPIFFE ID, else the first DNS name, else the
+    /// fingerprint. Never the common name.
+    #[must_use]
+    pub fn display(&self) -> String {
+        if let Some(id) = &self.spiffe {
+            return id.to_string();
+        }
+        match self.dns.first() {
+            Some(name) => format!("dns:{name}"),
+            None => format!("sha256:{}", self.fingerprint),
+        }
+    }
+}
+
+impl Fingerprint {
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The text of `x5t#S256` (RFC 8705, section 3.1): base64url without padding.
+    #[must_use]
+    pub fn to_base64url(self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    /// 64 hexadecimal digits in lower case.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for PublicKeyPin {
+    type Err = base64::DecodeError;
+
+    fn from_str(text: &str) -> Result<Self, base64::DecodeError> {
+        let bytes = STANDARD.decode(text)?;
+        let hash = bytes
+            .try_into()
+            .map_err(|_length| base64::DecodeError::InvalidLength(0))?;
+        Ok(Self(hash))
+    }
+}
+
+impl fmt::Display for PublicKeyPin {
+    /// Base64 with padding, as in `pin:sha256/...`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&STANDARD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for PublicKeyPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl PeerIdentity {
+    /// An identity that was never verified, for `tests:` in the configuration and for unit tests:
+    /// it states the given name and has a fingerprint that no certificate has.
+    #[must_use]
+    pub fn rehearsed(spiffe: Option<SpiffeId>, dns: Vec<Host>) -> Self {
+        Self {
+            spiffe,
+            dns: dns.into(),
+            fingerprint: Fingerprint([0; 32]),
+            public_key: PublicKeyPin([0; 32]),
+            not_after: i64::MAX,
+            shown: Shown::default(),
+        }
+    }
+}

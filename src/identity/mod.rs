@@ -1,0 +1,11 @@
+//! Who someone is: the names that certificates and tokens state, parsed once and strictly.
+//!
+//! Nothing here does I/O or knows a policy. [`certificate::peer_identity`] is the only function
+//! that turns a certificate into names; [`host::Host`] is the only form in which hosts are compared.
+
+pub mod certificate;
+pub mod host;
+pub mod name;
+pub mod pattern;
+pub mod spiffe;
+pub mod subject;

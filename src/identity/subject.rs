@@ -1,0 +1,34 @@
+//! [`Subject`]: whom a verified token speaks for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::name::Name;
+
+/// Whom a token speaks for, as its issuer said and as we verified.
+///
+/// Only `authenticate` makes one from a token; the rehearsal of `tests:` makes one from what the
+/// operator wrote.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subject {
+    /// The issuer, by its name in the configuration.
+    pub issuer: Name,
+    /// The claim `sub`, if the token has one. Cut for logs, never for comparing.
+    pub sub: Option<Arc<str>>,
+    /// The scopes: `scope` (a text, RFC 8693, section 4.2) or `scp` (an array or a text).
+    pub scopes: BTreeSet<Box<str>>,
+    /// All claims of the token.
+    pub claims: Map<String, Value>,
+    /// When the token ends (`exp`), in seconds since 1970.
+    pub expires: u64,
+}
+
+impl Subject {
+    /// Whether the token gives this scope. Scopes are compared byte by byte (RFC 6749, section 3.3).
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes.contains(scope)
+    }
+}

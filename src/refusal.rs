@@ -1,0 +1,163 @@
+//! [`Refusal`]: every way in which the gateway says no to a request.
+//!
+//! Status, label and public text stand together, so that they cannot drift apart. What a client
+//! is told must not help a stranger; what an operator counts is [`Refusal::reason`].
+
+use http::StatusCode;
+
+macro_rules! refusals {
+    ($($(#[doc = $doc:literal])+ $variant:ident, $status:ident, $reason:literal, $text:literal;)+) => {
+        /// One way to refuse a request. Stages return it; `proxy` answers with it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Refusal {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Refusal {
+            /// Every variant, for the metrics' start values and for the test that walks them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The label in metrics and logs. Dashboards read it: once released, it stays.
+            #[must_use]
+            pub const fn reason(self) -> &'static str {
+                match self { $(Self::$variant => $reason,)+ }
+            }
+
+            /// The status of the answer.
+            #[must_use]
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)+ }
+            }
+
+            /// What the client is told: no policy, no names, no addresses.
+            #[must_use]
+            pub const fn public_text(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
+}
+
+refusals! {
+    /// The request line, a header line or the framing breaks RFC 9112 or RFC 9113.
+    RequestMalformed, BAD_REQUEST, "request_malformed", "The request is not well formed.";
+    /// The target is not a path in origin-form, or the path has a spelling that parties could read
+    /// in two ways.
+    PathAmbiguous, BAD_REQUEST, "path_ambiguous", "The path is not in its normal form.";
+    /// There is not exactly one well-formed host.
+    HostMalformed, BAD_REQUEST, "host_malformed", "The request must name exactly one host.";
+    /// A header field's name or number could be read in two ways: `_` in the name of a field that
+    /// has a meaning, or two `Authorization` fields.
+    HeaderAmbiguous, BAD_REQUEST, "header_ambiguous", "A header field is ambiguous.";
+    /// `Connection` names a field that it may not remove.
+    ConnectionNominates, BAD_REQUEST, "connection_nominates", "The Connection field names a field that it may not name.";
+    /// `Transfer-Encoding` is anything but one `chunked`.
+    FramingAmbiguous, BAD_REQUEST, "framing_ambiguous", "The length of the body is ambiguous.";
+    /// The route wants a token and there is none.
+    TokenMissing, UNAUTHORIZED, "token_missing", "A token is required.";
+    /// The token is not a JWT that we read: parts, base64, JSON, sizes, duplicate members.
+    TokenMalformed, UNAUTHORIZED, "token_malformed", "The token is not valid.";
+    /// The algorithm is `none`, symmetric, not of this issuer, or not the key's own.
+    TokenAlgorithm, UNAUTHORIZED, "token_algorithm", "The token is not valid.";
+    /// The header has `crit`, or brings a key or the address of one.
+    TokenHeader, UNAUTHORIZED, "token_header", "The token is not valid.";
+    /// No key of the issuer has the token's `kid`.
+    TokenKeyUnknown, UNAUTHORIZED, "token_key_unknown", "The token is not valid.";
+    /// The signature is wrong.
+    TokenSignature, UNAUTHORIZED, "token_signature", "The token is not valid.";
+    /// The token is of another issuer than the route's.
+    TokenIssuer, UNAUTHORIZED, "token_issuer", "The token is not valid.";
+    /// The token is meant for somebody else.
+    TokenAudience, UNAUTHORIZED, "token_audience", "The token is not valid.";
+    /// The token's time is over, or it has no `exp`.
+    TokenExpired, UNAUTHORIZED, "token_expired", "The token has expired.";
+    /// The token's time has not begun.
+    TokenNotYetValid, UNAUTHORIZED, "token_not_yet_valid", "The token is not valid yet.";
+    /// `typ` is not what the route wants.
+    TokenType, UNAUTHORIZED, "token_type", "The token is not valid.";
+    /// The route wants a token that is bound to a certificate, and this one is bound to none.
+    TokenUnbound, UNAUTHORIZED, "token_unbound", "The token is not bound to a certificate.";
+    /// The token is bound to another certificate (RFC 8705, section 3).
+    TokenOfAnotherPeer, UNAUTHORIZED, "token_of_another_peer", "The token is not bound to this connection.";
+    /// The route wants a client certificate and the connection has none.
+    CertificateMissing, FORBIDDEN, "certificate_missing", "A client certificate is required.";
+    /// The client certificate ended while the connection was open.
+    CertificateExpired, FORBIDDEN, "certificate_expired", "The client certificate has expired.";
+    /// The client certificate no longer verifies under the trust bundle of now.
+    CertificateUntrusted, FORBIDDEN, "certificate_untrusted", "The client certificate is not accepted.";
+    /// None of the route's `clients` is this client.
+    PeerNotAllowed, FORBIDDEN, "peer_not_allowed", "Access is denied.";
+    /// The token lacks a scope that the route asks for.
+    ScopeMissing, FORBIDDEN, "scope_missing", "The token does not give access.";
+    /// The token lacks a claim that the route asks for.
+    ClaimMissing, FORBIDDEN, "claim_missing", "The token does not give access.";
+    /// No route has this host and path with this method and these headers.
+    RouteUnknown, NOT_FOUND, "route_unknown", "There is nothing here.";
+    /// The method is one that the gateway forwards for nobody (`TRACE`, `CONNECT`, unknown ones).
+    MethodRefused, METHOD_NOT_ALLOWED, "method_refused", "The method is not allowed.";
+    /// The head of the request did not arrive in time.
+    HeadTimeout, REQUEST_TIMEOUT, "head_timeout", "The request took too long.";
+    /// The body did not arrive in time.
+    BodyTimeout, REQUEST_TIMEOUT, "body_timeout", "The request took too long.";
+    /// The body is larger than the route takes.
+    BodyTooLarge, PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large.";
+    /// The target is longer than the listener takes.
+    UriTooLong, URI_TOO_LONG, "uri_too_long", "The request target is too long.";
+    /// The host of the request is not the one that the connection was opened for.
+    Misdirected, MISDIRECTED_REQUEST, "misdirected", "This connection is not for that host.";
+    /// This client sends more than a limit of the route lets through.
+    RateExceeded, TOO_MANY_REQUESTS, "rate_exceeded", "Too many requests.";
+    /// This client sends more than the listener lets any client send.
+    PeerRateExceeded, TOO_MANY_REQUESTS, "peer_rate_exceeded", "Too many requests.";
+    /// This client has too many requests under way.
+    PeerInFlightExceeded, TOO_MANY_REQUESTS, "peer_in_flight_exceeded", "Too many requests at a time.";
+    /// There are too many header fields, or they are too long.
+    HeadersTooLarge, REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The header section is too large.";
+    /// A fault of ours; the log says which.
+    Internal, INTERNAL_SERVER_ERROR, "internal", "Something went wrong here.";
+    /// A later phase ran for a request that `admit` had not passed: a fault of ours that must not
+    /// let anything through.
+    NotAdmitted, INTERNAL_SERVER_ERROR, "not_admitted", "Something went wrong here.";
+    /// The service did not prove the identity that the route expects.
+    UpstreamIdentityMismatch, BAD_GATEWAY, "upstream_identity_mismatch", "The service cannot be reached.";
+    /// The mTLS handshake with the service failed for another reason.
+    UpstreamHandshake, BAD_GATEWAY, "upstream_handshake", "The service cannot be reached.";
+    /// No connection to the service could be made.
+    UpstreamUnreachable, BAD_GATEWAY, "upstream_unreachable", "The service cannot be reached.";
+    /// The service closed the connection before its answer was complete.
+    UpstreamClosed, BAD_GATEWAY, "upstream_closed", "The service did not answer.";
+    /// The service answered with something that is not HTTP, or that no request had asked for.
+    UpstreamProtocol, BAD_GATEWAY, "upstream_protocol", "The service did not answer.";
+    /// The issuer's keys are unknown through no fault of the client.
+    IssuerKeysUnavailable, SERVICE_UNAVAILABLE, "issuer_keys_unavailable", "Please try again later.";
+    /// No endpoint of the upstream has an address.
+    UpstreamNoEndpoint, SERVICE_UNAVAILABLE, "upstream_no_endpoint", "Please try again later.";
+    /// The upstream has as many requests under way as it may.
+    UpstreamInFlightExceeded, SERVICE_UNAVAILABLE, "upstream_in_flight_exceeded", "Please try again later.";
+    /// The connection to the service was not made in time.
+    UpstreamConnectTimeout, GATEWAY_TIMEOUT, "upstream_connect_timeout", "The service did not answer in time.";
+    /// The service did not answer in time.
+    UpstreamResponseTimeout, GATEWAY_TIMEOUT, "upstream_response_timeout", "The service did not answer in time.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_reason_is_a_label_of_its_own() {
+        let reasons: BTreeSet<_> = Refusal::ALL.iter().map(|r| r.reason()).collect();
+        assert_eq!(reasons.len(), Refusal::ALL.len());
+        assert!(
+            reasons
+                .iter()
+                .all(|r| r.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        );
+    }
+
+    #[test]
+    fn every_refusal_is_an_error_status() {
+        assert!(Refusal::ALL.iter().all(|r| r.status().as_u16() >= 400));
+    }
+}
