@@ -1,0 +1,134 @@
+//! [`ConnectionFacts`]: what a handshake established. What was verified counts, not what was
+//! configured.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use rustls::pki_types::CertificateDer;
+
+use crate::identity::certificate::PeerIdentity;
+use crate::identity::host::Host;
+use crate::identity::name::Name;
+use crate::observe::tls_facts::TlsFacts;
+use crate::trust::KeyPair;
+
+/// What is known of a client's connection. Every request on it is held against this.
+#[derive(Debug)]
+pub struct ConnectionFacts {
+    /// The listener that the connection came to.
+    pub listener: Name,
+    /// Where it came from.
+    pub source: SocketAddr,
+    /// The name that the client asked for (SNI), in canonical form.
+    pub server_name: Option<Host>,
+    /// The certificate that we served.
+    pub served: Arc<KeyPair>,
+    /// Who the client proved to be.
+    pub peer: Presented,
+    /// What was negotiated.
+    pub tls: TlsFacts,
+    /// The trust bundle that the client's chain was verified against.
+    pub trust: [u8; 32],
+    /// What happened on the connection since.
+    pub counts: ConnectionCounts,
+}
+
+/// What the client presented and we verified.
+#[derive(Debug)]
+pub enum Presented {
+    /// A certificate that verified.
+    Certificate {
+        /// Who it names.
+        identity: Arc<PeerIdentity>,
+        /// The leaf first, then what the client sent with it.
+        chain: Box<[CertificateDer<'static>]>,
+    },
+    /// No certificate, on a listener where it is optional.
+    Nothing,
+}
+
+/// Counters of one connection.
+#[derive(Debug, Default)]
+pub struct ConnectionCounts {
+    requests: AtomicU32,
+    resets: AtomicU32,
+    /// The newest generation under which the client's chain was judged good.
+    judged: AtomicU64,
+}
+
+impl ConnectionFacts {
+    /// The verified identity, if there is one.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Arc<PeerIdentity>> {
+        match &self.peer {
+            Presented::Certificate { identity, .. } => Some(identity),
+            Presented::Nothing => None,
+        }
+    }
+
+    /// What limits count by, for a client without a certificate: the address, or for IPv6 its /64,
+    /// which one party commonly holds as a whole.
+    #[must_use]
+    pub fn source_key(&self) -> IpAddr {
+        source_key(self.source.ip())
+    }
+
+    /// Whether the connection was opened for this host: by SNI, or without SNI, by the names of the
+    /// certificate that we served (RFC 9110, section 15.5.20).
+    #[must_use]
+    pub fn is_for(&self, host: &Host) -> bool {
+        match &self.server_name {
+            Some(name) => name == host,
+            None => self.served.serves(host),
+        }
+    }
+}
+
+/// See [`ConnectionFacts::source_key`].
+#[must_use]
+pub fn source_key(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
+            address.to_bits() & !u128::from(u64::MAX),
+        )),
+        four @ IpAddr::V4(_) => four,
+    }
+}
+
+impl ConnectionCounts {
+    /// Counts a request and gives back how many there were, this one included.
+    pub fn request(&self) -> u32 {
+        self.requests
+            .fetch_add(1, Ordering::Relaxed)
+            .saturating_add(1)
+    }
+
+    /// How many requests there were.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Counts a stream that the client reset, or that ended in an error of the client's.
+    pub fn reset(&self) {
+        self.resets.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many streams the client reset.
+    #[must_use]
+    pub fn resets(&self) -> u32 {
+        self.resets.load(Ordering::Relaxed)
+    }
+
+    /// Whether the chain was judged good under this generation.
+    #[must_use]
+    pub fn judged_under(&self, generation: u64) -> bool {
+        self.judged.load(Ordering::Relaxed) == generation
+    }
+
+    /// Notes that the chain was judged good under this generation.
+    pub fn judge(&self, generation: u64) {
+        self.judged.store(generation, Ordering::Relaxed);
+    }
+}
