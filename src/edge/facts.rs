@@ -30,6 +30,8 @@ pub struct ConnectionFacts {
     pub tls: TlsFacts,
     /// The trust bundle that the client's chain was verified against.
     pub trust: [u8; 32],
+    /// By what limits count this client: see [`peer_key`].
+    pub peer_key: Box<[u8]>,
     /// What happened on the connection since.
     pub counts: ConnectionCounts,
 }
@@ -67,13 +69,6 @@ impl ConnectionFacts {
         }
     }
 
-    /// What limits count by, for a client without a certificate: the address, or for IPv6 its /64,
-    /// which one party commonly holds as a whole.
-    #[must_use]
-    pub fn source_key(&self) -> IpAddr {
-        source_key(self.source.ip())
-    }
-
     /// Whether the connection was opened for this host: by SNI, or without SNI, by the names of the
     /// certificate that we served (RFC 9110, section 15.5.20).
     #[must_use]
@@ -85,7 +80,18 @@ impl ConnectionFacts {
     }
 }
 
-/// See [`ConnectionFacts::source_key`].
+/// By what limits count a client: the identity of its certificate, or its source without one.
+#[must_use]
+pub fn peer_key(peer: &Presented, source: IpAddr) -> Box<[u8]> {
+    let text = match peer {
+        Presented::Certificate { identity, .. } => identity.display(),
+        Presented::Nothing => format!("source:{}", source_key(source)),
+    };
+    text.into_bytes().into()
+}
+
+/// By what limits count a source: the address, or for IPv6 its /64, which one party commonly holds
+/// as a whole.
 #[must_use]
 pub fn source_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

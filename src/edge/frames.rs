@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Reads along, frame by frame (RFC 9113, section 4.1), without keeping any.
 #[derive(Debug)]
@@ -21,9 +21,12 @@ pub struct FrameWatch {
     requests: Arc<RequestCount>,
 }
 
-/// How many requests a connection has begun.
+/// How many requests a connection has begun, and whether it sent too much beside them.
 #[derive(Debug, Default)]
-pub struct RequestCount(AtomicU32);
+pub struct RequestCount {
+    begun: AtomicU32,
+    exceeded: AtomicBool,
+}
 
 const HEADER_BYTES: usize = 9;
 /// `PRI * HTTP/2.0`, RFC 9113, section 3.4.
@@ -43,7 +46,13 @@ pub struct TooManyFrames;
 impl RequestCount {
     /// Counts a request.
     pub fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the connection was ended for [`TooManyFrames`].
+    #[must_use]
+    pub fn exceeded(&self) -> bool {
+        self.exceeded.load(Ordering::Relaxed)
     }
 }
 
@@ -109,10 +118,11 @@ impl FrameWatch {
             return Ok(());
         }
         self.spent = self.spent.saturating_add(1);
-        let requests = self.requests.0.load(Ordering::Relaxed);
+        let requests = self.requests.begun.load(Ordering::Relaxed);
         let by_requests = self.per_request.saturating_mul(requests.saturating_add(1));
         let by_bytes = u32::try_from(self.written / BYTES_PER_EARNED_FRAME).unwrap_or(u32::MAX);
         if self.spent > by_requests.saturating_add(by_bytes) {
+            self.requests.exceeded.store(true, Ordering::Relaxed);
             return Err(io::Error::other(TooManyFrames));
         }
         Ok(())

@@ -14,7 +14,7 @@ use tokio::time::{timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::{StartHandshake, TlsStream};
 
-use super::facts::{ConnectionCounts, ConnectionFacts, Presented};
+use super::facts::{ConnectionCounts, ConnectionFacts, Presented, peer_key};
 use super::gate::Gate;
 use super::listener::{Listener, Served};
 use super::socket::Socket;
@@ -134,6 +134,7 @@ async fn handshake(
         source,
         server_name,
         served: Arc::clone(&served.key_pair),
+        peer_key: peer_key(&peer, source.ip()),
         peer,
         tls: tls_facts(session, resumed(session)),
         trust: listener.trust.digest(),

@@ -112,10 +112,12 @@ impl Listener {
 
 fn versions(least: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
     match least {
-        TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        TlsVersion::Tls13 => &[&rustls::version::TLS13],
+        TlsVersion::Tls12 => rustls::ALL_VERSIONS,
+        TlsVersion::Tls13 => TLS13_ONLY,
     }
 }
+
+static TLS13_ONLY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 /// A resolver that has one answer: the choice was made from the ClientHello before.
 #[derive(Debug)]

@@ -60,8 +60,8 @@ impl<S> TlsIo<S> {
 
     /// The stream inside.
     #[must_use]
-    pub fn get_ref(&self) -> &S {
-        &self.stream
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.stream
     }
 }
 
