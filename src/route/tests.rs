@@ -262,7 +262,8 @@ fn a_route_that_does_not_match_method_or_headers_gives_way_to_less_specific_ones
         ("rest", "DELETE api.example.com/**", &[]),
         ("any", "PATCH *.example.com/**", &[]),
     ];
-    let cases: &[(&str, &[(&str, &str)], Option<&str>)] = &[
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
+    let cases: &[Case<'_>] = &[
         (
             "GET api.example.com/orders/7",
             &[("x-beta", "yes")],
