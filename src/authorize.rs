@@ -194,9 +194,8 @@ mod tests {
         assert_eq!(rules.check_subject(None), Ok(()));
     }
 
-    #[test]
-    fn a_subject_needs_the_issuer_all_scopes_and_all_claims() {
-        let rules = route(
+    fn rules_for_token() -> Rules {
+        route(
             ClientsSpec::Any,
             TokenSpec::Jwt(JwtSpec {
                 issuer: "corp".parse().unwrap(),
@@ -208,7 +207,12 @@ mod tests {
                 typ: None,
                 bound_to_certificate: false,
             }),
-        );
+        )
+    }
+
+    #[test]
+    fn a_subject_needs_the_issuer_all_scopes_and_all_claims() {
+        let rules = rules_for_token();
         let check = |issuer: &str, scopes: &[&str], claims: Value| {
             let Value::Object(claims) = claims else {
                 panic!("claims are an object")

@@ -64,7 +64,8 @@ pub struct NoUsableKey {
     algorithms: Box<[SignatureAlgorithm]>,
 }
 
-/// The largest file that is read: room for [`KEYS_MAX`] keys with long certificate chains.
+/// The largest file that is read: room for 100 keys with long certificate chains. Who opens the
+/// file stops there.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
 /// More keys than an issuer rotates through; tokens are matched by going over all of them.
 const KEYS_MAX: usize = 100;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use super::issuer::Issuer;
 use super::verifier::JwtVerifier;
 use crate::config::spec::{IssuerSpec, JwtSpec, SignatureAlgorithm};
+use crate::refusal::Refusal;
 
 pub(super) enum Signer {
     P256(EcdsaKeyPair),
@@ -76,6 +78,16 @@ impl Signer {
                 json!({"kty": "RSA", "kid": kid, "n": n, "e": e})
             }
         }
+    }
+
+    /// The public key as DER `SubjectPublicKeyInfo`, as everybody may know it.
+    pub(super) fn public_der(&self) -> Vec<u8> {
+        let der: PublicKeyX509Der<'_> = match self {
+            Self::P256(pair) | Self::P384(pair) => pair.public_key().as_der().unwrap(),
+            Self::Ed25519(pair) => pair.public_key().as_der().unwrap(),
+            Self::Rsa(pair) => pair.public_key().as_der().unwrap(),
+        };
+        der.as_ref().to_vec()
     }
 
     /// Signs a text; RSA as RS256.
@@ -201,4 +213,19 @@ pub(super) fn verifier(issuer: &Arc<Issuer>, typ: Option<&str>, bound: bool) -> 
 pub(super) fn bearer(token: &str) -> HeaderMap {
     let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
     HeaderMap::from_iter([(AUTHORIZATION, value)])
+}
+
+pub(super) fn issuer() -> Arc<Issuer> {
+    issuer_of(&set(), None)
+}
+
+/// What a route without wishes says to a token from a client without a certificate.
+pub(super) fn outcome(token: &str) -> Result<(), Refusal> {
+    verifier(&issuer(), None, false)
+        .check(&bearer(token), None, NOW)
+        .map(drop)
+}
+
+pub(super) fn es256(header: &str, payload: &str) -> Result<(), Refusal> {
+    outcome(&KEYS.es256.token(header, payload))
 }

@@ -23,6 +23,8 @@ mod key;
 mod rsa;
 
 #[cfg(test)]
+mod claims_tests;
+#[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
 mod jwks_tests;
@@ -30,3 +32,5 @@ mod jwks_tests;
 mod minting;
 #[cfg(test)]
 mod vector_tests;
+#[cfg(test)]
+mod verifier_tests;
