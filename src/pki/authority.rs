@@ -322,7 +322,11 @@ fn ia5(name: &str) -> Result<Ia5String, PkiError> {
 }
 
 /// All certificates of a PEM text, at least one.
-pub(super) fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, PkiError> {
+///
+/// # Errors
+///
+/// [`PkiError::NoCertificate`].
+pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, PkiError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),

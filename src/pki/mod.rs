@@ -11,7 +11,7 @@ mod lifetime;
 mod show;
 mod signing_key;
 
-pub use authority::{Authority, Issued, KeyKind, Request, Usage};
+pub use authority::{Authority, Issued, KeyKind, Request, Usage, certificates};
 pub use error::PkiError;
 pub use files::{Overwrite, read_text, write_public, write_secret};
 pub use lifetime::{InvalidLifetime, Lifetime};
