@@ -27,7 +27,7 @@ use crate::admin::{self, Readiness};
 use crate::config::spec::Spec;
 use crate::edge::caps::Caps;
 use crate::identity::name::Name;
-use crate::limit::LimitStore;
+use crate::limit::store::LimitStore;
 use crate::observe::{HandshakeLog, Logging, Metrics, start_logging};
 use crate::proxy::GatewayProxy;
 use crate::proxy::connection::{Door, Proxy, serve};
@@ -253,7 +253,7 @@ async fn listen(
     let mut options = HttpServerOptions::default();
     options.force_custom = true; // each connection comes to `serve` before any TLS
     let face = GatewayProxy::new(Arc::clone(&door.live), Arc::clone(&stores.metrics));
-    let connector = MtlsConnector::new(Arc::clone(&stores.policies));
+    let connector = MtlsConnector::new(Arc::clone(&stores.policies), Arc::clone(&door.handshakes));
     let on_connection = Arc::new(move |proxy: Arc<Proxy>, io: Stream, stop: &ShutdownWatch| {
         let (door, stop) = (Arc::clone(&door), stop.clone());
         let connection: futures_util::future::BoxFuture<'static, Option<Stream>> =

@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::host::Host;
 use crate::identity::name::Name;
-use crate::observe::tls_facts::TlsFacts;
+use crate::observe::TlsFacts;
 use crate::trust::KeyPair;
 
 /// What is known of a client's connection. Every request on it is held against this.

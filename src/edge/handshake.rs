@@ -21,8 +21,9 @@ use super::socket::Socket;
 use super::verifier::{SEEN, Seen, judge};
 use crate::config::spec::ClientCertificate;
 use crate::handshake_failure::HandshakeFailure;
+use crate::identity::certificate::describe;
 use crate::identity::host::Host;
-use crate::observe::{HandshakeFailureLine, HandshakeLog, Side};
+use crate::observe::{HandshakeFailureLine, HandshakeLog, RefusedCertificate, Side, TlsFacts};
 use crate::transport::{TlsIo, tls_facts};
 
 /// A connection on which HTTP can be spoken.
@@ -80,7 +81,7 @@ pub async fn accept(
     listener
         .metrics
         .handshake_failed(failed.reason, began.elapsed());
-    failed.report(listener, source, log);
+    failed.report(listener, source, began.elapsed(), log);
     if let Some(socket) = failed.socket {
         close_politely(socket, failed.reason).await;
     }
@@ -136,7 +137,7 @@ async fn handshake(
         served: Arc::clone(&served.key_pair),
         peer_key: peer_key(&peer, source.ip()),
         peer,
-        tls: tls_facts(session, resumed(session)),
+        tls: tls_facts::read(session, TlsFacts::of),
         trust: listener.trust.digest(),
         counts: ConnectionCounts::default(),
     });
@@ -248,15 +249,22 @@ impl Failed {
         ))
     }
 
-    fn report(&self, listener: &Listener, source: SocketAddr, log: &HandshakeLog) {
+    fn report(&self, listener: &Listener, source: SocketAddr, took: Duration, log: &HandshakeLog) {
+        let described = self.leaf.as_deref().and_then(describe);
+        let certificate = described.as_ref().map(|(shown, names, not_after)| RefusedCertificate {
+            shown,
+            names,
+            not_after: *not_after,
+        });
         log.failed(&HandshakeFailureLine {
             side: Side::Downstream,
-            name: &listener.name,
-            source,
-            server_name: self.server_name.as_deref(),
+            name: listener.name.as_str(),
+            peer: Some(source),
+            sni: self.server_name.as_deref(),
             reason: self.reason,
-            detail: &self.detail,
-            leaf: self.leaf.as_deref(),
+            error: Some(&self.detail),
+            certificate,
+            took,
         });
     }
 }

@@ -12,7 +12,7 @@ use crate::edge::facts::{ConnectionFacts, Presented, source_key};
 use crate::identity::host::Authority;
 use crate::identity::path::NormalPath;
 use crate::identity::subject::Subject;
-use crate::limit::InFlightGuard;
+use crate::limit::in_flight::InFlightGuard;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plan::{Authenticator, ListenerPlan, RoutePlan};
@@ -84,7 +84,7 @@ pub fn admit(
     let listener = now.listener(&facts.listener).ok_or(Refusal::Internal)?;
     let time = UnixTime::now();
     still_trusted(facts, listener, now.generation, time)?;
-    if !listener.peers.take(&facts.peer_key).allowed {
+    if !listener.peers.take(&*facts.peer_key).allowed {
         return Err(Refusal::PeerRateExceeded);
     }
     let route = now
@@ -103,10 +103,10 @@ pub fn admit(
     limits(head, facts, route, subject.as_deref(), story)?;
     let of_peer = listener
         .in_flight
-        .enter(&facts.peer_key)
+        .enter(&*facts.peer_key)
         .ok_or(Refusal::PeerInFlightExceeded)?;
     let of_upstream =
-        route.upstream.in_flight.enter(&[]).ok_or(Refusal::UpstreamInFlightExceeded)?;
+        route.upstream.in_flight.enter(&()).ok_or(Refusal::UpstreamInFlightExceeded)?;
     Ok(Admitted {
         route: Arc::clone(route),
         subject,
@@ -166,9 +166,9 @@ fn limits(
     for (index, limit) in route.limits.iter().enumerate() {
         let taken = match (&limit.key, subject) {
             (LimitKey::Client, _) | (LimitKey::Subject, None) => {
-                limit.limiter.take(&facts.peer_key)
+                limit.limiter.take(&*facts.peer_key)
             }
-            (LimitKey::Subject, Some(subject)) => limit.limiter.take(&subject_key(subject)),
+            (LimitKey::Subject, Some(subject)) => limit.limiter.take(&subject_key(subject)[..]),
             (LimitKey::Source, _) => {
                 limit.limiter.take(source_key(facts.source.ip()).to_string().as_bytes())
             }
@@ -178,7 +178,7 @@ fn limits(
             }
         };
         let allowed = taken.allowed;
-        story.taken.push(taken);
+        story.taken.push((Arc::clone(&limit.name), taken));
         if !allowed {
             route.metrics.limit_refused(index);
             return Err(Refusal::RateExceeded);

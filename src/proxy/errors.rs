@@ -4,9 +4,8 @@ use std::fmt;
 
 use pingora::{Error, ErrorSource, ErrorType};
 
-use crate::handshake_failure::HandshakeFailure;
 use crate::refusal::Refusal;
-use crate::upstream::{ConnectFailure, connect_failure};
+use crate::upstream::{connect_failure, late_handshake_failure};
 
 /// What an error of pingora's means for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +40,10 @@ pub(super) fn sort(error: &Error) -> Ending {
         return Ending::Refused(*refusal);
     }
     if let Some(failure) = connect_failure(error) {
-        return Ending::Refused(unreached(failure));
+        return Ending::Refused(failure.refusal());
+    }
+    if late_handshake_failure(error).is_some() && *error.esource() == ErrorSource::Upstream {
+        return Ending::Refused(Refusal::UpstreamHandshake);
     }
     let upstream = match error.esource() {
         ErrorSource::Upstream => true,
@@ -69,19 +71,5 @@ pub(super) fn sort(error: &Error) -> Ending {
             false,
         ) => Ending::ClientGone,
         (_, false) => Ending::Refused(Refusal::RequestMalformed),
-    }
-}
-
-fn unreached(failure: &ConnectFailure) -> Refusal {
-    match failure {
-        ConnectFailure::Handshake { reason, .. } => match reason {
-            HandshakeFailure::IdentityMismatch | HandshakeFailure::PinMismatch => {
-                Refusal::UpstreamIdentityMismatch
-            }
-            HandshakeFailure::TimedOut => Refusal::UpstreamConnectTimeout,
-            _another => Refusal::UpstreamHandshake,
-        },
-        ConnectFailure::Unreachable => Refusal::UpstreamUnreachable,
-        ConnectFailure::TimedOut => Refusal::UpstreamConnectTimeout,
     }
 }

@@ -26,7 +26,7 @@ use crate::observe::Metrics;
 use crate::refusal::Refusal;
 use crate::snapshot::{Live, Snapshot};
 use crate::transport::facts_of;
-use crate::upstream::{ConnectFailure, UpstreamFacts, connect_failure, peer};
+use crate::upstream::{ConnectFailure, UpstreamFacts, Upgrades, connect_failure, peer};
 
 /// What pingora asks at each phase of a request.
 #[derive(Debug)]
@@ -115,9 +115,12 @@ impl ProxyHttp for GatewayProxy {
         let endpoint = route
             .upstream
             .endpoints
-            .choose(Instant::now())
+            
+            .choose_or_wait()
+            .await
             .ok_or_else(|| carry(Refusal::UpstreamNoEndpoint))?;
-        let peer = peer(&endpoint, &route.policy, &route.upstream.timeouts, route.websocket);
+        let upgrades = if route.websocket { Upgrades::WebSocket } else { Upgrades::Refused };
+        let peer = peer(&endpoint, &route.policy, &route.upstream.timeouts, upgrades);
         let (text, address) = (Arc::clone(&endpoint.text), endpoint.address);
         admitted.endpoint = Some(endpoint);
         journey.upstream.endpoint = Some(text);
@@ -143,7 +146,7 @@ impl ProxyHttp for GatewayProxy {
             return Err(carry(Refusal::UpstreamIdentityMismatch));
         }
         let admitted = journey.admitted().map_err(carry)?;
-        admitted.route().upstream.endpoints.answered(facts.endpoint);
+        admitted.route().upstream.endpoints.answered(&facts.endpoint);
         journey.upstream.identity = Some(Arc::clone(&facts.identity));
         journey.upstream.sent = Some(Instant::now());
         Ok(())
@@ -234,7 +237,7 @@ impl ProxyHttp for GatewayProxy {
             matches!(failure, Some(ConnectFailure::Unreachable | ConnectFailure::TimedOut));
         if let (Ok(admitted), Some(address)) = (journey.admitted(), journey.upstream.address) {
             let endpoints = &admitted.route().upstream.endpoints;
-            endpoints.failed(address, Instant::now());
+            endpoints.failed(&address, Instant::now());
             error.set_retry(elsewhere && attempts < ATTEMPTS_MAX && endpoints.several());
         }
         error

@@ -9,7 +9,7 @@ use super::ids::RequestIds;
 use crate::edge::facts::ConnectionFacts;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::subject::Subject;
-use crate::limit::Taken;
+use crate::limit::store::Taken;
 use crate::refusal::Refusal;
 use crate::snapshot::plan::RoutePlan;
 
@@ -54,7 +54,7 @@ pub struct Story {
     /// Whom the token speaks for, once it was verified.
     pub subject: Option<Arc<Subject>>,
     /// What the route's limits said.
-    pub taken: Vec<Taken>,
+    pub taken: Vec<(Arc<str>, Taken)>,
 }
 
 /// What is known of the service that answers.

@@ -1,6 +1,8 @@
 //! What the gateway itself answers: a small `application/problem+json` (RFC 9457) and the fields
 //! that a client needs to do better.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -11,7 +13,8 @@ use pingora::protocols::http::ServerSession;
 
 use super::ids::RequestIds;
 use super::journey::Story;
-use crate::limit::{Taken, header_fields};
+use crate::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY, header_fields, retry_after_seconds};
+use crate::limit::store::Taken;
 use crate::refusal::Refusal;
 
 /// Answers a request with a refusal.
@@ -51,12 +54,15 @@ pub(super) async fn respond(
 /// `RateLimit` and `RateLimit-Policy`, where the route has limits.
 pub(super) fn set_rate_limit(
     response: &mut ResponseHeader,
-    taken: &[Taken],
+    taken: &[(Arc<str>, Taken)],
 ) -> pingora::Result<()> {
-    if !taken.is_empty() {
-        let (state, policy) = header_fields(taken);
-        response.insert_header("ratelimit", state)?;
-        response.insert_header("ratelimit-policy", policy)?;
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<_> = taken.iter().map(|(name, taken)| (&**name, *taken)).collect();
+    if let Some(fields) = header_fields(&named) {
+        response.insert_header(RATE_LIMIT.clone(), fields.rate_limit)?;
+        response.insert_header(RATE_LIMIT_POLICY.clone(), fields.policy)?;
     }
     Ok(())
 }
@@ -110,12 +116,11 @@ fn challenge(refusal: Refusal, story: &Story) -> Option<String> {
     })
 }
 
-/// Whole seconds, at least one.
-fn retry_after(refusal: Refusal, taken: &[Taken]) -> Option<u64> {
+fn retry_after(refusal: Refusal, taken: &[(Arc<str>, Taken)]) -> Option<u64> {
     match refusal.status() {
         StatusCode::TOO_MANY_REQUESTS => {
-            let wait = taken.iter().filter(|t| !t.allowed).map(|t| t.retry_after).max();
-            Some(wait.map_or(1, |wait| wait.as_millis().div_ceil(1000).try_into().unwrap_or(1)).max(1))
+            let refused = taken.iter().filter(|(_, taken)| !taken.allowed);
+            Some(refused.map(|(_, taken)| retry_after_seconds(taken)).max().unwrap_or(1))
         }
         StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_UNAVAILABLE_SECONDS),
         _another => None,

@@ -1,36 +1,27 @@
-//! From [`Spec`] to [`Snapshot`]: reads the files that the configuration names, and builds what
-//! requests need. `check`, start and reload all come through here, so that "valid" means "runs".
+//! From a file to a [`Snapshot`]: parses it, reads the files that it names, and builds what
+//! requests need. `check`, start and reload all come through [`build`], so that "valid" means
+//! "runs".
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use rustls::pki_types::UnixTime;
 
 use super::Snapshot;
-use super::plan::{Authenticator, LimitPlan, ListenerPlan, RoutePlan, UpstreamPlan};
+use super::materials::Materials;
+use super::rehearse::rehearse;
 use super::stores::Stores;
-use crate::authenticate::{Issuer, JwtVerifier};
-use crate::authorize::Rules;
 use crate::config::problem::{Problem, Problems};
-use crate::config::spec::{
-    IssuerSpec, KeyPairSpec, ListenerSpec, RouteSpec, Spec, TokenSpec, UpstreamSpec,
-};
-use crate::config::{Loaded, Places};
-use crate::edge::listener::Listener;
-use crate::identity::name::Name;
-use crate::identity::pattern::ServerPattern;
-use crate::limit::InFlight;
-use crate::observe::CertificateSeries;
-use crate::route::RouteTable;
-use crate::trust::{CertificateInfo, KeyPair, TrustBundle};
-use crate::upstream::{Policy, PolicyParts};
+use crate::config::{Loaded, Places, load};
+use crate::observe::{CertificateSeries, ReloadFailure};
+use crate::route::table::{RouteTable, Tie};
 
 /// A snapshot that is ready to be swapped in, and what belongs to it outside.
 #[derive(Debug)]
 pub struct Compiled {
     /// The snapshot.
     pub snapshot: Snapshot,
+    /// Where its parts stand in the file.
+    pub places: Places,
     /// Every certificate that was read, for the metrics.
     pub certificates: Vec<CertificateSeries>,
     /// What is not wrong but should be looked at: a key file that others can read, keys of a key
@@ -38,69 +29,73 @@ pub struct Compiled {
     pub warnings: Vec<String>,
 }
 
-/// Compiles a configuration. Nothing outside of the result changes, so that giving it up changes
-/// nothing.
+/// Why a configuration is not used.
+#[derive(Debug)]
+pub struct Refused {
+    /// For the metric.
+    pub why: ReloadFailure,
+    /// For the operator.
+    pub problems: Problems,
+}
+
+/// Loads, compiles and rehearses a configuration. Nothing outside of the result changes, so that
+/// giving it up changes nothing.
 ///
 /// # Errors
 ///
-/// Every problem that the named files have, each at its place.
-pub fn compile(
+/// Every problem, each at its place.
+pub fn build(
+    file: &Path,
+    stores: &Stores,
+    previous: Option<&Snapshot>,
+    generation: u64,
+    now: UnixTime,
+) -> Result<Compiled, Refused> {
+    let refused = |problems| Refused { why: ReloadFailure::Problems, problems };
+    let loaded = load(file).map_err(refused)?;
+    let compiled = compile(loaded, stores, previous, generation, now)
+        .map_err(|problems| refused(Problems::new(file, problems)))?;
+    let failed = rehearse(&compiled.snapshot, &compiled.places, now);
+    if !failed.is_empty() {
+        let problems = Problems::new(file, failed);
+        return Err(Refused { why: ReloadFailure::TestsFailed, problems });
+    }
+    Ok(compiled)
+}
+
+fn compile(
     loaded: Loaded,
     stores: &Stores,
     previous: Option<&Snapshot>,
     generation: u64,
     now: UnixTime,
-) -> Result<Compiled, Problems> {
+) -> Result<Compiled, Vec<Problem>> {
     let Loaded { spec, places } = loaded;
-    let mut work = Work {
-        places: &places,
-        stores,
-        previous,
-        now,
-        problems: Vec::new(),
-        certificates: Vec::new(),
-        warnings: Vec::new(),
-    };
-    let trust = work.trust(&spec);
-    let identities = work.identities(&spec);
-    let issuers = work.issuers(&spec);
-    let listeners = work.listeners(&spec, &trust);
-    let upstreams = work.upstreams(&spec);
-    let plans = work.routes(&spec, &trust, &identities, &issuers, &upstreams);
-    let routes = match RouteTable::build(&spec.routes) {
-        Ok(routes) => Some(routes),
+    let mut materials = Materials::new(&places, stores, previous, now);
+    materials.read(&spec);
+    let listeners = materials.listeners(&spec);
+    let upstreams = materials.upstreams(&spec);
+    let plans = materials.routes(&spec, &upstreams);
+    let routes = RouteTable::build(&spec.routes);
+    let (mut problems, certificates, warnings, issuers) = materials.into_parts();
+    let routes = match routes {
+        Ok(routes) => routes,
         Err(ties) => {
-            work.problems.extend(ties.iter().map(|tie| {
-                let what = format!("matches the same requests as route {}", tie.a);
-                places.problem(&format!("routes.{}.match", tie.b), what).with_hint(
-                    "give one of them another host, path, method or header, or remove it",
-                )
-            }));
-            None
+            problems.extend(ties.iter().map(|tie| tied(tie, &places)));
+            return Err(problems);
         }
     };
-    let Work { problems, certificates, warnings, .. } = work;
-    match (routes, Problems::of(places.file(), problems)) {
-        (_, Some(problems)) => Err(problems),
-        (Some(routes), None) => {
-            let plans = plans.into_boxed_slice();
-            let snapshot = Snapshot { generation, spec, listeners, issuers, routes, plans };
-            Ok(Compiled { snapshot, certificates, warnings })
-        }
-        (None, None) => unreachable!("ties are problems"),
+    if !problems.is_empty() {
+        return Err(problems);
     }
+    let plans = plans.into_boxed_slice();
+    let snapshot = Snapshot { generation, spec, listeners, issuers, upstreams, routes, plans };
+    Ok(Compiled { snapshot, places, certificates, warnings })
 }
 
-type Bundles = HashMap<Name, Arc<TrustBundle>>;
-type KeyPairs = HashMap<Name, Arc<KeyPair>>;
-
-/// What one compilation goes on with and gathers.
-struct Work<'c> {
-    places: &'c Places,
-    stores: &'c Stores,
-    previous: Option<&'c Snapshot>,
-    now: UnixTime,
-    problems: Vec<Problem>,
-    certificates: Vec<CertificateSeries>,
-    warnings: Vec<String>,
+fn tied(tie: &Tie, places: &Places) -> Problem {
+    let what = format!("it matches requests that route {} matches as well, and neither goes first", tie.a);
+    places
+        .problem(&format!("routes.{}.match", tie.b), what)
+        .with_hint("give one of them another host, path, method or header, or remove it")
 }

@@ -5,23 +5,24 @@
 //! one snapshot to the next where nothing about it changed; the snapshot holds an `Arc` to it.
 
 pub mod compile;
+mod materials;
 pub mod plan;
 pub mod rehearse;
 pub mod stores;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Method};
 
-use crate::authenticate::Issuer;
+use crate::authenticate::issuer::Issuer;
 use crate::config::spec::Spec;
 use crate::identity::host::Host;
 use crate::identity::name::Name;
 use crate::identity::path::NormalPath;
-use crate::route::RouteTable;
-use plan::{ListenerPlan, RoutePlan};
+use crate::route::table::RouteTable;
+use plan::{ListenerPlan, RoutePlan, UpstreamPlan};
 
 /// One compiled configuration. Never changed after it is built.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub struct Snapshot {
     pub spec: Spec,
     listeners: HashMap<Name, Arc<ListenerPlan>>,
     issuers: HashMap<Name, Arc<Issuer>>,
+    upstreams: BTreeMap<Name, Arc<UpstreamPlan>>,
     routes: RouteTable,
     plans: Box<[Arc<RoutePlan>]>,
 }
@@ -54,6 +56,11 @@ impl Snapshot {
         headers: &HeaderMap,
     ) -> Option<&Arc<RoutePlan>> {
         self.plans.get(self.routes.find(host, path, method, headers)?)
+    }
+
+    /// The token caches, for the metrics.
+    pub fn issuers(&self) -> impl Iterator<Item = &Arc<Issuer>> {
+        self.issuers.values()
     }
 }
 

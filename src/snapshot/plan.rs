@@ -1,14 +1,14 @@
 //! What was compiled for each listener, route and upstream.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use crate::authenticate::JwtVerifier;
+use crate::authenticate::verifier::JwtVerifier;
 use crate::authorize::Rules;
 use crate::config::spec::{ForwardSpec, LimitKey, UpstreamTimeouts};
 use crate::edge::listener::Listener;
 use crate::identity::name::Name;
-use crate::limit::{InFlight, Limiter};
+use crate::limit::in_flight::InFlight;
+use crate::limit::store::Limiter;
 use crate::observe::{RouteMetrics, UpstreamMetrics};
 use crate::upstream::{Endpoints, Policy};
 
@@ -20,9 +20,7 @@ pub struct ListenerPlan {
     /// The limit in front of the token check.
     pub peers: Arc<Limiter>,
     /// Requests under way of each peer.
-    pub in_flight: Arc<InFlight>,
-    /// How many each may have.
-    pub in_flight_max: NonZeroUsize,
+    pub in_flight: InFlight,
 }
 
 /// One route: who may, how often, and to where.
@@ -62,6 +60,8 @@ pub enum Authenticator {
 /// One limit of a route.
 #[derive(Debug)]
 pub struct LimitPlan {
+    /// By what name clients know it.
+    pub name: Arc<str>,
     /// The counters.
     pub limiter: Arc<Limiter>,
     /// Whose requests count together.
@@ -78,7 +78,7 @@ pub struct UpstreamPlan {
     /// Its timeouts.
     pub timeouts: UpstreamTimeouts,
     /// Requests under way.
-    pub in_flight: Arc<InFlight>,
+    pub in_flight: InFlight,
     /// Its counters.
     pub metrics: Arc<UpstreamMetrics>,
 }

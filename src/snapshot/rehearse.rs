@@ -4,6 +4,7 @@
 //! signature count as verified, limits are not taken, and nothing is sent anywhere.
 
 use http::HeaderMap;
+use rustls::pki_types::UnixTime;
 
 use super::Snapshot;
 use super::plan::{Authenticator, RoutePlan};
@@ -17,9 +18,9 @@ use crate::refusal::Refusal;
 
 /// Runs all tests of the snapshot's configuration and gives back those that failed.
 #[must_use]
-pub fn rehearse(snapshot: &Snapshot, places: &Places) -> Vec<Problem> {
+pub fn rehearse(snapshot: &Snapshot, places: &Places, now: UnixTime) -> Vec<Problem> {
     let failed = |(index, test): (usize, &crate::config::spec::TestSpec)| {
-        let came = decide(snapshot, &test.request);
+        let came = decide(snapshot, &test.request, now.as_secs());
         let as_expected = match (&test.expect, &came) {
             (Expectation::Route(want), Ok(route)) => want == route,
             (Expectation::Refusal(want), Err(refusal)) => want == refusal,
@@ -51,7 +52,7 @@ fn told(came: &Result<Name, Refusal>) -> String {
 }
 
 /// Which route lets a request through, or why none does.
-fn decide(snapshot: &Snapshot, request: &TestRequest) -> Result<Name, Refusal> {
+fn decide(snapshot: &Snapshot, request: &TestRequest, now: u64) -> Result<Name, Refusal> {
     let path =
         NormalPath::parse(request.path.as_bytes()).map_err(|_ambiguous| Refusal::PathAmbiguous)?;
     let mut headers = HeaderMap::new();
@@ -67,16 +68,21 @@ fn decide(snapshot: &Snapshot, request: &TestRequest) -> Result<Name, Refusal> {
         TestClient::Dns(name) => PeerIdentity::rehearsed(None, vec![name.clone()]),
     });
     route.rules.check_peer(peer.as_ref())?;
-    check_token(route, request)?;
+    check_token(route, request, peer.as_ref(), now)?;
     Ok(route.name.clone())
 }
 
-fn check_token(route: &RoutePlan, request: &TestRequest) -> Result<(), Refusal> {
+fn check_token(
+    route: &RoutePlan,
+    request: &TestRequest,
+    peer: Option<&PeerIdentity>,
+    now: u64,
+) -> Result<(), Refusal> {
     match &route.authenticator {
         Authenticator::CertificateOnly => route.rules.check_subject(None),
         Authenticator::Jwt(verifier) => {
             let claims = request.claims.as_ref().ok_or(Refusal::TokenMissing)?;
-            let subject = verifier.rehearse(claims);
+            let subject = verifier.rehearse(claims, peer, now)?;
             route.rules.check_subject(Some(&subject))
         }
     }

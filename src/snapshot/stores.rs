@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::limit::LimitStore;
+use crate::limit::store::LimitStore;
 use crate::observe::Metrics;
 use crate::upstream::{EndpointStore, Policies};
 
