@@ -10,6 +10,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::http::ResponseHeader;
@@ -20,6 +21,7 @@ use pingora::protocols::{
     Ssl, TimingDigest, UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::time::timeout;
 
 /// A TLS stream with the facts that its handshake established.
 pub struct TlsIo<S> {
@@ -64,6 +66,9 @@ impl<S> TlsIo<S> {
         &self.stream
     }
 }
+
+/// How long saying goodbye may take: it is one small record, and nobody waits for an answer.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The facts of the connection that a digest belongs to, if they are of this type.
 #[must_use]
@@ -119,7 +124,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TlsIo<S> {
 #[async_trait]
 impl<S: AsyncWrite + Unpin + Send> Shutdown for TlsIo<S> {
     async fn shutdown(&mut self) {
-        drop(self.stream.shutdown().await); // the peer may be gone already
+        // The peer may be gone already, or take nothing any more.
+        drop(timeout(SHUTDOWN_TIMEOUT, self.stream.shutdown()).await);
     }
 }
 
