@@ -172,3 +172,36 @@ impl<S> fmt::Debug for TlsIo<S> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A peer that takes nothing any more.
+    struct Stuck;
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            _data: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn saying_goodbye_to_a_peer_that_takes_nothing_ends() {
+        let socket = Arc::new(SocketDigest::from_raw_fd(-1));
+        let mut io = TlsIo::new(Stuck, -1, ALPN::H1, socket, ()).unwrap();
+        Shutdown::shutdown(&mut io).await;
+    }
+}

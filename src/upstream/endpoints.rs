@@ -12,13 +12,14 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use crate::config::spec::EndpointSpec;
 use crate::identity::name::Name;
 use crate::observe::{ConnectFailed, UpstreamMetrics};
 
 use super::health::Target;
-use super::resolve::{Answer, Lookup, Question, SystemLookup, keep_resolving};
+use super::resolve::{Answer, LOOKUP_TIMEOUT, Lookup, Question, SystemLookup, keep_resolving};
 
 /// One address to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,8 +173,8 @@ impl Endpoints {
             return;
         }
         let mut rounds = self.rounds.subscribe();
-        let first_round = rounds.wait_for(|ended| *ended > 0).await;
-        drop(first_round); // the sender is `self`: it is there
+        let first_round = rounds.wait_for(|ended| *ended > 0);
+        drop(timeout(LOOKUP_TIMEOUT, first_round).await); // either way we know what we know
     }
 
     /// Begins to look names up, if there are names and we are on a runtime. Once.
@@ -193,6 +194,10 @@ impl Endpoints {
             Arc::clone(&self.lookup),
             Arc::clone(&self.again),
         ))); // detached: it ends when these endpoints are dropped
+    }
+
+    pub(super) fn resolving_ended(&self) {
+        self.resolving.store(false, Relaxed);
     }
 
     /// Takes what the look-ups found. A name without an answer keeps the addresses that it had, an

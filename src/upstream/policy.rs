@@ -174,6 +174,24 @@ pub struct Policies {
 struct Live {
     by_content: HashMap<[u8; 32], Weak<Policy>>,
     by_group_key: HashMap<u64, Weak<Policy>>,
+    /// How many were alive when we last looked.
+    alive: usize,
+}
+
+/// As many dead policies may stay as are alive, and these: so that looking for them costs little
+/// when a snapshot with many policies is compiled.
+const DEAD_MAX: usize = 64;
+
+impl Live {
+    fn forget_the_dead(&mut self) {
+        if self.by_group_key.len() < 2 * self.alive + DEAD_MAX {
+            return;
+        }
+        let alive = |policy: &Weak<Policy>| policy.strong_count() > 0;
+        self.by_content.retain(|_, policy| alive(policy));
+        self.by_group_key.retain(|_, policy| alive(policy));
+        self.alive = self.by_group_key.len();
+    }
 }
 
 impl Policies {
@@ -209,10 +227,7 @@ impl Policies {
         if let Some(policy) = known {
             return Ok(policy);
         }
-        live.by_content
-            .retain(|_, policy| policy.strong_count() > 0);
-        live.by_group_key
-            .retain(|_, policy| policy.strong_count() > 0);
+        live.forget_the_dead();
         let group_key = self.last.fetch_add(1, Relaxed) + 1;
         let policy = Arc::new(Policy::build(parts, group_key, Arc::clone(&self.clock))?);
         live.by_content.insert(content, Arc::downgrade(&policy));
@@ -225,6 +240,14 @@ impl Policies {
     pub fn by_group_key(&self, group_key: u64) -> Option<Arc<Policy>> {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.by_group_key.get(&group_key)?.upgrade()
+    }
+}
+
+#[cfg(test)]
+impl Policies {
+    pub(super) fn remembered(&self) -> usize {
+        let live = self.live.lock().unwrap();
+        live.by_content.len().max(live.by_group_key.len())
     }
 }
 

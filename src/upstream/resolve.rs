@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::endpoints::Endpoints;
 
 /// How long one look-up may take: as long as the resolver of glibc waits for one server.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often names are looked up: what a record of a cluster's DNS usually lives.
 const EVERY: Duration = Duration::from_secs(30);
 /// How soon after a look-up that failed.
@@ -63,6 +63,7 @@ pub(super) async fn keep_resolving(
     lookup: Arc<dyn Lookup>,
     again: Arc<Notify>,
 ) {
+    let _running = Running(Weak::clone(&endpoints));
     while endpoints.strong_count() > 0 {
         let answers = ask_all(&questions, &lookup).await;
         let all_answered = answers.iter().all(|(_, addresses)| addresses.is_some());
@@ -79,6 +80,18 @@ pub(super) async fn keep_resolving(
                     sleep(with_jitter(LEAST)).await;
                 }
             }
+        }
+    }
+}
+
+/// Says when the task ends before its endpoints: the runtime that it ran on is gone. Another one
+/// begins again.
+struct Running(Weak<Endpoints>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(endpoints) = self.0.upgrade() {
+            endpoints.resolving_ended();
         }
     }
 }

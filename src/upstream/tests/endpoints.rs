@@ -207,6 +207,28 @@ async fn names_are_asked_for_again_soon_after_a_failure_and_never_when_nobody_is
 }
 
 #[test]
+fn resolving_goes_on_when_the_runtime_that_began_it_is_gone() {
+    let names = Names::new();
+    let endpoints = endpoints(&[("a.internal", 1)], &names);
+    assert_eq!(endpoints.choose(), None, "no runtime, no look-up");
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    assert_eq!(runtime().block_on(endpoints.choose_or_wait()), None);
+    names.set("a.internal", &["192.0.2.1:1"]);
+    runtime().block_on(async {
+        assert_eq!(endpoints.choose(), None); // begins to resolve again
+        names
+            .asked
+            .subscribe()
+            .wait_for(|asked| *asked >= 2)
+            .await
+            .unwrap();
+        while endpoints.choose().is_none() {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+#[test]
 fn endpoints_survive_a_reload_with_the_same_list_only() {
     let (name, all, metrics) = orders();
     let store = EndpointStore::new();

@@ -101,3 +101,15 @@ fn nothing_is_sent_before_the_handshake_is_complete() {
     assert!(!config.enable_early_data && config.require_ems);
     assert_eq!(config.alpn_protocols, [b"http/1.1"]);
 }
+
+#[test]
+fn what_is_remembered_of_policies_that_are_gone_is_bounded() {
+    let gateway = Gateway::new();
+    let policies = Policies::new();
+    let mut parts = gateway.parts(&[]);
+    for number in 0..500 {
+        parts.server_name = format!("s{number}.internal").parse().unwrap();
+        drop(policies.policy(&parts).unwrap());
+    }
+    assert!(policies.remembered() <= 64);
+}
