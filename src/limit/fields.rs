@@ -1,6 +1,6 @@
 //! What a client is told about its limits: `RateLimit-Policy`, `RateLimit` and `Retry-After`.
 //!
-//! The first two are those of draft-ietf-httpapi-ratelimit-headers-10: lists of strings with
+//! The first two are those of draft-ietf-httpapi-ratelimit-headers-11: lists of strings with
 //! parameters, in the syntax of structured fields (RFC 9651).
 
 use std::fmt::Write;

@@ -7,11 +7,11 @@
 //! A client whose bucket is thrown out starts with a full one. So it must not pay to push entries
 //! out. The cache is scan-resistant (Clock-PRO, a relative of S3-FIFO): a new key is on probation,
 //! and makes room by pushing out others on probation; a key that comes again while it is there
-//! moves to the part that is not given up for newcomers. Who comes often enough to need a limit
-//! stays; what is pushed out is what was seen once. To lose a bucket on purpose, a client would
-//! have to be silent while it sends hundreds of thousands of requests under other keys, each of
-//! which has a bucket of its own and passes the limits in front of this one: that gains it less than
-//! those keys have already.
+//! moves to the part that is not given up for keys that come once. Who comes often enough to need a
+//! limit stays. To lose its own bucket on purpose, a client would have to be silent while it sends
+//! hundreds of thousands of other keys, more than once each. Those keys have buckets of their own,
+//! and the requests pass the limit for each peer in front of this one: it gains less than it could
+//! have had.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -26,8 +26,8 @@ use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
-use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, UnitWeighter};
 
 use super::key::{AlreadyHashed, KeyHash, KeyHasher};
 use crate::config::spec::Rate;
@@ -35,6 +35,10 @@ use crate::config::spec::Rate;
 /// Buckets that are kept. Each takes about 130 bytes with its share of the cache: at most 65 MB
 /// under an attack with ever new keys, and next to nothing without.
 pub const KEYS_MAX: usize = 500_000;
+
+/// How much of the cache is for keys that came again. Caches like nearly all of it; here the other
+/// half lets a key that came once wait long for its second request, as limits by the hour need it.
+const HOT_SHARE: f64 = 0.5;
 
 /// All rate limits. Lives as long as the process; the clock is another one in tests only.
 pub struct LimitStore<C: Clock = DefaultClock> {
@@ -94,13 +98,27 @@ impl<C: Clock + Clone> LimitStore<C> {
     #[must_use]
     pub fn with_clock(keys_max: usize, clock: C) -> Arc<Self> {
         let capacity = u64::try_from(keys_max).unwrap_or(u64::MAX);
-        let cache = Cache::with(
-            keys_max, // for the number of shards; memory is taken as it is used
-            capacity,
-            UnitWeighter,
-            AlreadyHashed,
-            DefaultLifecycle::default(),
-        );
+        let mut options = OptionsBuilder::new();
+        // The first is for the number of shards; memory is taken as it is used.
+        options
+            .estimated_items_capacity(keys_max)
+            .weight_capacity(capacity);
+        options.hot_allocation(HOT_SHARE);
+        let cache = match options.build() {
+            Ok(options) => Cache::with_options(
+                options,
+                UnitWeighter,
+                AlreadyHashed,
+                DefaultLifecycle::default(),
+            ),
+            Err(_missing) => Cache::with(
+                keys_max,
+                capacity,
+                UnitWeighter,
+                AlreadyHashed,
+                DefaultLifecycle::default(),
+            ),
+        };
         Arc::new(Self {
             buckets: Buckets(Arc::new(cache)),
             limiters: Mutex::new(Limiters {

@@ -249,3 +249,18 @@ fn the_real_clock_lets_through_the_burst_too() {
     let wait = limiter.take("k").retry_after;
     assert!(wait > HOUR - MINUTE && wait <= HOUR, "{wait:?}");
 }
+
+#[test]
+fn a_key_that_came_once_is_not_the_next_to_go() {
+    let (store, _clock) = store(10_000);
+    let limiter = store.limiter("s", rate(1, HOUR, 1));
+    for other in 0..50_000 {
+        touch(&limiter, other); // the cache is full, and its hot part too
+        touch(&limiter, other);
+    }
+    assert_eq!(allowed(&limiter, "once", 1), 1);
+    for other in 50_000..53_000 {
+        touch(&limiter, other);
+    }
+    assert_eq!(allowed(&limiter, "once", 1), 0);
+}
