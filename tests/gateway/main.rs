@@ -1,0 +1,27 @@
+//! The gateway from outside: the real binary, real sockets, certificates made for the test.
+//!
+//! One module for each topic; [`bench`] holds what they share, with a sheet of all of it.
+#![allow(
+    clippy::allow_attributes,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::large_futures,
+    clippy::missing_errors_doc,
+    clippy::needless_pass_by_value,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::string_slice,
+    clippy::unused_self,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    dead_code,
+    missing_debug_implementations,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking, and the bench offers more than each build of the tests uses"
+)]
+
+mod bench;
