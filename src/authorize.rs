@@ -68,6 +68,15 @@ impl Rules {
         }
     }
 
+    /// The scopes that a token must give.
+    #[must_use]
+    pub fn scopes(&self) -> &[String] {
+        match &self.token {
+            TokenRule::None => &[],
+            TokenRule::Wanted { scopes, .. } => scopes,
+        }
+    }
+
     /// Whether whoever the token speaks for may use the route: a token of the route's issuer, with
     /// all scopes, and with all claims, each equal to the value or an array that contains it.
     ///

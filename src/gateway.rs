@@ -2,10 +2,8 @@
 //! way, so that a configuration which passes `check` is one that starts.
 
 use std::net::{SocketAddr, TcpListener};
-use std::num::NonZeroU32;
 use std::os::fd::IntoRawFd as _;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +26,7 @@ use crate::config::spec::Spec;
 use crate::edge::caps::Caps;
 use crate::identity::name::Name;
 use crate::limit::store::LimitStore;
-use crate::observe::{HandshakeLog, Logging, Metrics, start_logging};
+use crate::observe::{HandshakeLog, Metrics, start_logging};
 use crate::proxy::GatewayProxy;
 use crate::proxy::connection::{Door, Proxy, serve};
 use crate::reload::{Reloader, unix_seconds};
@@ -41,16 +39,20 @@ use crate::upstream::{EndpointStore, MtlsConnector, Policies};
 /// Why the machine does not let the gateway start, for the operator.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
-    #[error("{place} {address} cannot be listened on: {source}\n    hint: is another process there? `ss -ltnp` tells; ports below 1024 need a privilege")]
-    Bind { place: String, address: SocketAddr, source: std::io::Error },
+    #[error(
+        "{place} {address} cannot be listened on: {source}\n    hint: is another process there? `ss -ltnp` tells; ports below 1024 need a privilege"
+    )]
+    Bind {
+        place: String,
+        address: SocketAddr,
+        source: std::io::Error,
+    },
     #[error("the runtime cannot start: {0}")]
     Runtime(std::io::Error),
     #[error("signals cannot be watched: {0}")]
     Signals(std::io::Error),
 }
 
-/// Lines a second for failed handshakes; the metrics count them all.
-const HANDSHAKE_LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
 /// Connections to services that are kept while nobody uses them, on each listener.
 const POOLED_CONNECTIONS_MAX: usize = 1024;
 /// How often a draining gateway looks whether it is done.
@@ -151,14 +153,22 @@ impl Sockets {
                 socket.set_nonblocking(true)?;
                 Ok(socket)
             });
-            bound.map_err(|source| StartError::Bind { place, address, source })
+            bound.map_err(|source| StartError::Bind {
+                place,
+                address,
+                source,
+            })
         };
         let admin = open("admin.address".to_owned(), spec.admin.address)?;
         let edge = |(name, listener): (&Name, &crate::config::spec::ListenerSpec)| {
             let socket = open(format!("listeners.{name}.address"), listener.address)?;
             Ok((name.clone(), listener.address, socket))
         };
-        let edges = spec.listeners.iter().map(edge).collect::<Result<_, StartError>>()?;
+        let edges = spec
+            .listeners
+            .iter()
+            .map(edge)
+            .collect::<Result<_, StartError>>()?;
         Ok(Self { admin, edges })
     }
 }
@@ -169,7 +179,12 @@ async fn serve_all(
     compiled: Compiled,
     sockets: Sockets,
 ) -> Result<(), StartError> {
-    let Compiled { snapshot, certificates, warnings, .. } = compiled;
+    let Compiled {
+        snapshot,
+        certificates,
+        warnings,
+        ..
+    } = compiled;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -177,12 +192,14 @@ async fn serve_all(
     let readiness = Arc::new(Readiness::default());
     let spec = snapshot.spec.clone();
     stores.metrics.set_certificates(&certificates);
-    stores.metrics.configuration_loaded(snapshot.generation, unix_seconds());
+    stores
+        .metrics
+        .configuration_loaded(snapshot.generation, unix_seconds());
     let live = Arc::new(Live::new(snapshot));
     let (stop, stopping) = watch::channel(false);
     let mut caps = Vec::new();
     let mut edges = JoinSet::new();
-    let handshakes = Arc::new(HandshakeLog::new(HANDSHAKE_LINES_PER_SECOND));
+    let handshakes = Arc::new(HandshakeLog::default());
     for (name, address, socket) in sockets.edges {
         tracing::info!(listener = %name, %address, "listening");
         let door = Arc::new(Door {
@@ -193,7 +210,13 @@ async fn serve_all(
             metrics: Arc::clone(&stores.metrics),
         });
         caps.push(Arc::clone(&door.caps));
-        edges.spawn(listen(door, address, socket, stores.clone(), stopping.clone()));
+        edges.spawn(listen(
+            door,
+            address,
+            socket,
+            stores.clone(),
+            stopping.clone(),
+        ));
     }
     let admin = tokio::net::TcpListener::from_std(sockets.admin).map_err(StartError::Runtime)?;
     let admin_stop = Arc::new(Notify::new());
@@ -209,12 +232,11 @@ async fn serve_all(
     readiness.ready();
     tracing::info!(admin = %spec.admin.address, "ready");
     signals.stop().await;
-    readiness.drain();
+    readiness.draining();
     tracing::info!(deadline = ?spec.shutdown.deadline, "stopping: not ready, no new connections");
     sleep(spec.shutdown.delay).await;
     reloader.abort();
-    // Nobody listening any more is what we want.
-    drop(stop.send(true));
+    stop.send_replace(true);
     drain(&caps, spec.shutdown.deadline).await;
     edges.abort_all();
     admin_stop.notify_one();
@@ -231,7 +253,10 @@ async fn drain(caps: &[Arc<Caps>], deadline: Duration) {
             return tracing::info!("stopped: every connection has ended");
         }
         if Instant::now() >= end {
-            return tracing::warn!(open, "stopped: the deadline has passed with connections open");
+            return tracing::warn!(
+                open,
+                "stopped: the deadline has passed with connections open"
+            );
         }
         sleep(DRAIN_STEP).await;
     }
@@ -267,7 +292,7 @@ async fn listen(
         .custom(connector, on_connection)
         .server_options(options)
         .build();
-    let endpoint = ListenerConfig::tcp(&address.to_string());
+    let endpoint = ListenerConfig::tcp(address.to_string());
     service.add_listener(endpoint.l4_buffer(L4BufferSettings::unbuffered()));
     let mut sockets = Fds::new();
     sockets.add(address.to_string(), socket.into_raw_fd());
@@ -294,7 +319,11 @@ impl Signals {
             }
         });
         let terminate = on(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: on(SignalKind::interrupt())?, reload })
+        Ok(Self {
+            terminate,
+            interrupt: on(SignalKind::interrupt())?,
+            reload,
+        })
     }
 
     /// Ends at SIGTERM or SIGINT.

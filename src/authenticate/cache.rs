@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use quick_cache::Weighter;
@@ -16,13 +15,6 @@ use super::claims::Facts;
 
 /// The tokens that are remembered. Grows as they come.
 pub(super) struct TokenCache(Cache<TokenHash, Arc<Facts>, PayloadWeight>);
-
-/// How often a token was found in the cache, and how often not. Only ever grow.
-#[derive(Debug, Default)]
-pub(super) struct Lookups {
-    pub(super) hits: AtomicU64,
-    pub(super) misses: AtomicU64,
-}
 
 /// SHA-256 of a token's text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,13 +59,6 @@ impl TokenCache {
 impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TokenCache({} tokens)", self.0.len())
-    }
-}
-
-impl Lookups {
-    pub(super) fn count(&self, hit: bool) {
-        let counter = if hit { &self.hits } else { &self.misses };
-        counter.fetch_add(1, Ordering::Relaxed);
     }
 }
 

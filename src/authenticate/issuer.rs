@@ -6,14 +6,14 @@
 //! with it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use super::cache::{Lookups, TokenCache, TokenHash};
+use super::cache::{TokenCache, TokenHash};
 use super::claims::Facts;
 use super::jwks::{IgnoredKey, JwksError, KeySet};
 use super::jws;
 use crate::config::spec::IssuerSpec;
 use crate::identity::name::Name;
+use crate::observe::IssuerMetrics;
 use crate::refusal::Refusal;
 
 /// Somebody whose tokens we accept.
@@ -23,16 +23,7 @@ pub struct Issuer {
     spec: IssuerSpec,
     keys: KeySet,
     cache: Arc<TokenCache>,
-    lookups: Arc<Lookups>,
-}
-
-/// How the cache of an issuer did since the start of the process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CacheCounts {
-    /// Tokens that were found in the cache.
-    pub hits: u64,
-    /// Tokens that had to be verified, or that were refused.
-    pub misses: u64,
+    metrics: Arc<IssuerMetrics>,
 }
 
 impl Issuer {
@@ -46,6 +37,7 @@ impl Issuer {
         name: &Name,
         spec: &IssuerSpec,
         jwks: &[u8],
+        metrics: Arc<IssuerMetrics>,
         previous: Option<&Arc<Self>>,
     ) -> Result<Self, JwksError> {
         let mut issuer = Self {
@@ -53,15 +45,12 @@ impl Issuer {
             spec: spec.clone(),
             keys: KeySet::read(jwks, &spec.algorithms)?,
             cache: Arc::new(TokenCache::new()),
-            lookups: Arc::default(),
+            metrics,
         };
-        if let Some(previous) = previous {
-            if issuer.is_same(previous) {
-                issuer.cache = Arc::clone(&previous.cache);
-            }
-            if issuer.name == previous.name {
-                issuer.lookups = Arc::clone(&previous.lookups);
-            }
+        if let Some(previous) = previous
+            && issuer.is_same(previous)
+        {
+            issuer.cache = Arc::clone(&previous.cache);
         }
         Ok(issuer)
     }
@@ -84,26 +73,17 @@ impl Issuer {
         self.keys.ignored()
     }
 
-    /// How often a token was found in the cache, and how often not. Never goes back while the
-    /// issuer keeps its name, also when a reload empties the cache.
-    #[must_use]
-    pub fn cache_counts(&self) -> CacheCounts {
-        CacheCounts {
-            hits: self.lookups.hits.load(Ordering::Relaxed),
-            misses: self.lookups.misses.load(Ordering::Relaxed),
-        }
-    }
-
     /// What the token says, if it is a good one at `now` (seconds since 1970).
     pub(super) fn facts(&self, token: &str, now: u64) -> Result<Arc<Facts>, Refusal> {
         let leeway = self.spec.leeway.as_secs();
         let hash = TokenHash::of(token);
         let known = self.cache.get(&hash, now);
-        self.lookups.count(known.is_some());
         if let Some(facts) = known {
+            self.metrics.cache_hit();
             facts.check_times(now, leeway)?;
             return Ok(facts);
         }
+        self.metrics.cache_miss();
         let signed = jws::verify(token, &self.keys)?;
         let facts = Facts::read(&signed.payload, signed.typ, &self.name, &self.spec)?;
         facts.check_times(now, leeway)?;
@@ -114,6 +94,17 @@ impl Issuer {
 
     pub(super) const fn spec(&self) -> &IssuerSpec {
         &self.spec
+    }
+
+    #[cfg(test)]
+    pub(super) fn metrics(&self) -> &Arc<IssuerMetrics> {
+        &self.metrics
+    }
+
+    /// Tokens that were found in the cache, and tokens that were not.
+    #[cfg(test)]
+    pub(super) fn lookups(&self) -> (u64, u64) {
+        (self.metrics.hits(), self.metrics.misses())
     }
 
     #[cfg(test)]

@@ -196,7 +196,10 @@ pub(super) fn issuer_spec() -> IssuerSpec {
 pub(super) fn issuer_of(set: &Value, previous: Option<&Arc<Issuer>>) -> Arc<Issuer> {
     let name = "corp".parse().unwrap();
     let set = set.to_string();
-    Arc::new(Issuer::new(&name, &issuer_spec(), set.as_bytes(), previous).unwrap())
+    let metrics = previous
+        .map(|issuer| Arc::clone(issuer.metrics()))
+        .unwrap_or_default();
+    Arc::new(Issuer::new(&name, &issuer_spec(), set.as_bytes(), metrics, previous).unwrap())
 }
 
 pub(super) fn verifier(issuer: &Arc<Issuer>, typ: Option<&str>, bound: bool) -> JwtVerifier {

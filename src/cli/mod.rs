@@ -6,7 +6,7 @@ mod pki;
 mod print;
 mod token;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -108,8 +108,8 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> ExitCode {
     let done = match command {
-        Command::Run(file) => return gateway::run(&file.config),
-        Command::Check(file) => return gateway::check(&file.config),
+        Command::Run(file) => gateway::run(&file.config),
+        Command::Check(file) => check(&file.config),
         Command::Demo(options) => demo::run(&options, print).map_err(|error| error.to_string()),
         Command::Pki(command) => pki::run(command).map_err(|error| error.to_string()),
         Command::Token(command) => token::run(command).map_err(|error| error.to_string()),
@@ -121,6 +121,25 @@ fn run(command: Command) -> ExitCode {
             ExitCode::from(PROBLEMS)
         }
     }
+}
+
+fn check(file: &Path) -> Result<(), String> {
+    let (checked, warnings) = gateway::check(file)?;
+    for warning in warnings {
+        print(&format!("warning: {warning}"));
+    }
+    let gateway::Checked {
+        listeners,
+        routes,
+        upstreams,
+        tests,
+    } = checked;
+    let file = file.display();
+    print(&format!(
+        "{file}: good. {listeners} listener(s), {routes} route(s), {upstreams} upstream(s); \
+         {tests} test(s) passed"
+    ));
+    Ok(())
 }
 
 #[cfg(test)]

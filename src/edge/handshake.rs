@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pingora::protocols::{ALPN, GetSocketDigest as _, SocketDigest, Stream, UniqueID as _};
+use pingora::protocols::{ALPN, SocketDigest, Stream};
 use rustls::pki_types::UnixTime;
 use rustls::{HandshakeKind, ServerConnection};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -110,16 +110,13 @@ async fn handshake(
         .await
         .map_err(|error| Failed::of(&error))?;
     let asked = hello.client_hello().server_name().map(str::to_owned);
-    let (served, server_name) = match choose(listener, asked.as_deref()) {
-        Some(chosen) => chosen,
-        None => {
-            let failed = Failed::new(HandshakeFailure::UnknownServerName, "no certificate for it");
-            return Err(Box::new(Failed {
-                server_name: asked,
-                socket: Some(hello.io),
-                ..failed
-            }));
-        }
+    let Some((served, server_name)) = choose(listener, asked.as_deref()) else {
+        let failed = Failed::new(HandshakeFailure::UnknownServerName, "no certificate for it");
+        return Err(Box::new(Failed {
+            server_name: asked,
+            socket: Some(hello.io),
+            ..failed
+        }));
     };
     let (tls, seen) = complete(hello, served).await.map_err(|failed| {
         Box::new(Failed {
@@ -251,11 +248,13 @@ impl Failed {
 
     fn report(&self, listener: &Listener, source: SocketAddr, took: Duration, log: &HandshakeLog) {
         let described = self.leaf.as_deref().and_then(describe);
-        let certificate = described.as_ref().map(|(shown, names, not_after)| RefusedCertificate {
-            shown,
-            names,
-            not_after: *not_after,
-        });
+        let certificate = described
+            .as_ref()
+            .map(|(shown, names, not_after)| RefusedCertificate {
+                shown,
+                names,
+                not_after: *not_after,
+            });
         log.failed(&HandshakeFailureLine {
             side: Side::Downstream,
             name: listener.name.as_str(),
@@ -272,10 +271,13 @@ impl Failed {
 /// Sends what the peer can still understand, and then reads on for a moment: closing a socket with
 /// unread bytes in it sends a reset, which can overtake the alert.
 async fn close_politely(mut socket: Socket, reason: HandshakeFailure) {
-    let last_words: &[u8] = match reason {
-        HandshakeFailure::PlainHttp => PLAIN_HTTP_ANSWER,
-        HandshakeFailure::UnknownServerName => UNRECOGNIZED_NAME_ALERT,
-        _rustls_has_sent_its_alert => &[],
+    // rustls has sent its alert for every other reason.
+    let last_words: &[u8] = if reason == HandshakeFailure::PlainHttp {
+        PLAIN_HTTP_ANSWER
+    } else if reason == HandshakeFailure::UnknownServerName {
+        UNRECOGNIZED_NAME_ALERT
+    } else {
+        &[]
     };
     let farewell = async {
         socket.write_all(last_words).await?;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 /// A connection that pingora accepted, with its first bytes put back.
 #[derive(Debug)]
-pub struct Socket {
+pub(super) struct Socket {
     io: Stream,
     first: [u8; FIRST_BYTES],
     /// How many of `first` were read from the network.

@@ -192,6 +192,18 @@ impl IssuerMetrics {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Tokens that were in the cache.
+    #[must_use]
+    pub fn hits(&self) -> u64 {
+        self.hits.load(Ordering::Relaxed)
+    }
+
+    /// Tokens that were not in the cache.
+    #[must_use]
+    pub fn misses(&self) -> u64 {
+        self.misses.load(Ordering::Relaxed)
+    }
+
     /// A token was not in the cache: its signature is checked.
     pub fn cache_miss(&self) {
         self.misses.fetch_add(1, Ordering::Relaxed);

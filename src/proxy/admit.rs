@@ -105,8 +105,11 @@ pub fn admit(
         .in_flight
         .enter(&*facts.peer_key)
         .ok_or(Refusal::PeerInFlightExceeded)?;
-    let of_upstream =
-        route.upstream.in_flight.enter(&()).ok_or(Refusal::UpstreamInFlightExceeded)?;
+    let of_upstream = route
+        .upstream
+        .in_flight
+        .enter(&())
+        .ok_or(Refusal::UpstreamInFlightExceeded)?;
     Ok(Admitted {
         route: Arc::clone(route),
         subject,
@@ -147,8 +150,13 @@ fn still_trusted(
 
 /// A body that says beforehand that it is too large is refused before a byte of it is read.
 fn body_size(head: &RequestHead<'_>, route: &RoutePlan) -> Result<(), Refusal> {
-    let Some(length) = head.headers.get(http::header::CONTENT_LENGTH) else { return Ok(()) };
-    let length = length.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let Some(length) = head.headers.get(http::header::CONTENT_LENGTH) else {
+        return Ok(());
+    };
+    let length = length
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
     match length {
         Some(length) if length <= route.max_body => Ok(()),
         Some(_) => Err(Refusal::BodyTooLarge),
@@ -169,11 +177,14 @@ fn limits(
                 limit.limiter.take(&*facts.peer_key)
             }
             (LimitKey::Subject, Some(subject)) => limit.limiter.take(&subject_key(subject)[..]),
-            (LimitKey::Source, _) => {
-                limit.limiter.take(source_key(facts.source.ip()).to_string().as_bytes())
-            }
+            (LimitKey::Source, _) => limit
+                .limiter
+                .take(source_key(facts.source.ip()).to_string().as_bytes()),
             (LimitKey::Header(name), _) => {
-                let value = head.headers.get(name).map_or(&[] as &[u8], |v| v.as_bytes());
+                let value = head
+                    .headers
+                    .get(name)
+                    .map_or(&[] as &[u8], |v| v.as_bytes());
                 limit.limiter.take(value)
             }
         };

@@ -77,12 +77,19 @@ impl Shutdown {
 /// Serves a connection that was accepted.
 pub async fn serve(proxy: Arc<Proxy>, io: Stream, door: Arc<Door>, shutdown: ShutdownWatch) {
     let shutdown = Shutdown::new(shutdown);
-    let source = io.get_socket_digest().and_then(|socket| socket.peer_addr()?.as_inet().copied());
+    let source = io
+        .get_socket_digest()
+        .and_then(|socket| socket.peer_addr()?.as_inet().copied());
     let now = door.live.now();
-    let (Some(source), Some(listener)) = (source, now.listener(&door.name)) else { return };
+    let (Some(source), Some(listener)) = (source, now.listener(&door.name)) else {
+        return;
+    };
     let listener = Arc::clone(&listener.edge);
     drop(now); // a connection lives long, a snapshot should not
-    let permit = match door.caps.connection(source_key(source.ip()), &listener.limits) {
+    let permit = match door
+        .caps
+        .connection(source_key(source.ip()), &listener.limits)
+    {
         Ok(permit) => permit,
         Err(refused) => return listener.metrics.connection_refused(refused),
     };
@@ -91,7 +98,9 @@ pub async fn serve(proxy: Arc<Proxy>, io: Stream, door: Arc<Door>, shutdown: Shu
         Err(refused) => return listener.metrics.connection_refused(refused),
     };
     if *shutdown.watch().borrow() {
-        return listener.metrics.connection_refused(ConnectionRefused::Draining);
+        return listener
+            .metrics
+            .connection_refused(ConnectionRefused::Draining);
     }
     let accepted = Box::pin(accept(io, source, &listener, &door.handshakes)).await;
     drop(handshaking);
@@ -99,7 +108,14 @@ pub async fn serve(proxy: Arc<Proxy>, io: Stream, door: Arc<Door>, shutdown: Shu
     let _open = listener.metrics.connection_opened();
     let _permit = permit;
     if accepted.h2 {
-        Box::pin(http2::serve(proxy, accepted, &listener.limits, &listener.metrics, shutdown)).await;
+        Box::pin(http2::serve(
+            proxy,
+            accepted,
+            &listener.limits,
+            &listener.metrics,
+            shutdown,
+        ))
+        .await;
     } else {
         http1(proxy, accepted, &door, &listener, shutdown).await;
     }
@@ -126,7 +142,9 @@ async fn http1(
             Head::Ready => {}
             Head::Closed => return,
             Head::Idle => {
-                listener.metrics.connection_closed_for(ConnectionAbuse::IdleTimeout);
+                listener
+                    .metrics
+                    .connection_closed_for(ConnectionAbuse::IdleTimeout);
                 return close(io).await;
             }
             Head::Refused(problem) => {
@@ -137,8 +155,12 @@ async fn http1(
         let mut session = ServerSession::new_http1(io);
         session.set_keepalive((!last).then_some(limits.idle_timeout.as_secs().max(1)));
         let reused = Box::pin(proxy.process_new_http(session, shutdown.watch())).await;
-        let Some(stream) = reused.map(|reused| reused.consume().0) else { return };
-        let Some(ours) = take_back(stream) else { return };
+        let Some(stream) = reused.map(|reused| reused.consume().0) else {
+            return;
+        };
+        let Some(ours) = take_back(stream) else {
+            return;
+        };
         io = ours;
         idle = limits.idle_timeout;
     }
@@ -166,7 +188,12 @@ async fn refuse(
         HeadProblem::Slow => Refusal::HeadTimeout,
     };
     let ids = RequestIds::of(&http::HeaderMap::new());
-    log::unread(refusal, facts, &ids, &door.metrics);
+    let took = if problem == HeadProblem::Slow {
+        listener.limits.header_timeout
+    } else {
+        std::time::Duration::ZERO
+    };
+    log::unread(refusal, facts, &ids, &door.metrics.unrouted(), took);
     let answer = raw(refusal, &ids);
     let answered = async {
         io.write_all(&answer).await?;

@@ -34,7 +34,6 @@ pub(super) fn carry(refusal: Refusal) -> Box<Error> {
 }
 
 /// What an error means.
-#[expect(clippy::wildcard_enum_match_arm, reason = "pingora's enum grows")]
 pub(super) fn sort(error: &Error) -> Ending {
     if let Some(Carried(refusal)) = error.root_cause().downcast_ref() {
         return Ending::Refused(*refusal);

@@ -45,7 +45,9 @@ pub(super) fn request_body(
     limits: &ListenerLimits,
 ) -> pingora::Result<()> {
     let length = body.map_or(0, Bytes::len);
-    journey.body = journey.body.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+    journey.body = journey
+        .body
+        .saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
     let admitted = journey.admitted().map_err(carry)?;
     if journey.body > admitted.route().max_body {
         return Err(carry(Refusal::BodyTooLarge));
@@ -91,7 +93,10 @@ pub(super) fn response_head(
         journey.upstream.answered = journey.upstream.sent.map(|sent: Instant| sent.elapsed());
     }
     // A length beside a transfer coding is repaired by pingora for itself, not for the client.
-    if response.headers.contains_key(http::header::TRANSFER_ENCODING) {
+    if response
+        .headers
+        .contains_key(http::header::TRANSFER_ENCODING)
+    {
         response.remove_header(&CONTENT_LENGTH);
     }
     headers::strip_hop_by_hop(response);

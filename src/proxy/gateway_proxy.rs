@@ -26,7 +26,7 @@ use crate::observe::Metrics;
 use crate::refusal::Refusal;
 use crate::snapshot::{Live, Snapshot};
 use crate::transport::facts_of;
-use crate::upstream::{ConnectFailure, UpstreamFacts, Upgrades, connect_failure, peer};
+use crate::upstream::{ConnectFailure, Upgrades, UpstreamFacts, connect_failure, peer};
 
 /// What pingora asks at each phase of a request.
 #[derive(Debug)]
@@ -75,7 +75,11 @@ impl ProxyHttp for GatewayProxy {
     /// No modules: compression would touch bodies that are none of our business.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, session: &mut Session, journey: &mut Journey) -> Result<()> {
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        journey: &mut Journey,
+    ) -> Result<()> {
         let facts: Option<&Arc<ConnectionFacts>> = facts_of(session.digest());
         journey.story.facts = facts.cloned();
         journey.story.ids = Some(RequestIds::of(&session.req_header().headers));
@@ -115,11 +119,14 @@ impl ProxyHttp for GatewayProxy {
         let endpoint = route
             .upstream
             .endpoints
-            
             .choose_or_wait()
             .await
             .ok_or_else(|| carry(Refusal::UpstreamNoEndpoint))?;
-        let upgrades = if route.websocket { Upgrades::WebSocket } else { Upgrades::Refused };
+        let upgrades = if route.websocket {
+            Upgrades::WebSocket
+        } else {
+            Upgrades::Refused
+        };
         let peer = peer(&endpoint, &route.policy, &route.upstream.timeouts, upgrades);
         let (text, address) = (Arc::clone(&endpoint.text), endpoint.address);
         admitted.endpoint = Some(endpoint);
@@ -146,7 +153,11 @@ impl ProxyHttp for GatewayProxy {
             return Err(carry(Refusal::UpstreamIdentityMismatch));
         }
         let admitted = journey.admitted().map_err(carry)?;
-        admitted.route().upstream.endpoints.answered(&facts.endpoint);
+        admitted
+            .route()
+            .upstream
+            .endpoints
+            .answered(&facts.endpoint);
         journey.upstream.identity = Some(Arc::clone(&facts.identity));
         journey.upstream.sent = Some(Instant::now());
         Ok(())
@@ -233,8 +244,10 @@ impl ProxyHttp for GatewayProxy {
         }
         // Another endpoint may be asked: nothing was sent. But a service that proved to be somebody
         // else is not papered over.
-        let elsewhere =
-            matches!(failure, Some(ConnectFailure::Unreachable | ConnectFailure::TimedOut));
+        let elsewhere = matches!(
+            failure,
+            Some(ConnectFailure::Unreachable | ConnectFailure::TimedOut)
+        );
         if let (Ok(admitted), Some(address)) = (journey.admitted(), journey.upstream.address) {
             let endpoints = &admitted.route().upstream.endpoints;
             endpoints.failed(&address, Instant::now());
@@ -270,7 +283,10 @@ impl ProxyHttp for GatewayProxy {
         journey: &mut Journey,
     ) -> FailToProxy {
         let Ending::Refused(refusal) = sort(error) else {
-            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+            return FailToProxy {
+                error_code: 0,
+                can_reuse_downstream: false,
+            };
         };
         log::fault(refusal, error, &journey.story);
         journey.stage = Stage::Refused(refusal);
@@ -279,7 +295,10 @@ impl ProxyHttp for GatewayProxy {
             // If the client is gone there is nobody to tell.
             drop(respond(session, refusal, &journey.story).await);
         }
-        FailToProxy { error_code: refusal.status().as_u16(), can_reuse_downstream: false }
+        FailToProxy {
+            error_code: refusal.status().as_u16(),
+            can_reuse_downstream: false,
+        }
     }
 
     fn suppress_error_log(&self, _: &Session, _: &Journey, _: &Error) -> bool {

@@ -50,7 +50,13 @@ impl<'r> RequestHead<'r> {
             None => None,
         };
         let authority = authority(request)?;
-        Ok(Self { method: &request.method, authority, path, query, headers })
+        Ok(Self {
+            method: &request.method,
+            authority,
+            path,
+            query,
+            headers,
+        })
     }
 }
 
@@ -66,7 +72,10 @@ fn method(method: &Method) -> Result<(), Refusal> {
         Method::DELETE,
         Method::OPTIONS,
     ];
-    forwarded.contains(method).then_some(()).ok_or(Refusal::MethodRefused)
+    forwarded
+        .contains(method)
+        .then_some(())
+        .ok_or(Refusal::MethodRefused)
 }
 
 /// For h2, what `edge::head` counts for HTTP/1.1.
@@ -74,10 +83,18 @@ fn sizes(request: &RequestHeader, limits: &ListenerLimits) -> Result<(), Refusal
     if request.raw_path().len() > limits.uri_bytes.get() {
         return Err(Refusal::UriTooLong);
     }
-    let bytes: usize = request.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 32).sum();
+    let bytes: usize = request
+        .headers
+        .iter()
+        .map(|(n, v)| n.as_str().len() + v.len() + 32)
+        .sum();
     let too_large =
         request.headers.len() > limits.header_fields.get() || bytes > limits.header_bytes.get();
-    if too_large { Err(Refusal::HeadersTooLarge) } else { Ok(()) }
+    if too_large {
+        Err(Refusal::HeadersTooLarge)
+    } else {
+        Ok(())
+    }
 }
 
 fn fields(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -91,7 +108,10 @@ fn fields(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
         return Err(Refusal::HeaderAmbiguous);
     }
-    let nominated = headers.get_all(CONNECTION).iter().flat_map(|v| v.as_bytes().split(|b| *b == b','));
+    let nominated = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|v| v.as_bytes().split(|b| *b == b','));
     for name in nominated {
         let name = std::str::from_utf8(name).map_err(|_bytes| Refusal::ConnectionNominates)?;
         let name = folded(name.trim_matches([' ', '\t']));
@@ -107,7 +127,9 @@ fn fields(headers: &HeaderMap) -> Result<(), Refusal> {
 fn framing(request: &RequestHeader) -> Result<(), Refusal> {
     let headers = &request.headers;
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
-    let Some(encoding) = encodings.next() else { return Ok(()) };
+    let Some(encoding) = encodings.next() else {
+        return Ok(());
+    };
     let plain_chunked = encoding.as_bytes().eq_ignore_ascii_case(b"chunked")
         && encodings.next().is_none()
         && request.version == Version::HTTP_11
@@ -123,9 +145,18 @@ fn authority(request: &RequestHeader) -> Result<Authority, Refusal> {
     if hosts.next().is_some() {
         return Err(malformed);
     }
-    let written = host.map(|h| h.to_str()).transpose().map_err(|_not_ascii| malformed)?;
-    let written = written.map(Authority::parse).transpose().map_err(|_no_host| malformed)?;
-    let pseudo = request.uri.authority().map(|a| Authority::parse(a.as_str()));
+    let written = host
+        .map(|h| h.to_str())
+        .transpose()
+        .map_err(|_not_ascii| malformed)?;
+    let written = written
+        .map(Authority::parse)
+        .transpose()
+        .map_err(|_no_host| malformed)?;
+    let pseudo = request
+        .uri
+        .authority()
+        .map(|a| Authority::parse(a.as_str()));
     let pseudo = pseudo.transpose().map_err(|_no_host| malformed)?;
     match (pseudo, written) {
         (Some(pseudo), Some(written)) if pseudo != written => Err(malformed),

@@ -2,7 +2,6 @@
 //! was verified, as the route asks; what belongs to one hop ends at it.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -56,12 +55,21 @@ const PROTECTED: [&str; 14] = [
 
 /// Fields of one hop (RFC 9110, section 7.6.1) in answers. `Transfer-Encoding` is pingora's work;
 /// `Upgrade` and `Connection` stay on a 101, which has been asked for.
-const HOP_BY_HOP: [&str; 6] =
-    ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer"];
+const HOP_BY_HOP: [&str; 6] = [
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+];
 
 /// A field's name as a service might read it: lower case, and `_` and `.` as `-`.
 pub(super) fn folded(name: &str) -> Cow<'_, str> {
-    if name.bytes().any(|b| b.is_ascii_uppercase() || b == b'_' || b == b'.') {
+    if name
+        .bytes()
+        .any(|b| b.is_ascii_uppercase() || b == b'_' || b == b'.')
+    {
         Cow::Owned(name.to_ascii_lowercase().replace(['_', '.'], "-"))
     } else {
         Cow::Borrowed(name)
@@ -114,7 +122,11 @@ pub(super) fn set_ours(
         request.insert_header("x-forwarded-host", host.as_str())?;
     }
     if forward.forwarded {
-        let node = if source.is_ipv6() { format!("\"[{source}]\"") } else { source.to_string() };
+        let node = if source.is_ipv6() {
+            format!("\"[{source}]\"")
+        } else {
+            source.to_string()
+        };
         let value = format!("for={node};host=\"{host}\";proto=https");
         request.insert_header("forwarded", value)?;
     }
@@ -130,7 +142,10 @@ pub(super) fn set_ours(
             request.insert_header("x-forwarded-client-cert", xfcc(identity))?;
         }
     }
-    if let (true, Some(sub)) = (forward.identity, admitted.subject().and_then(|s| s.sub.as_deref())) {
+    if let (true, Some(sub)) = (
+        forward.identity,
+        admitted.subject().and_then(|s| s.sub.as_deref()),
+    ) {
         request.insert_header("x-token-subject", visible(sub))?;
     }
     if !forward.authorization {
@@ -143,10 +158,12 @@ pub(super) fn set_ours(
 fn xfcc(identity: &PeerIdentity) -> String {
     let mut value = format!("Hash={}", identity.fingerprint);
     if let Some(id) = &identity.spiffe {
-        drop(write!(value, ";URI={id}")); // writing to a String cannot fail
+        value.push_str(";URI=");
+        value.push_str(id.as_str());
     }
     for name in identity.dns.iter().take(XFCC_NAMES_MAX) {
-        drop(write!(value, ";DNS={name}"));
+        value.push_str(";DNS=");
+        value.push_str(&name.to_string());
     }
     value
 }
@@ -160,7 +177,7 @@ fn visible(text: &str) -> String {
         if (0x21..=0x7e).contains(&byte) && byte != b'%' {
             value.push(char::from(byte));
         } else {
-            drop(write!(value, "%{byte:02X}"));
+            value.push_str(&format!("%{byte:02X}"));
         }
     }
     value
@@ -212,7 +229,12 @@ mod tests {
         ] {
             assert!(is_ours(&folded(name)), "{name}");
         }
-        for name in ["x-forward", "client-certificate-note", "x-orders-id", "accept"] {
+        for name in [
+            "x-forward",
+            "client-certificate-note",
+            "x-orders-id",
+            "accept",
+        ] {
             assert!(!is_ours(&folded(name)), "{name}");
         }
     }

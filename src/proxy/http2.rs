@@ -34,7 +34,10 @@ pub(super) async fn serve(
 ) {
     let Accepted { mut io, facts, .. } = accepted;
     let frames = Arc::new(RequestCount::default());
-    io.get_mut().watch_frames(FrameWatch::new(limits.http2_idle_frames.get(), Arc::clone(&frames)));
+    io.get_mut().watch_frames(FrameWatch::new(
+        limits.http2_idle_frames.get(),
+        Arc::clone(&frames),
+    ));
     let digest = Arc::new(Digest {
         ssl_digest: io.get_ssl_digest(),
         timing_digest: Vec::new(),
@@ -97,7 +100,9 @@ fn spawn(proxy: &Arc<Proxy>, session: HttpSession, active: ActiveStream, shutdow
     let proxy = Arc::clone(proxy);
     tokio::spawn(async move {
         let _active = active;
-        proxy.process_new_http(ServerSession::new_http2(session), shutdown.watch()).await;
+        proxy
+            .process_new_http(ServerSession::new_http2(session), shutdown.watch())
+            .await;
     });
 }
 

@@ -27,7 +27,9 @@ impl RequestIds {
         Self {
             request_begun: request.is_none(),
             trace_begun: trace.is_none(),
-            request: request.cloned().unwrap_or_else(|| ascii(&hex::<32>(fastrand::u128(..)))),
+            request: request
+                .cloned()
+                .unwrap_or_else(|| ascii(&hex::<32>(fastrand::u128(..)))),
             trace: trace.cloned().unwrap_or_else(begin_trace),
         }
     }
@@ -41,7 +43,11 @@ impl RequestIds {
     /// The trace identifier: the 32 digits in the middle of `traceparent`.
     #[must_use]
     pub fn trace_text(&self) -> &str {
-        self.trace.to_str().ok().and_then(|text| text.get(3..35)).unwrap_or_default()
+        self.trace
+            .to_str()
+            .ok()
+            .and_then(|text| text.get(3..35))
+            .unwrap_or_default()
     }
 
     /// Tells the service.
@@ -75,7 +81,9 @@ fn is_traceparent(text: &[u8]) -> bool {
     let mut parts = text.split(|b| *b == b'-');
     let mut part = |length: usize| {
         parts.next().filter(|p| {
-            p.len() == length && p.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
+            p.len() == length
+                && p.iter()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
         })
     };
     let (version, trace, span, flags) = (part(2), part(32), part(16), part(2));

@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
-};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -47,7 +45,11 @@ pub(super) async fn respond(
     }
     let head_only = session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(response)).await?;
-    let body = if head_only { Bytes::new() } else { Bytes::from(body) };
+    let body = if head_only {
+        Bytes::new()
+    } else {
+        Bytes::from(body)
+    };
     session.write_response_body(body, true).await
 }
 
@@ -59,7 +61,10 @@ pub(super) fn set_rate_limit(
     if taken.is_empty() {
         return Ok(());
     }
-    let named: Vec<_> = taken.iter().map(|(name, taken)| (&**name, *taken)).collect();
+    let named: Vec<_> = taken
+        .iter()
+        .map(|(name, taken)| (&**name, *taken))
+        .collect();
     if let Some(fields) = header_fields(&named) {
         response.insert_header(RATE_LIMIT.clone(), fields.rate_limit)?;
         response.insert_header(RATE_LIMIT_POLICY.clone(), fields.policy)?;
@@ -98,7 +103,10 @@ fn problem(refusal: Refusal, ids: Option<&RequestIds>) -> String {
 /// token; others learn only that one is needed.
 fn challenge(refusal: Refusal, story: &Story) -> Option<String> {
     if refusal == Refusal::ScopeMissing {
-        let scopes = story.route.as_ref().map(|route| route.rules.scopes().join(" "));
+        let scopes = story
+            .route
+            .as_ref()
+            .map(|route| route.rules.scopes().join(" "));
         return Some(match scopes {
             Some(scopes) => format!("Bearer error=\"insufficient_scope\", scope=\"{scopes}\""),
             None => "Bearer error=\"insufficient_scope\"".to_owned(),
@@ -107,20 +115,26 @@ fn challenge(refusal: Refusal, story: &Story) -> Option<String> {
     if refusal.status() != StatusCode::UNAUTHORIZED {
         return None;
     }
-    Some(match refusal {
+    if refusal == Refusal::TokenMissing {
         // RFC 6750, section 3.1: no error code where no token was shown.
-        Refusal::TokenMissing => "Bearer".to_owned(),
-        refused => {
-            format!("Bearer error=\"invalid_token\", error_description=\"{}\"", refused.public_text())
-        }
-    })
+        return Some("Bearer".to_owned());
+    }
+    let text = refusal.public_text();
+    Some(format!(
+        "Bearer error=\"invalid_token\", error_description=\"{text}\""
+    ))
 }
 
 fn retry_after(refusal: Refusal, taken: &[(Arc<str>, Taken)]) -> Option<u64> {
     match refusal.status() {
         StatusCode::TOO_MANY_REQUESTS => {
             let refused = taken.iter().filter(|(_, taken)| !taken.allowed);
-            Some(refused.map(|(_, taken)| retry_after_seconds(taken)).max().unwrap_or(1))
+            Some(
+                refused
+                    .map(|(_, taken)| retry_after_seconds(taken))
+                    .max()
+                    .unwrap_or(1),
+            )
         }
         StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_UNAVAILABLE_SECONDS),
         _another => None,

@@ -7,11 +7,16 @@ use crate::config::spec::Spec;
 /// The problems of a new configuration that a running process cannot take on.
 pub(super) fn changed(before: &Spec, after: &Spec, places: &Places) -> Vec<Problem> {
     let problem = |place: &str, what: String| {
-        places.problem(place, what).with_hint("restart the gateway to change it, or put it back")
+        places
+            .problem(place, what)
+            .with_hint("restart the gateway to change it, or put it back")
     };
     let mut problems = Vec::new();
     if before.admin != after.admin {
-        problems.push(problem("admin.address", "cannot change in a reload".to_owned()));
+        problems.push(problem(
+            "admin.address",
+            "cannot change in a reload".to_owned(),
+        ));
     }
     if before.workers != after.workers {
         problems.push(problem("workers", "cannot change in a reload".to_owned()));
@@ -32,7 +37,11 @@ pub(super) fn changed(before: &Spec, after: &Spec, places: &Places) -> Vec<Probl
             Some(_) => {}
         }
     }
-    for name in before.listeners.keys().filter(|name| !after.listeners.contains_key(*name)) {
+    for name in before
+        .listeners
+        .keys()
+        .filter(|name| !after.listeners.contains_key(*name))
+    {
         let what = format!("listener {name} cannot be removed in a reload");
         problems.push(problem("listeners", what));
     }

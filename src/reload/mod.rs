@@ -42,7 +42,12 @@ impl Reloader {
     /// Reloads `file` into `live`. `forced` is SIGHUP: it reloads also where no file has changed.
     #[must_use]
     pub fn new(file: &Path, live: Arc<Live>, stores: Stores, forced: Arc<Notify>) -> Self {
-        Self { file: file.to_owned(), live, stores, forced }
+        Self {
+            file: file.to_owned(),
+            live,
+            stores,
+            forced,
+        }
     }
 
     /// Watches and reloads until it is dropped.
@@ -96,7 +101,12 @@ impl Reloader {
     }
 
     fn swap(&self, compiled: Compiled) {
-        let Compiled { snapshot, certificates, warnings, .. } = compiled;
+        let Compiled {
+            snapshot,
+            certificates,
+            warnings,
+            ..
+        } = compiled;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -104,7 +114,12 @@ impl Reloader {
         let names = snapshot.names();
         self.live.replace(snapshot);
         let metrics = &self.stores.metrics;
-        metrics.keep_only(&names.listeners, &names.upstreams, &names.routes, &names.issuers);
+        metrics.keep_only(
+            &names.listeners,
+            &names.upstreams,
+            &names.routes,
+            &names.issuers,
+        );
         metrics.set_certificates(&certificates);
         metrics.reload_succeeded(generation, unix_seconds());
         tracing::info!(generation, "configuration reloaded");
@@ -112,18 +127,30 @@ impl Reloader {
 }
 
 fn attempt(file: &Path, stores: &Stores, before: &Snapshot) -> Result<Compiled, Refused> {
-    let compiled = build(file, stores, Some(before), before.generation + 1, UnixTime::now())?;
+    let compiled = build(
+        file,
+        stores,
+        Some(before),
+        before.generation + 1,
+        UnixTime::now(),
+    )?;
     let problems = fixed::changed(&before.spec, &compiled.snapshot.spec, &compiled.places);
     if problems.is_empty() {
         return Ok(compiled);
     }
-    Err(Refused { why: ReloadFailure::Problems, problems: Problems::new(file, problems) })
+    Err(Refused {
+        why: ReloadFailure::Problems,
+        problems: Problems::new(file, problems),
+    })
 }
 
 /// Waits until nothing has changed for a moment.
 async fn quiet(watch: &Watch) {
     let latest = Instant::now() + QUIET_MAX;
-    while timeout_at(latest.min(Instant::now() + QUIET), watch.changed()).await.is_ok() {
+    while timeout_at(latest.min(Instant::now() + QUIET), watch.changed())
+        .await
+        .is_ok()
+    {
         if Instant::now() >= latest {
             return;
         }
@@ -134,5 +161,8 @@ async fn quiet(watch: &Watch) {
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "a time stamp for people")]
 pub fn unix_seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
 }

@@ -37,12 +37,18 @@ impl Watch {
         if let Err(error) = &watcher {
             tracing::warn!(%error, "changes of files are looked for every 30 s: no watching here");
         }
-        Self { watcher: watcher.ok(), followed: BTreeSet::new(), changed }
+        Self {
+            watcher: watcher.ok(),
+            followed: BTreeSet::new(),
+            changed,
+        }
     }
 
     /// Watches the directories of the files that this configuration names, and no others.
     pub(super) fn follow(&mut self, file: &Path, spec: &Spec) {
-        let Some(watcher) = &mut self.watcher else { return };
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
         let wanted = directories(file, spec);
         for gone in self.followed.difference(&wanted) {
             drop(watcher.unwatch(gone)); // it may be gone from the disk as well
@@ -50,7 +56,11 @@ impl Watch {
         let mut followed = BTreeSet::new();
         for directory in wanted {
             let known = self.followed.contains(&directory);
-            match known || watcher.watch(&directory, RecursiveMode::NonRecursive).is_ok() {
+            match known
+                || watcher
+                    .watch(&directory, RecursiveMode::NonRecursive)
+                    .is_ok()
+            {
                 true => drop(followed.insert(directory)),
                 false => tracing::warn!(directory = %directory.display(), "cannot be watched"),
             }
@@ -69,7 +79,10 @@ impl Watch {
 }
 
 /// The contents of all files, as one hash. A file that cannot be read counts as its error.
-#[expect(clippy::disallowed_methods, reason = "runs on a blocking thread, for a reload")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "runs on a blocking thread, for a reload"
+)]
 pub(super) fn digest(file: &Path, spec: &Spec) -> Digest {
     let mut context = Context::new(&SHA256);
     for path in files(file, spec) {
@@ -85,7 +98,10 @@ fn directories(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
     let mut directories = BTreeSet::new();
     for path in files(file, spec) {
         let real = path.canonicalize().ok();
-        for parent in [Some(path.as_path()), real.as_deref()].into_iter().flatten() {
+        for parent in [Some(path.as_path()), real.as_deref()]
+            .into_iter()
+            .flatten()
+        {
             let parent = parent.parent().filter(|p| !p.as_os_str().is_empty());
             directories.insert(parent.unwrap_or(Path::new(".")).to_owned());
         }
@@ -103,5 +119,10 @@ fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
         .flat_map(|pair| [&pair.cert, &pair.key]);
     let bundles = spec.trust.values().map(|bundle| &bundle.ca);
     let key_sets = spec.issuers.values().map(|issuer| &issuer.keys);
-    pairs.chain(bundles).chain(key_sets).cloned().chain([file.to_owned()]).collect()
+    pairs
+        .chain(bundles)
+        .chain(key_sets)
+        .cloned()
+        .chain([file.to_owned()])
+        .collect()
 }

@@ -51,14 +51,20 @@ pub fn build(
     generation: u64,
     now: UnixTime,
 ) -> Result<Compiled, Refused> {
-    let refused = |problems| Refused { why: ReloadFailure::Problems, problems };
+    let refused = |problems| Refused {
+        why: ReloadFailure::Problems,
+        problems,
+    };
     let loaded = load(file).map_err(refused)?;
     let compiled = compile(loaded, stores, previous, generation, now)
         .map_err(|problems| refused(Problems::new(file, problems)))?;
     let failed = rehearse(&compiled.snapshot, &compiled.places, now);
     if !failed.is_empty() {
         let problems = Problems::new(file, failed);
-        return Err(Refused { why: ReloadFailure::TestsFailed, problems });
+        return Err(Refused {
+            why: ReloadFailure::TestsFailed,
+            problems,
+        });
     }
     Ok(compiled)
 }
@@ -89,12 +95,28 @@ fn compile(
         return Err(problems);
     }
     let plans = plans.into_boxed_slice();
-    let snapshot = Snapshot { generation, spec, listeners, issuers, upstreams, routes, plans };
-    Ok(Compiled { snapshot, places, certificates, warnings })
+    let snapshot = Snapshot {
+        generation,
+        spec,
+        listeners,
+        issuers,
+        upstreams,
+        routes,
+        plans,
+    };
+    Ok(Compiled {
+        snapshot,
+        places,
+        certificates,
+        warnings,
+    })
 }
 
 fn tied(tie: &Tie, places: &Places) -> Problem {
-    let what = format!("it matches requests that route {} matches as well, and neither goes first", tie.a);
+    let what = format!(
+        "it matches requests that route {} matches as well, and neither goes first",
+        tie.a
+    );
     places
         .problem(&format!("routes.{}.match", tie.b), what)
         .with_hint("give one of them another host, path, method or header, or remove it")

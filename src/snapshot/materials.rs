@@ -43,8 +43,12 @@ pub(super) struct Materials<'c> {
     warnings: Vec<String>,
 }
 
-type Parts =
-    (Vec<Problem>, Vec<CertificateSeries>, Vec<String>, HashMap<Name, Arc<Issuer>>);
+type Parts = (
+    Vec<Problem>,
+    Vec<CertificateSeries>,
+    Vec<String>,
+    HashMap<Name, Arc<Issuer>>,
+);
 
 impl<'c> Materials<'c> {
     pub(super) fn new(
@@ -69,7 +73,12 @@ impl<'c> Materials<'c> {
     }
 
     pub(super) fn into_parts(self) -> Parts {
-        (self.problems, self.certificates, self.warnings, self.issuers)
+        (
+            self.problems,
+            self.certificates,
+            self.warnings,
+            self.issuers,
+        )
     }
 
     /// Reads trust bundles, our key pairs and key sets.
@@ -90,14 +99,17 @@ impl<'c> Materials<'c> {
         }
         for (name, issuer) in &spec.issuers {
             let place = format!("issuers.{name}.keys.file");
-            let Some(jwks) = self.file(&place, &issuer.keys) else { continue };
+            let Some(jwks) = self.file(&place, &issuer.keys) else {
+                continue;
+            };
             let before = self.previous.and_then(|before| before.issuers.get(name));
             let shown = issuer.keys.display();
-            match Issuer::new(name, issuer, &jwks, before) {
+            let metrics = self.stores.metrics.issuer(name);
+            match Issuer::new(name, issuer, &jwks, metrics, before) {
                 Ok(read) => {
                     let ignored = read.ignored_keys().iter();
-                    self.warnings.extend(ignored.map(|key| format!("{place}: {shown}: {key}")));
-                    self.stores.metrics.issuer(name);
+                    self.warnings
+                        .extend(ignored.map(|key| format!("{place}: {shown}: {key}")));
                     self.issuers.insert(name.clone(), Arc::new(read));
                 }
                 Err(error) => self.problem(&place, &format!("{shown}: {error}"), None),
@@ -133,26 +145,47 @@ impl<'c> Materials<'c> {
                 return None;
             }
         };
-        let peers =
-            self.stores.limits.limiter(&format!("listener/{name}"), spec.limits.requests_per_peer);
+        let peers = self
+            .stores
+            .limits
+            .limiter(&format!("listener/{name}"), spec.limits.requests_per_peer);
         let max = spec.limits.in_flight_per_peer;
-        let in_flight =
-            before.map_or_else(|| InFlight::new(max), |before| before.in_flight.with_max(max));
-        Some(ListenerPlan { edge, peers, in_flight })
+        let in_flight = before.map_or_else(
+            || InFlight::new(max),
+            |before| before.in_flight.with_max(max),
+        );
+        Some(ListenerPlan {
+            edge,
+            peers,
+            in_flight,
+        })
     }
 
     pub(super) fn upstreams(&mut self, spec: &Spec) -> BTreeMap<Name, Arc<UpstreamPlan>> {
         let plan = |(name, upstream): (&Name, &UpstreamSpec)| {
             let metrics: Arc<UpstreamMetrics> = self.stores.metrics.upstream(name);
-            let endpoints =
-                self.stores.endpoints.endpoints(name, &upstream.endpoints, &metrics);
+            let endpoints = self
+                .stores
+                .endpoints
+                .endpoints(name, &upstream.endpoints, &metrics);
             let before = self.previous.and_then(|before| before.upstreams.get(name));
             let max = upstream.in_flight;
-            let in_flight =
-                before.map_or_else(|| InFlight::new(max), |before| before.in_flight.with_max(max));
+            let in_flight = before.map_or_else(
+                || InFlight::new(max),
+                |before| before.in_flight.with_max(max),
+            );
             let name = name.clone();
             let timeouts = upstream.timeouts;
-            (name.clone(), Arc::new(UpstreamPlan { name, endpoints, timeouts, in_flight, metrics }))
+            (
+                name.clone(),
+                Arc::new(UpstreamPlan {
+                    name,
+                    endpoints,
+                    timeouts,
+                    in_flight,
+                    metrics,
+                }),
+            )
         };
         spec.upstreams.iter().map(plan).collect()
     }
@@ -164,13 +197,23 @@ impl<'c> Materials<'c> {
     ) -> Vec<Arc<RoutePlan>> {
         let mut plans = Vec::with_capacity(spec.routes.len());
         for (name, route) in &spec.routes {
-            let Some(upstream) = upstreams.get(&route.upstream) else { continue };
-            let Some(settings) = spec.upstreams.get(&route.upstream) else { continue };
+            let Some(upstream) = upstreams.get(&route.upstream) else {
+                continue;
+            };
+            let Some(settings) = spec.upstreams.get(&route.upstream) else {
+                continue;
+            };
             let policy = self.policy(name, route, settings, upstream);
             let authenticator = self.authenticator(route);
             if let (Some(policy), Some(authenticator)) = (policy, authenticator) {
                 let upstream = Arc::clone(upstream);
-                plans.push(Arc::new(self.route(name, route, upstream, policy, authenticator)));
+                plans.push(Arc::new(self.route(
+                    name,
+                    route,
+                    upstream,
+                    policy,
+                    authenticator,
+                )));
             }
         }
         plans
@@ -184,11 +227,18 @@ impl<'c> Materials<'c> {
         policy: Arc<Policy>,
         authenticator: Authenticator,
     ) -> RoutePlan {
-        let limits = route.limits.iter().enumerate().map(|(index, limit)| LimitPlan {
-            name: limit_name(index).into(),
-            limiter: self.stores.limits.limiter(&format!("route/{name}/{index}"), limit.rate),
-            key: limit.per.clone(),
-        });
+        let limits = route
+            .limits
+            .iter()
+            .enumerate()
+            .map(|(index, limit)| LimitPlan {
+                name: limit_name(index).into(),
+                limiter: self
+                    .stores
+                    .limits
+                    .limiter(&format!("route/{name}/{index}"), limit.rate),
+                key: limit.per.clone(),
+            });
         let limits: Box<[_]> = limits.collect();
         let metrics = self.stores.metrics.route(name);
         metrics.set_limits(limits.len());
@@ -226,7 +276,11 @@ impl<'c> Materials<'c> {
         plan: &UpstreamPlan,
     ) -> Option<Arc<Policy>> {
         let narrowed = !route.accept.is_empty();
-        let accept = if narrowed { &route.accept } else { &upstream.tls.accept };
+        let accept = if narrowed {
+            &route.accept
+        } else {
+            &upstream.tls.accept
+        };
         let key = (plan.name.clone(), accept.clone());
         if let Some(policy) = self.policies.get(&key) {
             return Some(Arc::clone(policy));
@@ -259,21 +313,26 @@ impl<'c> Materials<'c> {
         let read = KeyPair::load(&spec.cert, &spec.key, self.now);
         let pair = self.trusted(place, read)?;
         let warnings = pair.warnings().iter();
-        self.warnings.extend(warnings.map(|warning| format!("{place}: {warning}")));
+        self.warnings
+            .extend(warnings.map(|warning| format!("{place}: {warning}")));
         self.note(place, pair.certificates());
         Some(Arc::new(pair))
     }
 
     fn trusted<T>(&mut self, place: &str, read: Result<T, TrustError>) -> Option<T> {
-        read.map_err(|error| self.problem(place, &error.what(), error.hint().as_deref())).ok()
+        read.map_err(|error| self.problem(place, &error.what(), Some(error.hint())))
+            .ok()
     }
 
     /// Reads a key set, no larger than `authenticate` takes.
     fn file(&mut self, place: &str, path: &Path) -> Option<Vec<u8>> {
         use std::io::Read as _;
-        let limit = u64::try_from(jwks::FILE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+        let limit = u64::try_from(jwks::FILE_BYTES_MAX)
+            .unwrap_or(u64::MAX)
+            .saturating_add(1);
         let mut bytes = Vec::new();
-        let read = std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+        let read =
+            std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
         match read {
             Ok(_length) => Some(bytes),
             Err(error) => {
@@ -285,14 +344,15 @@ impl<'c> Materials<'c> {
     }
 
     fn note(&mut self, place: &str, certificates: Vec<CertificateInfo>) {
-        self.certificates.extend(certificates.into_iter().map(|info| CertificateSeries {
-            place: place.to_owned(),
-            serial: info.serial,
-            subject: info.subject,
-            is_ca: info.is_ca,
-            not_before: info.not_before,
-            not_after: info.not_after,
-        }));
+        self.certificates
+            .extend(certificates.into_iter().map(|info| CertificateSeries {
+                place: place.to_owned(),
+                serial: info.serial,
+                subject: info.subject,
+                is_ca: info.is_ca,
+                not_before: info.not_before,
+                not_after: info.not_after,
+            }));
     }
 
     fn problem(&mut self, place: &str, what: &dyn Display, hint: Option<&str>) {

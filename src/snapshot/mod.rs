@@ -55,13 +55,30 @@ impl Snapshot {
         method: &Method,
         headers: &HeaderMap,
     ) -> Option<&Arc<RoutePlan>> {
-        self.plans.get(self.routes.find(host, path, method, headers)?)
+        self.plans
+            .get(self.routes.find(host, path, method, headers)?)
     }
 
-    /// The token caches, for the metrics.
-    pub fn issuers(&self) -> impl Iterator<Item = &Arc<Issuer>> {
-        self.issuers.values()
+    /// What the configuration has, by name: for the metrics that a reload keeps.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        Names {
+            listeners: self.spec.listeners.keys().cloned().collect(),
+            upstreams: self.spec.upstreams.keys().cloned().collect(),
+            routes: self.spec.routes.keys().cloned().collect(),
+            issuers: self.spec.issuers.keys().cloned().collect(),
+        }
     }
+}
+
+/// The names of a configuration.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the fields are the sections of the file")]
+pub struct Names {
+    pub listeners: Vec<Name>,
+    pub upstreams: Vec<Name>,
+    pub routes: Vec<Name>,
+    pub issuers: Vec<Name>,
 }
 
 /// The one pointer that a reload swaps.

@@ -34,7 +34,13 @@ pub fn rehearse(snapshot: &Snapshot, places: &Places, now: UnixTime) -> Vec<Prob
             "change the route so that the test passes, or the test if it is no longer right",
         ))
     };
-    snapshot.spec.tests.iter().enumerate().filter_map(failed).collect()
+    snapshot
+        .spec
+        .tests
+        .iter()
+        .enumerate()
+        .filter_map(failed)
+        .collect()
 }
 
 fn wanted(expectation: &Expectation) -> String {
@@ -57,7 +63,9 @@ fn decide(snapshot: &Snapshot, request: &TestRequest, now: u64) -> Result<Name, 
         NormalPath::parse(request.path.as_bytes()).map_err(|_ambiguous| Refusal::PathAmbiguous)?;
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
-        let value = value.parse().map_err(|_not_a_value| Refusal::RequestMalformed)?;
+        let value = value
+            .parse()
+            .map_err(|_not_a_value| Refusal::RequestMalformed)?;
         headers.insert(name.clone(), value);
     }
     let route = snapshot

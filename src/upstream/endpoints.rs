@@ -119,6 +119,12 @@ impl Endpoints {
             })
     }
 
+    /// Whether there is more than one address to choose from.
+    #[must_use]
+    pub fn several(&self) -> bool {
+        self.targets.load().len() > 1
+    }
+
     /// As [`Endpoints::choose`], and waits for the first look-up of the names if no address is known
     /// before it. Counts it if there is none after it.
     ///
