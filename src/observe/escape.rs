@@ -114,7 +114,9 @@ fn deceives(character: char) -> bool {
 pub(super) fn clean(text: &str, chars_max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(chars_max * 4));
     // Writing to a String cannot fail.
-    Escaping::bare(&mut out, chars_max).write_str(text).unwrap_or_default();
+    Escaping::bare(&mut out, chars_max)
+        .write_str(text)
+        .unwrap_or_default();
     out
 }
 

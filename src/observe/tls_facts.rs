@@ -41,10 +41,11 @@ impl TlsFacts {
     ];
 
     /// Every label of a key exchange group: what our provider has.
-    pub const GROUPS: [&'static str; 8] = [
+    pub const GROUPS: [&'static str; 9] = [
         "X25519MLKEM768",
         "secp256r1MLKEM768",
         "MLKEM768",
+        "MLKEM1024",
         "X25519",
         "secp256r1",
         "secp384r1",
@@ -125,23 +126,18 @@ mod tests {
 
     #[test]
     fn what_is_unknown_or_absent_makes_no_new_label() {
-        let cases: [(Option<&str>, Option<&str>, Option<&str>, Option<&[u8]>); 3] = [
-            (None, None, Some("FFDHE2048"), Some(b"\xff\xfe")),
+        let cases: [(_, _, _, &[u8]); 3] = [
+            (None, None, Some("FFDHE2048"), b"\xff\xfe"),
             (
                 Some("SSLv3"),
                 Some("TLS_RSA_WITH_RC4_128_SHA"),
                 Some("a\"b"),
-                Some(b"spdy/3"),
+                b"spdy/3",
             ),
-            (
-                Some(""),
-                Some("AES_128_GCM_SHA256"),
-                Some("x25519"),
-                Some(b"H2"),
-            ),
+            (Some(""), Some("AES_128_GCM_SHA256"), Some("x25519"), b"H2"),
         ];
         for (version, suite, group, alpn) in cases {
-            let facts = TlsFacts::of(version, suite, group, true, alpn);
+            let facts = TlsFacts::of(version, suite, group, true, Some(alpn));
             assert_eq!(facts.version, OTHER, "{version:?}");
             assert_eq!(facts.cipher_suite, OTHER, "{suite:?}");
             assert_eq!(facts.group, OTHER, "{group:?}");
