@@ -1,6 +1,6 @@
 //! The way to a service: which address, on what terms, and the connection itself.
 //!
-//! [`Endpoints`] chooses an address, [`Policy`] says who we are and who may answer, [`peer`] tells
+//! [`Endpoints`] chooses an address, [`Policy`] says who we are and who may answer, [`peer()`] tells
 //! pingora both, and [`MtlsConnector`] makes the connection when pingora's pool has none. No byte of
 //! a request goes to a service before it has proven, in a TLS handshake, that it is one of those
 //! that the policy accepts; [`UpstreamFacts`] stay with the connection and say what it has proven.

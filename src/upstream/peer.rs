@@ -1,4 +1,4 @@
-//! [`peer`]: an endpoint and a policy as pingora wants them.
+//! [`peer()`]: an endpoint and a policy as pingora wants them.
 
 use pingora::protocols::ALPN;
 use pingora::protocols::l4::socket::SocketAddr;

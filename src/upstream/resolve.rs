@@ -66,7 +66,8 @@ pub(super) async fn keep_resolving(
     let _running = Running(Weak::clone(&endpoints));
     while endpoints.strong_count() > 0 {
         let answers = ask_all(&questions, &lookup).await;
-        let all_answered = answers.iter().all(|(_, addresses)| addresses.is_some());
+        let answered = answers.iter().filter(|(_, addresses)| addresses.is_some());
+        let all_answered = answered.count() == questions.len();
         let Some(held) = endpoints.upgrade() else {
             return;
         };
@@ -102,7 +103,11 @@ async fn ask_all(questions: &[Question], lookup: &Arc<dyn Lookup>) -> Vec<Answer
         let lookup = Arc::clone(lookup);
         asked.spawn(async move { ask(question, &*lookup).await });
     }
-    asked.join_all().await
+    let mut answers = Vec::new();
+    while let Some(ended) = asked.join_next().await {
+        answers.extend(ended.ok()); // one that was cancelled is no answer
+    }
+    answers
 }
 
 async fn ask(question: Question, lookup: &dyn Lookup) -> Answer {

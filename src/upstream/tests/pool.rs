@@ -7,13 +7,16 @@ use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
+use rustls::version::TLS13;
 
 use super::bench::{Gateway, Leaf, Service};
 use crate::config::spec::UpstreamTimeouts;
+use crate::handshake_failure::HandshakeFailure;
 use crate::refusal::Refusal;
 use crate::transport::facts_of;
 use crate::upstream::{
-    Endpoint, MtlsConnector, Policy, Upgrades, UpstreamFacts, connect_failure, peer,
+    ConnectFailure, Endpoint, MtlsConnector, Policy, Upgrades, UpstreamFacts, connect_failure,
+    late_handshake_failure, peer,
 };
 
 const ORDERS: &str = "spiffe://mesh.example/ns/shop/sa/orders";
@@ -109,6 +112,28 @@ async fn the_proxy_learns_who_answered_in_the_place_of_the_service() {
     let page = gateway.metrics.render();
     let line = page.lines().find(|line| line.contains("identity_mismatch"));
     assert!(line.unwrap().ends_with(" 1"), "{line:?}");
+}
+
+#[tokio::test]
+async fn a_service_that_refuses_our_certificate_late_is_told_from_one_that_hangs_up() {
+    let gateway = Gateway::new();
+    let certificate = gateway.mesh.issue(&Leaf::server(&[ORDERS], &[]));
+    let (stranger, clock) = (&gateway.stranger, &gateway.clock);
+    let service = Service::start(&certificate, stranger, clock, &[&TLS13]).await;
+    let pool = Connector::new_custom(None, gateway.connector());
+    let policy = gateway.policy(&[ORDERS]);
+    let reason = match pool.get_http_session(&*peer_of(&service, &policy)).await {
+        Ok((HttpSession::H1(mut h1), _reused)) => {
+            late_handshake_failure(&h1.read_response().await.unwrap_err()).unwrap()
+        }
+        Ok(_) => panic!("an HTTP/1.1 session"),
+        // The alert was there before the connection was used.
+        Err(error) => match connect_failure(&error) {
+            Some(ConnectFailure::Handshake { reason, .. }) => *reason,
+            other => panic!("{other:?}"),
+        },
+    };
+    assert_eq!(reason, HandshakeFailure::AlertUnknownCa);
 }
 
 #[tokio::test]
