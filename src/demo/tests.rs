@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -19,6 +19,7 @@ use super::service::{listen, serve};
 use crate::handshake_failure::HandshakeFailure;
 use crate::pki::{ends, read_text};
 use crate::refusal::Refusal;
+use crate::trust::{KeyPair, TrustBundle, Usage};
 
 struct Folder(PathBuf);
 
@@ -52,6 +53,42 @@ fn material_is_used_again_while_it_is_good_for_another_day() {
     let third = edge(&Material::ready(&folder.0, at(0)).unwrap());
     std::fs::remove_file(second.pki("shop.key")).unwrap();
     assert_ne!(edge(&Material::ready(&folder.0, at(0)).unwrap()), third);
+}
+
+#[test]
+fn what_gateway_yaml_names_is_made_and_is_good() {
+    let folder = Folder::new("named");
+    let material = Material::ready(&folder.0, at(0)).unwrap();
+    let text = include_str!("../../gateway.yaml");
+    let named: Vec<_> = text.split(".portcullis/demo/").skip(1).collect();
+    assert_eq!(named.len(), 7);
+    for rest in named {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"/-.".contains(c));
+        let file = folder.0.join(rest.get(..end.unwrap()).unwrap());
+        assert!(file.exists(), "{}", file.display());
+    }
+
+    let now = UnixTime::now();
+    let pair = |name: &str| {
+        let file = |ending: &str| material.pki(&format!("{name}.{ending}"));
+        KeyPair::load(&file("pem"), &file("key"), now).unwrap()
+    };
+    assert!(pair("edge").serves(&"api.example.com".parse().unwrap()));
+    let under = |name: &str, ca: &str, usage: Usage| {
+        let bundle = TrustBundle::load(&material.pki(&format!("{ca}.pem"))).unwrap();
+        let leaf = &pair(name).certified_key().cert[0];
+        let verdict = bundle.verify(leaf, &[], usage, now);
+        verdict
+            .err()
+            .map(|error| HandshakeFailure::from_rustls(&error))
+    };
+    assert_eq!(under("shop", "clients-ca", Usage::Client), None);
+    assert_eq!(under("warehouse", "clients-ca", Usage::Client), None);
+    assert_eq!(under("gateway", "mesh-ca", Usage::Client), None);
+    assert_eq!(under("orders", "mesh-ca", Usage::Server), None);
+    assert_eq!(under("impostor", "mesh-ca", Usage::Server), None);
+    let unknown = Some(HandshakeFailure::UnknownIssuer);
+    assert_eq!(under("stranger", "clients-ca", Usage::Client), unknown);
 }
 
 #[test]
