@@ -17,7 +17,8 @@ use super::print::print;
 
 pub(super) const EXAMPLES: &str = "Examples:
   portcullis pki ca --name Partners --out pki/partners
-  portcullis pki client --ca pki/partners.pem --spiffe spiffe://partners.example/web/shop --out pki/shop
+  portcullis pki client --ca pki/partners.pem --out pki/shop \\
+    --spiffe spiffe://partners.example/web/shop
   portcullis pki server --ca pki/edge-ca.pem --dns api.example.com --lifetime 90d --out pki/edge
   portcullis pki show pki/shop.pem";
 
@@ -59,7 +60,6 @@ pub(super) struct Ca {
 }
 
 #[derive(Args, Debug)]
-#[group(id = "names", required = true, multiple = true, args = ["dns", "ip", "spiffe"])]
 pub(super) struct Leaf {
     /// The certificate of the CA that signs
     #[arg(long, value_name = "FILE")]
@@ -67,15 +67,8 @@ pub(super) struct Leaf {
     /// Its key; by default the file beside it that ends in .key
     #[arg(long, value_name = "FILE")]
     ca_key: Option<PathBuf>,
-    /// A DNS name (may be given several times; `*.example.com` for all one label below)
-    #[arg(long, value_name = "NAME", value_parser = dns_name)]
-    dns: Vec<String>,
-    /// An address (may be given several times)
-    #[arg(long, value_name = "ADDRESS")]
-    ip: Vec<IpAddr>,
-    /// The SPIFFE ID: spiffe://DOMAIN/PATH
-    #[arg(long, value_name = "ID", value_parser = spiffe_id)]
-    spiffe: Option<String>,
+    #[command(flatten)]
+    names: Names,
     /// The common name; by default the last part of --out. Shown in logs, never a credential
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
@@ -91,6 +84,21 @@ pub(super) struct Leaf {
     /// Replace files that are there
     #[arg(long)]
     force: bool,
+}
+
+/// For whom the certificate is: one name at least.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+struct Names {
+    /// A DNS name (may be given several times; `*.example.com` for all one label below)
+    #[arg(long, value_name = "NAME", value_parser = dns_name)]
+    dns: Vec<String>,
+    /// An address (may be given several times)
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Vec<IpAddr>,
+    /// The SPIFFE ID: spiffe://DOMAIN/PATH
+    #[arg(long, value_name = "ID", value_parser = spiffe_id)]
+    spiffe: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -115,7 +123,8 @@ pub(super) fn run(command: Command) -> Result<(), PkiError> {
         Command::Client(leaf) => issue(leaf, Usage::Client),
         Command::Service(leaf) => issue(leaf, Usage::Both),
         Command::Show(file) => {
-            let text = show(&read_text(&file.file)?, OffsetDateTime::now_utc())?;
+            let text = show(&read_text(&file.file)?, OffsetDateTime::now_utc())
+                .map_err(|error| error.in_file(&file.file))?;
             print(text.trim_end());
             Ok(())
         }
@@ -138,9 +147,9 @@ fn issue(wanted: Leaf, usage: Usage) -> Result<(), PkiError> {
         let ca_ends = ca.not_after().date().to_string();
         return Err(PkiError::OutlivesCa { ca_ends });
     }
-    request.dns = wanted.dns;
-    request.ips = wanted.ip;
-    request.spiffe = wanted.spiffe.into_iter().collect();
+    request.dns = wanted.names.dns;
+    request.ips = wanted.names.ip;
+    request.spiffe = wanted.names.spiffe.into_iter().collect();
     request.key = wanted.key.kind();
     let issued = ca.issue(request)?;
     write_pair(&wanted.out, &issued.cert, &issued.key, wanted.force)

@@ -18,7 +18,8 @@ use super::print::print;
 
 pub(super) const EXAMPLES: &str = "Examples:
   portcullis token keys --out pki/signing --jwks pki/jwks.json
-  portcullis token --key pki/signing.key --iss https://id.example.com --aud orders-api --scope orders:read
+  portcullis token --key pki/signing.key --iss https://id.example.com --aud orders-api \\
+    --scope orders:read
   portcullis token --key pki/signing.key --iss https://id.example.com --aud orders-api \\
     --sub alice --ttl 1h --bind pki/shop.pem --claim tenant=acme --claim level=3";
 
@@ -115,7 +116,8 @@ pub(super) fn run(token: Token) -> Result<(), PkiError> {
     }
     match token.mint {
         Some(mint) => {
-            let key = SigningKey::from_pem(&read_text(&mint.key)?, mint.alg)?;
+            let key = SigningKey::from_pem(&read_text(&mint.key)?, mint.alg)
+                .map_err(|error| error.in_file(&mint.key))?;
             let now = OffsetDateTime::now_utc().unix_timestamp();
             print(&key.sign(&claims(mint, now)?)?);
             Ok(())
@@ -170,7 +172,7 @@ fn claims(mint: Mint, now: i64) -> Result<Map<String, Value>, PkiError> {
 }
 
 fn fingerprint(cert: &Path) -> Result<String, PkiError> {
-    let certificates = certificates(&read_text(cert)?)?;
+    let certificates = certificates(&read_text(cert)?).map_err(|error| error.in_file(cert))?;
     let leaf = certificates.first().ok_or(PkiError::NoCertificate)?;
     peer_identity(leaf)
         .map(|identity| identity.fingerprint.to_base64url())

@@ -194,14 +194,15 @@ impl Authority {
     pub fn load(cert: &Path, key: &Path) -> Result<Self, PkiError> {
         let text = read_text(cert)?;
         let key_text = read_text(key)?;
-        let certificates = certificates(&text)?;
+        let certificates = certificates(&text).map_err(|error| error.in_file(cert))?;
         let der = certificates.first().ok_or(PkiError::NoCertificate)?;
-        let parsed = parse(der, 1)?;
+        let parsed = parse(der, 1).map_err(|error| error.in_file(cert))?;
         if !parsed.is_ca() {
             let file = cert.to_owned();
             return Err(PkiError::NotACa { file });
         }
-        let pair = KeyPair::from_pem(&key_text).map_err(|_unusable| PkiError::KeyUnusable)?;
+        let pair =
+            KeyPair::from_pem(&key_text).map_err(|_unusable| PkiError::KeyUnusable.in_file(key))?;
         if pair.subject_public_key_info() != parsed.public_key().raw {
             return Err(PkiError::KeyMismatch {
                 cert: cert.to_owned(),
@@ -455,7 +456,12 @@ mod tests {
         let error = Authority::load(&file("l.pem", &leaf.cert), &file("l.key", &leaf.key));
         assert!(matches!(error, Err(PkiError::NotACa { .. })));
         let error = Authority::load(&key, &key);
-        assert!(matches!(error, Err(PkiError::NoCertificate)));
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .contains("ca.key: there is no certificate")
+        );
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

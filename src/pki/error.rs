@@ -1,6 +1,6 @@
 //! [`PkiError`]: why something could not be made, for the person at the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a certificate, key or token could not be made, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,26 @@ pub enum PkiError {
     /// The library that makes certificates fails.
     #[error("the certificate cannot be made: {0}")]
     Make(#[from] rcgen::Error),
+    /// What is wrong, with the file where it is.
+    #[error("{}: {error}", file.display())]
+    In {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        error: Box<Self>,
+    },
     /// The library that signs fails.
     #[error("signing failed")]
     Sign,
+}
+
+impl PkiError {
+    /// The same, with the file where it is.
+    #[must_use]
+    pub fn in_file(self, file: &Path) -> Self {
+        Self::In {
+            file: file.to_owned(),
+            error: Box::new(self),
+        }
+    }
 }

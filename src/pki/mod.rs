@@ -10,10 +10,12 @@ mod files;
 mod lifetime;
 mod show;
 mod signing_key;
+mod tls;
 
 pub use authority::{Authority, Issued, KeyKind, Request, Usage, certificates};
 pub use error::PkiError;
 pub use files::{Overwrite, read_text, write_public, write_secret};
 pub use lifetime::{InvalidLifetime, Lifetime};
-pub use show::show;
+pub use show::{ends, show};
 pub use signing_key::{JwtAlgorithm, SigningKey, UnknownAlgorithm, key_set};
+pub use tls::mutual_server;

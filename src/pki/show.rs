@@ -30,6 +30,20 @@ pub fn show(pem: &str, now: OffsetDateTime) -> Result<String, PkiError> {
     Ok(paragraphs.join("\n"))
 }
 
+/// When the first of the certificates of a PEM text ends.
+///
+/// # Errors
+///
+/// [`PkiError::NoCertificate`] or [`PkiError::CertificateMalformed`].
+pub fn ends(pem: &str) -> Result<OffsetDateTime, PkiError> {
+    let mut first = None;
+    for (der, number) in certificates(pem)?.iter().zip(1..) {
+        let end = parse(der, number)?.validity().not_after.to_datetime();
+        first = Some(first.map_or(end, |first: OffsetDateTime| first.min(end)));
+    }
+    first.ok_or(PkiError::NoCertificate)
+}
+
 fn paragraph(
     der: &CertificateDer<'_>,
     certificate: &X509Certificate<'_>,

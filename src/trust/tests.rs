@@ -139,6 +139,28 @@ fn a_key_pair_that_fits_is_taken_and_keeps_its_key_to_itself() {
 }
 
 #[test]
+fn every_kind_of_key_that_is_spoken_is_taken() {
+    let folder = Folder::new();
+    let ca = root(ca_params("ca", -1, 1));
+    for algorithm in [
+        &rcgen::PKCS_ECDSA_P256_SHA256,
+        &rcgen::PKCS_ECDSA_P384_SHA384,
+        &rcgen::PKCS_ECDSA_P521_SHA512,
+        &rcgen::PKCS_ED25519,
+        &rcgen::PKCS_RSA_SHA256,
+    ] {
+        let key = Key::generate_for(algorithm).unwrap();
+        let leaf = leaf(-1, 1, CLIENT).signed_by(&key, &ca.issuer).unwrap();
+        let cert_file = folder.file("a.pem", &leaf.pem());
+        let key_file = folder.file("a.key", &key.serialize_pem());
+        let pair = KeyPair::load(&cert_file, &key_file, now());
+        assert!(pair.is_ok(), "{algorithm:?}: {pair:?}");
+        let trust = bundle(&ca.pem);
+        assert_eq!(judged(&trust, leaf.der(), &[], Usage::Client), None);
+    }
+}
+
+#[test]
 fn a_key_file_that_others_can_read_is_a_warning() {
     let folder = Folder::new();
     let (cert, key) = pair(&root(ca_params("ca", -1, 1)), &leaf(-1, 1, SERVER));
