@@ -195,6 +195,7 @@ async fn serve_all(
     stores
         .metrics
         .configuration_loaded(snapshot.generation, unix_seconds());
+    snapshot.publish();
     let live = Arc::new(Live::new(snapshot));
     let (stop, stopping) = watch::channel(false);
     let mut caps = Vec::new();

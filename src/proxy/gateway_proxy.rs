@@ -12,6 +12,7 @@ use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
+use rustls::pki_types::UnixTime;
 
 use super::admit::{Admitted, admit};
 use super::errors::{Ending, carry, sort};
@@ -22,11 +23,14 @@ use super::journey::{Journey, Stage, Story};
 use super::log;
 use super::respond::{respond, set_rate_limit};
 use crate::edge::facts::ConnectionFacts;
+use crate::identity::certificate::PeerIdentity;
 use crate::observe::Metrics;
 use crate::refusal::Refusal;
 use crate::snapshot::{Live, Snapshot};
 use crate::transport::facts_of;
-use crate::upstream::{ConnectFailure, Upgrades, UpstreamFacts, connect_failure, peer};
+use crate::upstream::{
+    ConnectFailure, Upgrades, UpstreamFacts, connect_failure, late_handshake_failure, peer,
+};
 
 /// What pingora asks at each phase of a request.
 #[derive(Debug)]
@@ -62,6 +66,11 @@ impl GatewayProxy {
         story.path = Some(head.path.as_str().to_owned());
         admit(&head, &facts, now, story)
     }
+}
+
+/// Whether the certificate of a pooled connection has ended since it was verified.
+fn has_ended(identity: &PeerIdentity) -> bool {
+    i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX) > identity.not_after
 }
 
 #[async_trait]
@@ -149,7 +158,7 @@ impl ProxyHttp for GatewayProxy {
         let expected = journey.admitted().map_err(carry)?.route().policy.group_key;
         let facts: &UpstreamFacts =
             facts_of(digest).ok_or_else(|| carry(Refusal::UpstreamIdentityMismatch))?;
-        if facts.group_key != expected {
+        if facts.group_key != expected || has_ended(&facts.identity) {
             return Err(carry(Refusal::UpstreamIdentityMismatch));
         }
         let admitted = journey.admitted().map_err(carry)?;
@@ -288,6 +297,13 @@ impl ProxyHttp for GatewayProxy {
                 can_reuse_downstream: false,
             };
         };
+        if let (Some(reason), Some(route)) = (late_handshake_failure(error), &journey.story.route) {
+            let since = journey
+                .upstream
+                .sent
+                .map_or(Duration::ZERO, |sent| sent.elapsed());
+            route.upstream.metrics.handshake_failed(reason, since);
+        }
         log::fault(refusal, error, &journey.story);
         journey.stage = Stage::Refused(refusal);
         if session.response_written().is_none() {

@@ -112,6 +112,7 @@ impl Reloader {
         }
         let generation = snapshot.generation;
         let names = snapshot.names();
+        snapshot.publish();
         self.live.replace(snapshot);
         let metrics = &self.stores.metrics;
         metrics.keep_only(

@@ -59,6 +59,13 @@ impl Snapshot {
             .get(self.routes.find(host, path, method, headers)?)
     }
 
+    /// Shows the endpoints of this snapshot in the metrics: to be called when it goes live.
+    pub fn publish(&self) {
+        self.upstreams
+            .values()
+            .for_each(|upstream| upstream.endpoints.publish());
+    }
+
     /// What the configuration has, by name: for the metrics that a reload keeps.
     #[must_use]
     pub fn names(&self) -> Names {
