@@ -23,10 +23,9 @@ use serde_yaml::Value;
 
 pub use parse::{InvalidHostPattern, InvalidPathPattern};
 pub use places::Places;
-pub use problem::{Problem, Problems, nearest};
 
 use node::Report;
-use problem::{Mark, one_line};
+use problem::{Mark, Problem, Problems, one_line};
 use spec::Spec;
 
 /// A configuration, and where its parts stand in the file.
