@@ -1,1 +1,337 @@
-//! To be written.
+//! Assembly: what is built in which order; start, drain, stop. `run` and `check` begin the same
+//! way, so that a configuration which passes `check` is one that starts.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::IntoRawFd as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pingora::apps::HttpServerOptions;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
+use pingora::protocols::Stream;
+use pingora::proxy::ProxyServiceBuilder;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{Fds, ListenFds, ShutdownWatch};
+use pingora::services::Service as _;
+use rustls::pki_types::UnixTime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::admin::{self, Readiness};
+use crate::config::spec::Spec;
+use crate::edge::caps::Caps;
+use crate::identity::name::Name;
+use crate::limit::store::LimitStore;
+use crate::observe::{HandshakeLog, Metrics, start_logging};
+use crate::proxy::GatewayProxy;
+use crate::proxy::connection::{Door, Proxy, serve};
+use crate::reload::{Reloader, unix_seconds};
+use crate::snapshot::Live;
+use crate::snapshot::compile::{Compiled, build};
+use crate::snapshot::stores::Stores;
+use crate::trust::provider;
+use crate::upstream::{EndpointStore, MtlsConnector, Policies};
+
+/// Why the machine does not let the gateway start, for the operator.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(
+        "{place} {address} cannot be listened on: {source}\n    hint: is another process there? `ss -ltnp` tells; ports below 1024 need a privilege"
+    )]
+    Bind {
+        place: String,
+        address: SocketAddr,
+        source: std::io::Error,
+    },
+    #[error("the runtime cannot start: {0}")]
+    Runtime(std::io::Error),
+    #[error("signals cannot be watched: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Connections to services that are kept while nobody uses them, on each listener.
+const POOLED_CONNECTIONS_MAX: usize = 1024;
+/// How often a draining gateway looks whether it is done.
+const DRAIN_STEP: Duration = Duration::from_millis(20);
+
+/// What a configuration comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Routes.
+    pub routes: usize,
+    /// Upstreams.
+    pub upstreams: usize,
+    /// Listeners.
+    pub listeners: usize,
+    /// Tests that passed.
+    pub tests: usize,
+}
+
+/// Loads and compiles the configuration as `run` does.
+///
+/// # Errors
+///
+/// Every problem, as text for the operator.
+pub fn check(file: &Path) -> Result<(Checked, Vec<String>), String> {
+    install_provider();
+    let compiled = build(file, &stores(), None, FIRST_GENERATION, UnixTime::now())
+        .map_err(|refused| refused.problems.to_string())?;
+    let spec = &compiled.snapshot.spec;
+    let checked = Checked {
+        routes: spec.routes.len(),
+        upstreams: spec.upstreams.len(),
+        listeners: spec.listeners.len(),
+        tests: spec.tests.len(),
+    };
+    Ok((checked, compiled.warnings))
+}
+
+/// Runs the gateway until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// Why it does not start, as text for the operator.
+pub fn run(file: &Path) -> Result<(), String> {
+    install_provider();
+    let stores = stores();
+    let compiled = build(file, &stores, None, FIRST_GENERATION, UnixTime::now())
+        .map_err(|refused| refused.problems.to_string())?;
+    let logs = &compiled.snapshot.spec.logs;
+    let logging = start_logging(logs.format, logs.level).map_err(|error| error.to_string())?;
+    stores.metrics.show_logging(&logging);
+    let ended = serve_until_told(file, stores, compiled).map_err(|error| error.to_string());
+    logging.flush(LOG_FLUSH_MAX);
+    ended
+}
+
+const FIRST_GENERATION: u64 = 1;
+const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
+
+/// Before pingora starts, which would install another.
+fn install_provider() {
+    // Already there in tests that run several gateways: it is the same.
+    drop(provider().as_ref().clone().install_default());
+}
+
+fn stores() -> Stores {
+    Stores {
+        metrics: Metrics::new(),
+        limits: LimitStore::new(),
+        policies: Policies::new(),
+        endpoints: EndpointStore::new(),
+    }
+}
+
+fn serve_until_told(file: &Path, stores: Stores, compiled: Compiled) -> Result<(), StartError> {
+    let spec = compiled.snapshot.spec.clone();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().thread_name("gateway");
+    if let Some(workers) = spec.workers {
+        runtime.worker_threads(workers.get());
+    }
+    let runtime = runtime.build().map_err(StartError::Runtime)?;
+    let sockets = Sockets::bind(&spec)?;
+    let ended = runtime.block_on(serve_all(file, stores, compiled, sockets));
+    runtime.shutdown_background();
+    ended
+}
+
+/// The sockets, opened before anything runs, so that a port in use is an error and no panic.
+struct Sockets {
+    admin: TcpListener,
+    edges: Vec<(Name, SocketAddr, TcpListener)>,
+}
+
+impl Sockets {
+    fn bind(spec: &Spec) -> Result<Self, StartError> {
+        let open = |place: String, address: SocketAddr| {
+            let bound = TcpListener::bind(address).and_then(|socket| {
+                socket.set_nonblocking(true)?;
+                Ok(socket)
+            });
+            bound.map_err(|source| StartError::Bind {
+                place,
+                address,
+                source,
+            })
+        };
+        let admin = open("admin.address".to_owned(), spec.admin.address)?;
+        let edge = |(name, listener): (&Name, &crate::config::spec::ListenerSpec)| {
+            let socket = open(format!("listeners.{name}.address"), listener.address)?;
+            Ok((name.clone(), listener.address, socket))
+        };
+        let edges = spec
+            .listeners
+            .iter()
+            .map(edge)
+            .collect::<Result<_, StartError>>()?;
+        Ok(Self { admin, edges })
+    }
+}
+
+async fn serve_all(
+    file: &Path,
+    stores: Stores,
+    compiled: Compiled,
+    sockets: Sockets,
+) -> Result<(), StartError> {
+    let Compiled {
+        snapshot,
+        certificates,
+        warnings,
+        ..
+    } = compiled;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut signals = Signals::watch()?;
+    let readiness = Arc::new(Readiness::default());
+    let spec = snapshot.spec.clone();
+    stores.metrics.set_certificates(&certificates);
+    stores
+        .metrics
+        .configuration_loaded(snapshot.generation, unix_seconds());
+    snapshot.publish();
+    let live = Arc::new(Live::new(snapshot));
+    let (stop, stopping) = watch::channel(false);
+    let mut caps = Vec::new();
+    let mut edges = JoinSet::new();
+    let handshakes = Arc::new(HandshakeLog::default());
+    for (name, address, socket) in sockets.edges {
+        tracing::info!(listener = %name, %address, "listening");
+        let door = Arc::new(Door {
+            name,
+            live: Arc::clone(&live),
+            caps: Arc::new(Caps::default()),
+            handshakes: Arc::clone(&handshakes),
+            metrics: Arc::clone(&stores.metrics),
+        });
+        caps.push(Arc::clone(&door.caps));
+        edges.spawn(listen(
+            door,
+            address,
+            socket,
+            stores.clone(),
+            stopping.clone(),
+        ));
+    }
+    let admin = tokio::net::TcpListener::from_std(sockets.admin).map_err(StartError::Runtime)?;
+    let admin_stop = Arc::new(Notify::new());
+    let until = Arc::clone(&admin_stop);
+    let admin_task = tokio::spawn(admin::serve(
+        admin,
+        Arc::clone(&stores.metrics),
+        Arc::clone(&readiness),
+        async move { until.notified().await },
+    ));
+    let forced = Arc::clone(&signals.reload);
+    let reloader = tokio::spawn(Reloader::new(file, live, stores, forced).run());
+    readiness.ready();
+    tracing::info!(admin = %spec.admin.address, "ready");
+    signals.stop().await;
+    readiness.draining();
+    tracing::info!(deadline = ?spec.shutdown.deadline, "stopping: not ready, no new connections");
+    sleep(spec.shutdown.delay).await;
+    reloader.abort();
+    stop.send_replace(true);
+    drain(&caps, spec.shutdown.deadline).await;
+    edges.abort_all();
+    admin_stop.notify_one();
+    drop(tokio::time::timeout(Duration::from_secs(1), admin_task).await);
+    Ok(())
+}
+
+/// Waits until no connection is open, or the deadline has passed.
+async fn drain(caps: &[Arc<Caps>], deadline: Duration) {
+    let end = Instant::now() + deadline;
+    loop {
+        let open: usize = caps.iter().map(|caps| caps.open()).sum();
+        if open == 0 {
+            return tracing::info!("stopped: every connection has ended");
+        }
+        if Instant::now() >= end {
+            return tracing::warn!(
+                open,
+                "stopped: the deadline has passed with connections open"
+            );
+        }
+        sleep(DRAIN_STEP).await;
+    }
+}
+
+/// Accepts connections of one listener until `stopping`.
+async fn listen(
+    door: Arc<Door>,
+    address: SocketAddr,
+    socket: TcpListener,
+    stores: Stores,
+    stopping: ShutdownWatch,
+) {
+    let conf = ServerConf {
+        upstream_keepalive_pool_size: POOLED_CONNECTIONS_MAX,
+        max_retries: 3,
+        ..ServerConf::default()
+    };
+    let mut options = HttpServerOptions::default();
+    options.force_custom = true; // each connection comes to `serve` before any TLS
+    let face = GatewayProxy::new(Arc::clone(&door.live), Arc::clone(&stores.metrics));
+    let connector = MtlsConnector::new(Arc::clone(&stores.policies), Arc::clone(&door.handshakes));
+    let on_connection = Arc::new(move |proxy: Arc<Proxy>, io: Stream, stop: &ShutdownWatch| {
+        let (door, stop) = (Arc::clone(&door), stop.clone());
+        let connection: futures_util::future::BoxFuture<'static, Option<Stream>> =
+            Box::pin(async move {
+                serve(proxy, io, door, stop).await;
+                None
+            });
+        connection
+    });
+    let mut service = ProxyServiceBuilder::new(&Arc::new(conf), face)
+        .custom(connector, on_connection)
+        .server_options(options)
+        .build();
+    let endpoint = ListenerConfig::tcp(address.to_string());
+    service.add_listener(endpoint.l4_buffer(L4BufferSettings::unbuffered()));
+    let mut sockets = Fds::new();
+    sockets.add(address.to_string(), socket.into_raw_fd());
+    let sockets: ListenFds = Arc::new(Mutex::new(sockets));
+    service.start_service(Some(sockets), stopping, 1).await;
+}
+
+/// The signals that we act on.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reload: Arc<Notify>,
+}
+
+impl Signals {
+    fn watch() -> Result<Self, StartError> {
+        let on = |kind| signal(kind).map_err(StartError::Signals);
+        let mut hangup = on(SignalKind::hangup())?;
+        let reload = Arc::new(Notify::new());
+        let tell = Arc::clone(&reload);
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                tell.notify_one();
+            }
+        });
+        let terminate = on(SignalKind::terminate())?;
+        Ok(Self {
+            terminate,
+            interrupt: on(SignalKind::interrupt())?,
+            reload,
+        })
+    }
+
+    /// Ends at SIGTERM or SIGINT.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

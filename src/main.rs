@@ -1,2 +1,10 @@
-//! The binary: see the library.
-fn main() {}
+//! The binary: the command line of the library, and the allocator.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    portcullis::cli::main()
+}

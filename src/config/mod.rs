@@ -1,6 +1,163 @@
 //! What the operator wrote: `gateway.yaml`, read and parsed, with every mistake shown in its place.
 //!
-//! `file.rs` has the shape of the YAML, `parse.rs` turns each text into a value, `spec.rs` has the
-//! values, `problem.rs` the mistakes. No certificate is read here: that is `trust`'s work.
+//! `positions.rs` refuses YAML that means something else than it shows and finds where things
+//! stand, `file.rs` has the shape of the YAML, `parse/` turns each text into a value, `spec.rs` has
+//! the values, `problem.rs` the mistakes. No certificate is read here: that is `trust`'s work.
 
 pub mod spec;
+pub mod problem;
+mod file;
+mod node;
+mod parse;
+mod places;
+mod positions;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use serde_yaml::Value;
+
+pub use parse::{InvalidHostPattern, InvalidPathPattern};
+pub use places::Places;
+pub use problem::{Problem, Problems, nearest};
+
+use node::Report;
+use problem::Mark;
+use spec::Spec;
+
+/// A configuration, and where its parts stand in the file.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub spec: Spec,
+    /// Where it says it.
+    pub places: Places,
+}
+
+/// 10,000 routes take about 3 MiB.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Reads and parses `file`. Paths in it become relative to its folder, so that they can be opened
+/// as they are. No other file is looked at.
+///
+/// # Errors
+///
+/// Every problem that was found, each with its place. A file that is no YAML of our kind shows
+/// those problems first: nothing can be said of its values.
+pub fn load(file: &Path) -> Result<Loaded, Problems> {
+    let bytes = read(file).map_err(|error| {
+        let what = format!("it cannot be read: {error}");
+        let problem = Problem::new(file, None, "", what).with_hint(unreadable(error.kind()));
+        Problems::new(file, vec![problem])
+    })?;
+    parse(file, &bytes)
+}
+
+/// [`load`] of a text that is at hand.
+fn parse(file: &Path, bytes: &[u8]) -> Result<Loaded, Problems> {
+    let one = |problem| Problems::new(file, vec![problem]);
+    let text = text(file, bytes).map_err(one)?;
+    let places = positions::index(file, text).map_err(|list| Problems::new(file, list))?;
+    let value = values(file, text).map_err(one)?;
+    places.agree(&value).map_err(one)?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let report = Report::new(&places);
+    let spec = parse::spec(&value, folder, &report);
+    let problems = report.into_problems();
+    match spec {
+        Some(spec) if problems.is_empty() => Ok(Loaded { spec, places }),
+        Some(_) | None => Err(Problems::new(file, problems)),
+    }
+}
+
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One byte more than is allowed, so that `text` sees that it is too long.
+    File::open(file)?
+        .take(FILE_BYTES_MAX.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn unreadable(kind: io::ErrorKind) -> &'static str {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the enum is std's and grows; what is new to us has the general advice"
+    )]
+    match kind {
+        io::ErrorKind::NotFound => {
+            "look at the path, and at the folder that the gateway was started in"
+        }
+        io::ErrorKind::PermissionDenied => "let the user that the gateway runs as read it",
+        io::ErrorKind::IsADirectory => "name the file in it, for example gateway.yaml",
+        _ => "look at the disk and at the mount that it is on",
+    }
+}
+
+/// The text without a byte order mark; nothing in it is invisible or reads in two ways.
+fn text<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Problem> {
+    if u64::try_from(bytes.len()).is_ok_and(|size| size > FILE_BYTES_MAX) {
+        let what = format!("it is larger than {} MiB", FILE_BYTES_MAX >> 20);
+        return Err(Problem::new(file, None, "", what)
+            .with_hint("is this the right file? If so, split it over several gateways"));
+    }
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let mark = mark_after(&String::from_utf8_lossy(good));
+            return Err(Problem::new(file, Some(mark), "", "this is not UTF-8")
+                .with_hint("save the file as UTF-8"));
+        }
+    };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let Some(at) = text.find(is_hidden) else {
+        return Ok(text);
+    };
+    let (before, after) = text.split_at_checked(at).unwrap_or_default();
+    let c = after.chars().next().unwrap_or_default();
+    let what = format!(
+        "an invisible character stands here (U+{:04X})",
+        u32::from(c)
+    );
+    Err(Problem::new(file, Some(mark_after(before)), "", what)
+        .with_hint("remove it; in double quotes it can be written as an escape, like \"\\u202e\""))
+}
+
+/// Characters that an editor does not show, that turn the direction of a line, or that one version
+/// of YAML takes for the end of a line and the other does not.
+fn is_hidden(c: char) -> bool {
+    let hidden = matches!(
+        c,
+        '\u{85}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    );
+    hidden || (c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
+}
+
+fn mark_after(text: &str) -> Mark {
+    let line = text
+        .bytes()
+        .filter(|b| *b == b'\n')
+        .count()
+        .saturating_add(1);
+    let last = text.rsplit('\n').next().unwrap_or_default();
+    let column = last.chars().count().saturating_add(1);
+    Mark { line, column }
+}
+
+/// The values, read by `serde_yaml`.
+fn values(file: &Path, text: &str) -> Result<Value, Problem> {
+    serde_yaml::from_str(text).map_err(|error| {
+        let mark = error.location().map(|place| Mark {
+            line: place.line(),
+            column: place.column(),
+        });
+        Problem::new(file, mark, "", format!("this is not YAML: {error}")).with_hint(
+            "the mistake may be on the line before: look at indentation, quotes and brackets",
+        )
+    })
+}

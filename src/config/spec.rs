@@ -325,7 +325,7 @@ pub struct MatchSpec {
     /// The methods. Empty: every method that the gateway forwards.
     pub methods: Vec<Method>,
     /// Header fields that must have exactly these values.
-    pub headers: BTreeMap<HeaderName, String>,
+    pub headers: Vec<(HeaderName, String)>,
 }
 
 /// A host, or every host one label below a name.
@@ -456,7 +456,7 @@ pub struct TestRequest {
     /// The claims of the client's token, if it has one. The signature counts as verified.
     pub claims: Option<serde_json::Map<String, Value>>,
     /// Header fields.
-    pub headers: BTreeMap<HeaderName, String>,
+    pub headers: Vec<(HeaderName, String)>,
 }
 
 /// `tests[N].request.client`.

@@ -1,1 +1,14 @@
-//! To be written.
+//! Where connections arrive: limits, ClientHello, handshake, and the facts that it established.
+//!
+//! Nothing here knows routes or requests. [`handshake::accept`] turns a plain connection into a
+//! [`gate::Gate`] with [`facts::ConnectionFacts`]; `proxy` speaks HTTP on it.
+
+pub mod caps;
+pub mod facts;
+pub mod frames;
+pub mod gate;
+pub mod handshake;
+pub mod head;
+pub mod listener;
+mod socket;
+mod verifier;

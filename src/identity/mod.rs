@@ -6,6 +6,7 @@
 pub mod certificate;
 pub mod host;
 pub mod name;
+pub mod path;
 pub mod pattern;
 pub mod spiffe;
 pub mod subject;

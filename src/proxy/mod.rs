@@ -1,1 +1,16 @@
-//! To be written.
+//! A request's way: admit, forward, answer, account. pingora's face is thin; [`admit`] decides.
+
+pub mod admit;
+pub mod connection;
+mod errors;
+mod forward;
+mod gateway_proxy;
+mod head;
+mod headers;
+mod http2;
+mod ids;
+mod journey;
+mod log;
+mod respond;
+
+pub use gateway_proxy::GatewayProxy;

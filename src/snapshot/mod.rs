@@ -1,1 +1,112 @@
-//! To be written.
+//! [`Snapshot`]: everything that a request needs, compiled; [`Live`]: the one pointer to it.
+//!
+//! A request sees one snapshot from start to end. What must outlive a reload (counters of limits,
+//! pooled connections, resolved names, token caches) lives in [`stores::Stores`] or is handed from
+//! one snapshot to the next where nothing about it changed; the snapshot holds an `Arc` to it.
+
+pub mod compile;
+mod materials;
+pub mod plan;
+pub mod rehearse;
+pub mod stores;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, Method};
+
+use crate::authenticate::issuer::Issuer;
+use crate::config::spec::Spec;
+use crate::identity::host::Host;
+use crate::identity::name::Name;
+use crate::identity::path::NormalPath;
+use crate::route::table::RouteTable;
+use plan::{ListenerPlan, RoutePlan, UpstreamPlan};
+
+/// One compiled configuration. Never changed after it is built.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts the configurations that were swapped in, from 1.
+    pub generation: u64,
+    /// The configuration that it was compiled from.
+    pub spec: Spec,
+    listeners: HashMap<Name, Arc<ListenerPlan>>,
+    issuers: HashMap<Name, Arc<Issuer>>,
+    upstreams: BTreeMap<Name, Arc<UpstreamPlan>>,
+    routes: RouteTable,
+    plans: Box<[Arc<RoutePlan>]>,
+}
+
+impl Snapshot {
+    /// The listener of this name. A running listener always has one: listeners do not change in a
+    /// reload.
+    #[must_use]
+    pub fn listener(&self, name: &Name) -> Option<&Arc<ListenerPlan>> {
+        self.listeners.get(name)
+    }
+
+    /// The route for a request, if there is one.
+    #[must_use]
+    pub fn route(
+        &self,
+        host: &Host,
+        path: &NormalPath,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Option<&Arc<RoutePlan>> {
+        self.plans
+            .get(self.routes.find(host, path, method, headers)?)
+    }
+
+    /// Shows the endpoints of this snapshot in the metrics: to be called when it goes live.
+    pub fn publish(&self) {
+        self.upstreams
+            .values()
+            .for_each(|upstream| upstream.endpoints.publish());
+    }
+
+    /// What the configuration has, by name: for the metrics that a reload keeps.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        Names {
+            listeners: self.spec.listeners.keys().cloned().collect(),
+            upstreams: self.spec.upstreams.keys().cloned().collect(),
+            routes: self.spec.routes.keys().cloned().collect(),
+            issuers: self.spec.issuers.keys().cloned().collect(),
+        }
+    }
+}
+
+/// The names of a configuration.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the fields are the sections of the file")]
+pub struct Names {
+    pub listeners: Vec<Name>,
+    pub upstreams: Vec<Name>,
+    pub routes: Vec<Name>,
+    pub issuers: Vec<Name>,
+}
+
+/// The one pointer that a reload swaps.
+#[derive(Debug)]
+pub struct Live(ArcSwap<Snapshot>);
+
+impl Live {
+    /// Begins with this snapshot.
+    #[must_use]
+    pub fn new(first: Snapshot) -> Self {
+        Self(ArcSwap::from_pointee(first))
+    }
+
+    /// The snapshot for one whole request: take it once, when the request arrives, and pass it on.
+    #[must_use]
+    pub fn now(&self) -> Arc<Snapshot> {
+        self.0.load_full() // an Arc and not a guard: it is held across awaits
+    }
+
+    /// Requests under way keep theirs; the last of them frees the old one.
+    pub fn replace(&self, next: Snapshot) {
+        self.0.store(Arc::new(next));
+    }
+}

@@ -10,6 +10,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::http::ResponseHeader;
@@ -20,6 +21,7 @@ use pingora::protocols::{
     Ssl, TimingDigest, UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::time::timeout;
 
 /// A TLS stream with the facts that its handshake established.
 pub struct TlsIo<S> {
@@ -60,10 +62,13 @@ impl<S> TlsIo<S> {
 
     /// The stream inside.
     #[must_use]
-    pub fn get_ref(&self) -> &S {
-        &self.stream
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.stream
     }
 }
+
+/// How long saying goodbye may take: it is one small record, and nobody waits for an answer.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The facts of the connection that a digest belongs to, if they are of this type.
 #[must_use]
@@ -119,7 +124,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TlsIo<S> {
 #[async_trait]
 impl<S: AsyncWrite + Unpin + Send> Shutdown for TlsIo<S> {
     async fn shutdown(&mut self) {
-        drop(self.stream.shutdown().await); // the peer may be gone already
+        // The peer may be gone already, or take nothing any more.
+        drop(timeout(SHUTDOWN_TIMEOUT, self.stream.shutdown()).await);
     }
 }
 
@@ -164,5 +170,38 @@ impl<S> fmt::Debug for TlsIo<S> {
         f.debug_struct("TlsIo")
             .field("fd", &self.fd)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A peer that takes nothing any more.
+    struct Stuck;
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            _data: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn saying_goodbye_to_a_peer_that_takes_nothing_ends() {
+        let socket = Arc::new(SocketDigest::from_raw_fd(-1));
+        let mut io = TlsIo::new(Stuck, -1, ALPN::H1, socket, ()).unwrap();
+        Shutdown::shutdown(&mut io).await;
     }
 }

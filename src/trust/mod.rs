@@ -1,1 +1,46 @@
-//! To be written.
+//! What the gateway holds and what it believes: key pairs with which it proves who it is, and
+//! bundles of CAs whose signatures it accepts.
+//!
+//! Both are read from files at load and never change afterwards; a reload makes new ones. Whom a
+//! certificate names is not asked here but in `identity::certificate`; [`TrustBundle::verify`]
+//! says whether what it says may be believed. Private keys never leave this folder but inside
+//! rustls' signing key, and are in no `Debug` text.
+
+mod bundle;
+mod error;
+mod info;
+mod key_pair;
+mod pem;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+
+pub use bundle::{TrustBundle, Usage};
+pub use error::TrustError;
+pub use info::CertificateInfo;
+pub use key_pair::KeyPair;
+
+/// Key exchange groups, the best first. The hybrid one is safe as long as either half is.
+static GROUPS: [&dyn SupportedKxGroup; 4] = [
+    kx_group::X25519MLKEM768,
+    kx_group::X25519,
+    kx_group::SECP256R1,
+    kx_group::SECP384R1,
+];
+
+/// The one cryptography of the process: aws-lc-rs, with [`X25519MLKEM768`] first.
+///
+/// Its cipher suites are those of TLS 1.3 and, for TLS 1.2, ECDHE with an AEAD.
+///
+/// [`X25519MLKEM768`]: kx_group::X25519MLKEM768
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider {
+        kx_groups: GROUPS.to_vec(),
+        ..aws_lc_rs::default_provider()
+    })
+}

@@ -24,4 +24,21 @@
     reason = "a test fails by panicking, and the bench offers more than each build of the tests uses"
 )]
 
+mod admission;
+mod authentication;
 mod bench;
+mod dashboards;
+mod demo;
+mod handshake;
+mod headers;
+mod http1;
+mod http2;
+mod identity;
+mod limits;
+mod logs;
+mod metrics;
+mod refusals;
+mod reload;
+mod routing;
+mod shutdown;
+mod upstream;

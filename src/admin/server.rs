@@ -1,0 +1,188 @@
+//! [`serve`]: the admin listener's HTTP server.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{sleep, timeout};
+
+use super::readiness::{Readiness, State};
+use crate::observe::{self, Metrics};
+
+/// Connections at a time. A Prometheus, a kubelet and a few people need a handful; those behind
+/// wait in the listener's queue.
+const CONNECTIONS_MAX: usize = 64;
+
+/// How long a request's head may take, and how long a connection may be idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may last: one that does not read its answer ends here.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long answers may take to be sent when the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Bytes of a request's head. A scrape has some 500.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// After an `accept` that fails (no file descriptor is left), another try would fail at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What every answer comes from.
+#[derive(Clone, Debug)]
+struct Pages {
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    /// One metrics page at a time: each takes memory in proportion to the configuration.
+    render: Arc<Semaphore>,
+}
+
+/// Serves `/metrics`, `/livez` and `/readyz` until `shutdown` is complete; then answers what was
+/// asked, for a second at most.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the listener and every connection.
+pub async fn serve(
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let pages = Pages {
+        metrics,
+        readiness,
+        render: Arc::new(Semaphore::new(1)),
+    };
+    let (stop, stopped) = tokio::sync::watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_ended) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, pages.clone(), stopped.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the admin listener cannot accept");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    drop(stop);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    // What is not sent by then is dropped with the set.
+    timeout(STOP_TIMEOUT, ended).await.unwrap_or_default();
+}
+
+/// Serves one connection until it ends, its time is over, or `stopped` says so.
+async fn connection(
+    stream: TcpStream,
+    pages: Pages,
+    mut stopped: tokio::sync::watch::Receiver<()>,
+) {
+    let service = service_fn(move |request| {
+        let pages = pages.clone();
+        async move { Ok::<_, Infallible>(pages.answer(&request).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut serving = pin!(serving);
+    let until_end = async {
+        tokio::select! {
+            ended = serving.as_mut() => return ended,
+            _sender_is_gone = stopped.changed() => {}
+        }
+        serving.as_mut().graceful_shutdown();
+        serving.await
+    };
+    if let Ok(Err(error)) = timeout(CONNECTION_TIMEOUT, until_end).await {
+        tracing::debug!(%error, "an admin connection ended early");
+    }
+}
+
+impl Pages {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            refused
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refused;
+        }
+        match request.uri().path() {
+            "/" => text(StatusCode::OK, "portcullis\n\n/metrics\n/livez\n/readyz\n"),
+            "/livez" => text(StatusCode::OK, "alive\n"),
+            "/readyz" => self.ready(),
+            "/metrics" => self.page().await,
+            _ => text(StatusCode::NOT_FOUND, "not found\n"),
+        }
+    }
+
+    fn ready(&self) -> Response<Full<Bytes>> {
+        let state = self.readiness.state();
+        let status = match state {
+            State::Ready => StatusCode::OK,
+            State::Starting | State::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        text(status, format!("{}\n", state.word()))
+    }
+
+    /// The metrics, made on a thread that serves no requests.
+    async fn page(&self) -> Response<Full<Bytes>> {
+        let metrics = Arc::clone(&self.metrics);
+        let page = match Arc::clone(&self.render).acquire_owned().await {
+            Ok(turn) => spawn_blocking(move || {
+                let page = metrics.render();
+                drop(turn);
+                page
+            })
+            .await
+            .ok(),
+            Err(_closed) => None,
+        };
+        let Some(page) = page else {
+            return text(StatusCode::INTERNAL_SERVER_ERROR, "no page could be made\n");
+        };
+        let mut answer = text(StatusCode::OK, page);
+        let kind = HeaderValue::from_static(observe::CONTENT_TYPE);
+        answer.headers_mut().insert(CONTENT_TYPE, kind);
+        answer
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

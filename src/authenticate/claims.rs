@@ -1,0 +1,220 @@
+//! What a token claims (RFC 7519, section 4): read once, after the signature was verified.
+//!
+//! [`Facts`] is what is remembered of a token. It holds nothing that depends on a route or on a
+//! connection except as facts to be compared anew for each request.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Number, Value};
+
+use super::json;
+use crate::config::spec::IssuerSpec;
+use crate::identity::name::Name;
+use crate::identity::subject::Subject;
+use crate::refusal::Refusal;
+
+/// What is known of a token whose signature, issuer and audience are right.
+#[derive(Debug)]
+pub(super) struct Facts {
+    /// Whom it speaks for, and until when.
+    pub(super) subject: Arc<Subject>,
+    /// The later one of `nbf` and `iat`, in seconds since 1970; 0 without them.
+    not_before: u64,
+    /// `typ` of the header, as `jws::normal_typ` writes it.
+    pub(super) typ: Option<Box<str>>,
+    /// Whose token it is.
+    pub(super) binding: Binding,
+    /// The length of the payload.
+    pub(super) payload_bytes: usize,
+}
+
+/// What a token says about who may use it: the claim `cnf` (RFC 7800).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Binding {
+    /// There is no `cnf`: whoever holds the token.
+    Nobody,
+    /// `x5t#S256` and nothing else: the holder of the certificate with this SHA-256 (RFC 8705,
+    /// section 3.1).
+    Certificate([u8; 32]),
+    /// Something that we cannot check, such as `jkt` (RFC 9449). Such a token is refused: it is
+    /// no plain bearer token, and its issuer counts on the proof.
+    Unknown,
+}
+
+/// The end of the year 9999. Later times are mistakes (milliseconds) or attacks on arithmetic.
+const SECONDS_MAX: u64 = 253_402_300_799;
+
+impl Facts {
+    /// Reads the payload of a verified token, and checks `iss` and `aud`. Times are checked by
+    /// [`Self::check_times`], for each request.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TokenMalformed`] if it is not JSON with each member once or a claim that we read
+    /// has another type; [`Refusal::TokenIssuer`], [`Refusal::TokenAudience`]; and
+    /// [`Refusal::TokenExpired`] without `exp`.
+    pub(super) fn read(
+        payload: &[u8],
+        typ: Option<Box<str>>,
+        name: &Name,
+        spec: &IssuerSpec,
+    ) -> Result<Self, Refusal> {
+        let claims = json::object(payload).map_err(|_not_one_object| Refusal::TokenMalformed)?;
+        let facts = Self::of_claims(claims, typ, name, spec)?;
+        Ok(Self {
+            payload_bytes: payload.len(),
+            ..facts
+        })
+    }
+
+    /// As [`Self::read`], for claims that are already JSON.
+    pub(super) fn of_claims(
+        claims: Map<String, Value>,
+        typ: Option<Box<str>>,
+        name: &Name,
+        spec: &IssuerSpec,
+    ) -> Result<Self, Refusal> {
+        if text(&claims, "iss")? != Some(spec.issuer.as_str()) {
+            return Err(Refusal::TokenIssuer);
+        }
+        check_audience(&claims, &spec.audiences)?;
+        let expires = time(&claims, "exp", f64::floor)?.ok_or(Refusal::TokenExpired)?;
+        let not_before = time(&claims, "nbf", f64::ceil)?.unwrap_or(0);
+        let issued = time(&claims, "iat", f64::ceil)?.unwrap_or(0);
+        let binding = Binding::read(&claims)?;
+        let subject = Subject {
+            issuer: name.clone(),
+            sub: text(&claims, "sub")?.map(Into::into),
+            scopes: scopes(&claims)?,
+            claims,
+            expires,
+        };
+        Ok(Self {
+            subject: Arc::new(subject),
+            not_before: not_before.max(issued),
+            typ,
+            binding,
+            payload_bytes: 0,
+        })
+    }
+
+    /// Whether the token may be used at `now`, by clocks that differ by `leeway`; both in seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TokenExpired`] from `exp` plus the leeway on; [`Refusal::TokenNotYetValid`]
+    /// before `nbf` or `iat` less the leeway.
+    pub(super) fn check_times(&self, now: u64, leeway: u64) -> Result<(), Refusal> {
+        if now >= self.subject.expires.saturating_add(leeway) {
+            return Err(Refusal::TokenExpired);
+        }
+        if now.saturating_add(leeway) < self.not_before {
+            return Err(Refusal::TokenNotYetValid);
+        }
+        Ok(())
+    }
+}
+
+impl Binding {
+    fn read(claims: &Map<String, Value>) -> Result<Self, Refusal> {
+        let methods = match claims.get("cnf") {
+            None => return Ok(Self::Nobody),
+            Some(Value::Object(methods)) => methods,
+            Some(_) => return Err(Refusal::TokenMalformed),
+        };
+        let thumbprint = match text(methods, "x5t#S256")? {
+            Some(thumbprint) if methods.len() == 1 => thumbprint,
+            Some(_) | None => return Ok(Self::Unknown),
+        };
+        let bytes = URL_SAFE_NO_PAD.decode(thumbprint);
+        let bytes = bytes.map_err(|_not_base64url| Refusal::TokenMalformed)?;
+        let hash = bytes
+            .try_into()
+            .map_err(|_length| Refusal::TokenMalformed)?;
+        Ok(Self::Certificate(hash))
+    }
+}
+
+fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, Refusal> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Refusal::TokenMalformed),
+    }
+}
+
+/// `aud` is one text or an array of texts (RFC 7519, section 4.1.3); one of them must be ours.
+fn check_audience(claims: &Map<String, Value>, ours: &[String]) -> Result<(), Refusal> {
+    let is_ours = |value: &Value| match value {
+        Value::String(text) => Ok(ours.contains(text)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Err(Refusal::TokenMalformed)
+        }
+    };
+    let found = match claims.get("aud") {
+        None => false,
+        Some(Value::Array(list)) => list
+            .iter()
+            .try_fold(false, |found, item| Ok(is_ours(item)? || found))?,
+        Some(single) => is_ours(single)?,
+    };
+    if found {
+        Ok(())
+    } else {
+        Err(Refusal::TokenAudience)
+    }
+}
+
+/// A `NumericDate` (RFC 7519, section 2): a JSON number from 0 to [`SECONDS_MAX`]. Parts of a
+/// second are rounded with `whole`, so that they never lengthen the token's time.
+fn time(
+    claims: &Map<String, Value>,
+    name: &str,
+    whole: fn(f64) -> f64,
+) -> Result<Option<u64>, Refusal> {
+    let number = match claims.get(name) {
+        None => return Ok(None),
+        Some(Value::Number(number)) => number,
+        Some(_) => return Err(Refusal::TokenMalformed),
+    };
+    let seconds = number.as_u64().or_else(|| whole_seconds(number, whole));
+    let seconds = seconds.filter(|&seconds| seconds <= SECONDS_MAX);
+    seconds.map(Some).ok_or(Refusal::TokenMalformed)
+}
+
+fn whole_seconds(number: &Number, whole: fn(f64) -> f64) -> Option<u64> {
+    let seconds = whole(number.as_f64()?);
+    // Fails for what is negative, not finite or too large.
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .map(|duration| duration.as_secs())
+}
+
+/// `scope`, a text of names between spaces (RFC 8693, section 4.2), or without it `scp`, an array
+/// or such a text. If both are there, `scope` alone counts: the standard one.
+fn scopes(claims: &Map<String, Value>) -> Result<BTreeSet<Box<str>>, Refusal> {
+    let split = |text: &str| {
+        text.split(' ')
+            .filter(|name| !name.is_empty())
+            .map(Into::into)
+            .collect()
+    };
+    if let Some(scope) = text(claims, "scope")? {
+        return Ok(split(scope));
+    }
+    let name_of = |item: &Value| match item {
+        Value::String(name) => Ok(name.as_str().into()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Err(Refusal::TokenMalformed)
+        }
+    };
+    match claims.get("scp") {
+        None => Ok(BTreeSet::new()),
+        Some(Value::Array(names)) => names.iter().map(name_of).collect(),
+        Some(_) => Ok(text(claims, "scp")?.map(split).unwrap_or_default()),
+    }
+}

@@ -1,0 +1,219 @@
+//! The shape of the YAML: every section and every key, once. No defaults, no checks.
+//!
+//! Each section is a struct with a field for each key: a key that stands here and is read nowhere
+//! is a compiler warning, and one that does not stand here is a problem. `docs/config.md` is held
+//! against this list by a test.
+
+use super::node::{Field, Node};
+
+macro_rules! sections {
+    ($($(#[doc = $doc:literal])+ $name:ident, $path:literal, {$($field:ident: $key:literal,)+})+) => {
+        $(
+            $(#[doc = $doc])+
+            #[derive(Debug)]
+            pub(super) struct $name<'a> {
+                $(pub(super) $field: Field<'a>,)+
+            }
+
+            impl<'a> $name<'a> {
+                const KEYS: &'static [&'static str] = &[$($key,)+];
+
+                /// Reports keys that it does not have. `None` if it is no mapping.
+                pub(super) fn read(node: &Node<'a>) -> Option<Self> {
+                    let mapping = node.section(Self::KEYS)?;
+                    Some(Self { $($field: node.field(mapping, $key),)+ })
+                }
+            }
+        )+
+
+        /// Every section with its keys, for the test of the docs.
+        #[cfg(test)]
+        pub(super) const SECTIONS: &[(&str, &[&str])] = &[$(($path, $name::KEYS),)+];
+    };
+}
+
+sections! {
+    /// The file.
+    RootFile, "", {
+        version: "version",
+        workers: "workers",
+        admin: "admin",
+        logs: "logs",
+        shutdown: "shutdown",
+        listeners: "listeners",
+        trust: "trust",
+        identities: "identities",
+        issuers: "issuers",
+        upstreams: "upstreams",
+        routes: "routes",
+        tests: "tests",
+    }
+    /// Metrics and health.
+    AdminFile, "admin", {
+        address: "address",
+    }
+    /// What is logged.
+    LogsFile, "logs", {
+        format: "format",
+        level: "level",
+        access: "access",
+    }
+    /// Stopping.
+    ShutdownFile, "shutdown", {
+        deadline: "deadline",
+        delay: "delay",
+    }
+    /// Where clients connect.
+    ListenerFile, "listeners.NAME", {
+        address: "address",
+        tls: "tls",
+        limits: "limits",
+    }
+    /// TLS of a listener.
+    ListenerTlsFile, "listeners.NAME.tls", {
+        certificates: "certificates",
+        clients: "clients",
+        min_version: "min_version",
+    }
+    /// One of our certificates.
+    CertificateFile, "listeners.NAME.tls.certificates[]", {
+        cert: "cert",
+        key: "key",
+    }
+    /// What clients must show.
+    ClientsFile, "listeners.NAME.tls.clients", {
+        certificate: "certificate",
+        trust: "trust",
+    }
+    /// What a stranger can make us hold or do.
+    ListenerLimitsFile, "listeners.NAME.limits", {
+        connections: "connections",
+        connections_per_source: "connections_per_source",
+        handshakes: "handshakes",
+        handshake_timeout: "handshake_timeout",
+        header_timeout: "header_timeout",
+        idle_timeout: "idle_timeout",
+        body_timeout: "body_timeout",
+        min_rate: "min_rate",
+        header_fields: "header_fields",
+        header_bytes: "header_bytes",
+        uri_bytes: "uri_bytes",
+        requests_per_connection: "requests_per_connection",
+        http2: "http2",
+        in_flight_per_peer: "in_flight_per_peer",
+        requests_per_peer: "requests_per_peer",
+    }
+    /// The same for HTTP/2.
+    Http2File, "listeners.NAME.limits.http2", {
+        streams: "streams",
+        resets: "resets",
+        idle_frames: "idle_frames",
+    }
+    /// Requests of one peer.
+    RequestsPerPeerFile, "listeners.NAME.limits.requests_per_peer", {
+        rate: "rate",
+        burst: "burst",
+    }
+    /// Whose signatures we accept.
+    TrustFile, "trust.NAME", {
+        ca: "ca",
+    }
+    /// Who we are to services.
+    IdentityFile, "identities.NAME", {
+        cert: "cert",
+        key: "key",
+    }
+    /// Whose tokens we accept.
+    IssuerFile, "issuers.NAME", {
+        issuer: "issuer",
+        audiences: "audiences",
+        algorithms: "algorithms",
+        keys: "keys",
+        leeway: "leeway",
+    }
+    /// Where the keys of an issuer are.
+    IssuerKeysFile, "issuers.NAME.keys", {
+        file: "file",
+    }
+    /// A service.
+    UpstreamFile, "upstreams.NAME", {
+        endpoints: "endpoints",
+        tls: "tls",
+        timeouts: "timeouts",
+        in_flight: "in_flight",
+    }
+    /// TLS towards a service.
+    UpstreamTlsFile, "upstreams.NAME.tls", {
+        identity: "identity",
+        trust: "trust",
+        server_name: "server_name",
+        accept: "accept",
+    }
+    /// How long a service may take.
+    TimeoutsFile, "upstreams.NAME.timeouts", {
+        connect: "connect",
+        response: "response",
+        total: "total",
+        idle: "idle",
+    }
+    /// Who may ask what of which service.
+    RouteFile, "routes.NAME", {
+        matches: "match",
+        clients: "clients",
+        token: "token",
+        limits: "limits",
+        upstream: "upstream",
+        accept: "accept",
+        forward: "forward",
+        max_body: "max_body",
+        websocket: "websocket",
+    }
+    /// Which requests.
+    MatchFile, "routes.NAME.match", {
+        host: "host",
+        path: "path",
+        methods: "methods",
+        headers: "headers",
+    }
+    /// Which token.
+    TokenFile, "routes.NAME.token", {
+        issuer: "issuer",
+        scopes: "scopes",
+        claims: "claims",
+        typ: "typ",
+        bound_to_certificate: "bound_to_certificate",
+    }
+    /// How often.
+    LimitFile, "routes.NAME.limits[]", {
+        rate: "rate",
+        burst: "burst",
+        per: "per",
+    }
+    /// What the service is told.
+    ForwardFile, "routes.NAME.forward", {
+        x_forwarded: "x_forwarded",
+        forwarded: "forwarded",
+        client_cert: "client_cert",
+        xfcc: "xfcc",
+        identity: "identity",
+        authorization: "authorization",
+    }
+    /// A rehearsal.
+    TestFile, "tests[]", {
+        request: "request",
+        expect: "expect",
+    }
+    /// Its request.
+    TestRequestFile, "tests[].request", {
+        method: "method",
+        url: "url",
+        client: "client",
+        claims: "claims",
+        headers: "headers",
+    }
+    /// What must come of it.
+    ExpectFile, "tests[].expect", {
+        route: "route",
+        refusal: "refusal",
+    }
+}

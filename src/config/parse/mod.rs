@@ -1,0 +1,284 @@
+//! From the shape of the file to [`Spec`]: each text becomes a value, or a problem.
+//!
+//! Every function reads all that it can before it gives up, so that one look at the file shows
+//! all problems. Defaults stand beside the keys that they are for; `docs/config.md` says why.
+
+mod claims;
+mod issuer;
+mod listener;
+mod pattern;
+mod quantity;
+mod rehearsal;
+mod route;
+mod upstream;
+mod web;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_yaml::Value;
+
+pub use pattern::{InvalidHostPattern, InvalidPathPattern};
+
+use super::file::{AdminFile, IdentityFile, LogsFile, RootFile, ShutdownFile, TrustFile};
+use super::node::{Field, Names, Node, Report};
+use super::problem::shown;
+use super::spec::{
+    AdminSpec, KeyPairSpec, ListenerSpec, LogFormat, LogLevel, LogSpec, ShutdownSpec, Spec,
+    TrustSpec,
+};
+use crate::identity::name::Name;
+
+/// What is known of the whole file while its parts are read.
+struct Around<'a> {
+    /// Paths are relative to it.
+    folder: &'a Path,
+    trust: Names<'a>,
+    identities: Names<'a>,
+    issuers: Names<'a>,
+    upstreams: Names<'a>,
+    routes: Names<'a>,
+}
+
+/// The shape that this gateway reads. It changes when a file of before would mean something else.
+const VERSION: u64 = 1;
+/// Loopback: what it shows is for operators, not for whoever reaches a network card.
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
+/// More threads than any machine that we know has processors.
+const WORKERS_MAX: u64 = 1_024;
+/// What orchestrators give by default between SIGTERM and SIGKILL.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
+const SHUTDOWN_DEADLINE_MAX: Duration = Duration::from_secs(3_600);
+const SHUTDOWN_DELAY: Duration = Duration::ZERO;
+const SHUTDOWN_DELAY_MAX: Duration = Duration::from_secs(600);
+
+/// Reads the whole file; what is wrong goes to `report`, and then there is no `Spec`.
+pub(super) fn spec(value: &Value, folder: &Path, report: &Report<'_>) -> Option<Spec> {
+    let root = Node::root(value, report);
+    let file = RootFile::read(&root)?;
+    let around = Around {
+        folder,
+        trust: Names::of(&file.trust),
+        identities: Names::of(&file.identities),
+        issuers: Names::of(&file.issuers),
+        upstreams: Names::of(&file.upstreams),
+        routes: Names::of(&file.routes),
+    };
+    let version = file
+        .version
+        .needed("write `version: 1` at the top", version);
+    let workers = file.workers.optional(|node| node.count(WORKERS_MAX));
+    let admin = admin(&file.admin);
+    let logs = logs(&file.logs);
+    let shutdown = shutdown(&file.shutdown);
+    let listeners =
+        file.listeners
+            .needed("a gateway listens somewhere: write `listeners:`", |node| {
+                let listeners = named(node, |node| listener::listener(node, &around))?;
+                if listeners.is_empty() {
+                    return node.refuse("there is no listener", "write at least one");
+                }
+                Some(listeners)
+            });
+    let trust = section(&file.trust, |node| trust(node, &around));
+    let identities = section(&file.identities, |node| identity(node, &around));
+    let issuers = section(&file.issuers, |node| issuer::issuer(node, &around));
+    let upstreams = section(&file.upstreams, |node| upstream::upstream(node, &around));
+    let routes = section(&file.routes, |node| {
+        route::route(node, &around, upstreams.as_ref())
+    });
+    let tests = file
+        .tests
+        .or(Vec::new(), |node| rehearsal::tests(node, &around));
+    let admin_apart = apart(&file, admin.as_ref(), listeners.as_ref());
+    let (Some(()), Some(())) = (version, admin_apart) else {
+        return None;
+    };
+    Some(Spec {
+        workers: workers?,
+        admin: admin?,
+        logs: logs?,
+        shutdown: shutdown?,
+        listeners: listeners?,
+        trust: trust?,
+        identities: identities?,
+        issuers: issuers?,
+        upstreams: upstreams?,
+        routes: routes?,
+        tests: tests?,
+    })
+}
+
+fn version(node: &Node<'_>) -> Option<()> {
+    if node.value().as_u64() == Some(VERSION) {
+        return Some(());
+    }
+    node.refuse(
+        "this gateway reads version 1 of the file",
+        "write `version: 1`, without quotes",
+    )
+}
+
+fn admin(field: &Field<'_>) -> Option<AdminSpec> {
+    field.or(AdminSpec { address: ADMIN }, |node| {
+        let file = AdminFile::read(node)?;
+        let address = file.address.or(ADMIN, web::address)?;
+        Some(AdminSpec { address })
+    })
+}
+
+fn logs(field: &Field<'_>) -> Option<LogSpec> {
+    let default = LogSpec {
+        format: LogFormat::Json,
+        level: LogLevel::Info,
+        access: true,
+    };
+    let Some(node) = field.written() else {
+        return Some(default);
+    };
+    let file = LogsFile::read(node)?;
+    let format = file.format.or(default.format, |node| {
+        node.word(&[("json", LogFormat::Json), ("readable", LogFormat::Readable)])
+    });
+    let level = file.level.or(default.level, |node| {
+        node.word(&[
+            ("error", LogLevel::Error),
+            ("warn", LogLevel::Warn),
+            ("info", LogLevel::Info),
+            ("debug", LogLevel::Debug),
+        ])
+    });
+    let access = file.access.or(default.access, Node::flag);
+    Some(LogSpec {
+        format: format?,
+        level: level?,
+        access: access?,
+    })
+}
+
+fn shutdown(field: &Field<'_>) -> Option<ShutdownSpec> {
+    let default = ShutdownSpec {
+        deadline: SHUTDOWN_DEADLINE,
+        delay: SHUTDOWN_DELAY,
+    };
+    let Some(node) = field.written() else {
+        return Some(default);
+    };
+    let file = ShutdownFile::read(node)?;
+    let deadline = file.deadline.or(default.deadline, |node| {
+        quantity::duration(node, Duration::ZERO..=SHUTDOWN_DEADLINE_MAX)
+    });
+    let delay = file.delay.or(default.delay, |node| {
+        quantity::duration(node, Duration::ZERO..=SHUTDOWN_DELAY_MAX)
+    });
+    Some(ShutdownSpec {
+        deadline: deadline?,
+        delay: delay?,
+    })
+}
+
+fn trust(node: &Node<'_>, around: &Around<'_>) -> Option<TrustSpec> {
+    let file = TrustFile::read(node)?;
+    let ca = file
+        .ca
+        .needed("write `ca:` with a PEM file of CA certificates", |node| {
+            path(node, around)
+        })?;
+    Some(TrustSpec { ca })
+}
+
+fn identity(node: &Node<'_>, around: &Around<'_>) -> Option<KeyPairSpec> {
+    let file = IdentityFile::read(node)?;
+    key_pair(&file.cert, &file.key, around)
+}
+
+fn key_pair(cert: &Field<'_>, key: &Field<'_>, around: &Around<'_>) -> Option<KeyPairSpec> {
+    let cert = cert.needed(
+        "write `cert:` with a PEM file: the certificate, then its chain",
+        |node| path(node, around),
+    );
+    let key = key.needed(
+        "write `key:` with the PEM file of the certificate's private key",
+        |node| path(node, around),
+    );
+    Some(KeyPairSpec {
+        cert: cert?,
+        key: key?,
+    })
+}
+
+/// The path of a file, joined to the folder of the configuration.
+fn path(node: &Node<'_>, around: &Around<'_>) -> Option<PathBuf> {
+    let text = node.text("`pki/edge.pem`")?;
+    if text.contains("-----BEGIN") {
+        let hint = "write the content to a file, and its path here";
+        return node.refuse("PEM text stands where the path of a file is wanted", hint);
+    }
+    if text.contains(char::is_control) {
+        let what = format!("{} has a control character", shown(text));
+        return node.refuse(what, "write the path of a file, like `pki/edge.pem`");
+    }
+    Some(around.folder.join(text))
+}
+
+/// A section whose keys are names; empty if it is not written.
+fn section<'a, T>(
+    field: &Field<'a>,
+    read: impl FnMut(&Node<'a>) -> Option<T>,
+) -> Option<BTreeMap<Name, T>> {
+    field.or(BTreeMap::new(), |node| named(node, read))
+}
+
+/// Entries by name. All are read, so that the problems of all are found.
+fn named<'a, T>(
+    node: &Node<'a>,
+    mut read: impl FnMut(&Node<'a>) -> Option<T>,
+) -> Option<BTreeMap<Name, T>> {
+    let entries = node.entries("`NAME:` and its keys below that")?;
+    let mut named = BTreeMap::new();
+    let mut complete = true;
+    for (name, node) in entries {
+        let name = match name.parse::<Name>() {
+            Ok(name) => Some(name),
+            Err(error) => node.refuse(
+                format!("{} cannot be a name: {error}", shown(name)),
+                "names are labels in metrics and logs: keep them short and plain",
+            ),
+        };
+        match (name, read(&node)) {
+            (Some(name), Some(value)) => drop(named.insert(name, value)), // keys stand once
+            (None, _) | (_, None) => complete = false,
+        }
+    }
+    complete.then_some(named)
+}
+
+/// No two listeners, and no listener and `admin`, on one address.
+fn apart(
+    file: &RootFile<'_>,
+    admin: Option<&AdminSpec>,
+    listeners: Option<&BTreeMap<Name, ListenerSpec>>,
+) -> Option<()> {
+    let (admin, listeners) = (admin?, listeners?);
+    let node = file.listeners.written()?;
+    let mut all_apart = Some(());
+    let mut taken = vec![("`admin`".to_owned(), admin.address)];
+    for (name, listener) in listeners {
+        let address = listener.address;
+        if let Some((other, at)) = taken.iter().find(|(_, at)| web::overlap(*at, address)) {
+            let hint = if *at == admin.address {
+                "what `admin` shows is not for clients: give it a port of its own"
+            } else {
+                "give each listener a port of its own"
+            };
+            let what = format!("{address} is taken: {other} listens on {at}");
+            all_apart = node
+                .at(&format!("listeners.{name}.address"))
+                .refuse(what, hint);
+        }
+        taken.push((format!("the listener `{name}`"), address));
+    }
+    all_apart
+}

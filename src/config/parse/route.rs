@@ -1,0 +1,273 @@
+//! `routes`: who may ask what of which service. What is not said is refused.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use super::web::FieldUse;
+use super::{Around, claims, quantity, upstream, web};
+use crate::config::file::{ForwardFile, LimitFile, MatchFile, RouteFile, TokenFile};
+use crate::config::node::{Field, Node, all};
+use crate::config::problem::{nearest, shown};
+use crate::config::spec::{
+    ClientsSpec, ForwardSpec, HostPattern, JwtSpec, LimitKey, LimitSpec, MatchSpec, PathPattern,
+    RouteSpec, TokenSpec, UpstreamSpec,
+};
+use crate::identity::name::Name;
+use crate::identity::pattern::{IdentityPattern, ServerPattern};
+use http::Method;
+
+/// The bounds of `max_body`; 1 TiB is no bound any more.
+const MAX_BODY_BOUNDS: RangeInclusive<u64> = 0..=1 << 40;
+const MAX_BODY: u64 = 16 << 20;
+
+/// The defaults; `docs/config.md` says why each.
+const FORWARD: ForwardSpec = ForwardSpec {
+    x_forwarded: true,
+    forwarded: false,
+    client_cert: false,
+    xfcc: false,
+    identity: true,
+    authorization: true,
+};
+
+const CLIENTS: &str = "`clients: [spiffe://partners.example/web/*]`, or `clients: any` for everybody \
+     that the listener let in";
+const TOKEN: &str =
+    "`token: { issuer: NAME, scopes: [orders:read] }`, or `token: none` if no token is looked at";
+
+/// One entry of `routes`. `upstreams` is what could be read of them, to hold `accept` against.
+pub(super) fn route(
+    node: &Node<'_>,
+    around: &Around<'_>,
+    upstreams: Option<&BTreeMap<Name, UpstreamSpec>>,
+) -> Option<RouteSpec> {
+    let file = RouteFile::read(node)?;
+    let matches = file.matches.needed(
+        "write `match: { host: api.example.com, path: /orders/** }`",
+        matches,
+    );
+    let clients = file
+        .clients
+        .needed(&format!("say who may ask: write {CLIENTS}"), clients);
+    let token = file
+        .token
+        .needed(&format!("say it either way: write {TOKEN}"), |node| {
+            token(node, around)
+        });
+    let limits = file.limits.or(Vec::new(), |node| {
+        all(&node.items("`[{ rate: 100/s, per: client }]`")?, limit)
+    });
+    let upstream = file
+        .upstream
+        .needed("write `upstream: NAME`, an entry of `upstreams`", |node| {
+            node.reference::<Name>("upstream", &around.upstreams)
+        });
+    let wider = upstream.as_ref().and_then(|name| upstreams?.get(name));
+    let accept = accept(&file.accept, wider);
+    let forward = file.forward.or(FORWARD, forward);
+    let max_body = file
+        .max_body
+        .or(MAX_BODY, |node| quantity::size(node, MAX_BODY_BOUNDS));
+    let websocket = file.websocket.or(false, Node::flag);
+    Some(RouteSpec {
+        matches: matches?,
+        clients: clients?,
+        token: token?,
+        limits: limits?,
+        upstream: upstream?,
+        accept: accept?,
+        forward: forward?,
+        max_body: max_body?,
+        websocket: websocket?,
+    })
+}
+
+fn matches(node: &Node<'_>) -> Option<MatchSpec> {
+    let file = MatchFile::read(node)?;
+    let host = file.host.needed("write `host: api.example.com`", |node| {
+        node.parse::<HostPattern>("`api.example.com` or `\"*.example.com\"`")
+    });
+    let path = file.path.needed(
+        "write `path: /orders/**`, or `path: /**` for every path",
+        |node| node.parse::<PathPattern>("`/orders`, `/orders/{id}` or `/orders/**`"),
+    );
+    let methods = file.methods.or(Vec::new(), methods);
+    let headers = file
+        .headers
+        .or(Vec::new(), |node| web::fields(node, FieldUse::Match));
+    Some(MatchSpec {
+        host: host?,
+        path: path?,
+        methods: methods?,
+        headers: headers?,
+    })
+}
+
+fn methods(node: &Node<'_>) -> Option<Vec<Method>> {
+    let items = node.items("`[GET, POST]`")?;
+    if items.is_empty() {
+        return node.refuse(
+            "the list is empty",
+            "write methods, or leave the key out to mean all of them",
+        );
+    }
+    let mut methods: Vec<Method> = Vec::new();
+    let read = all(&items, |node| {
+        let method = web::method(node)?;
+        if methods.contains(&method) {
+            return node.refuse(format!("{method} stands twice"), "keep one of them");
+        }
+        methods.push(method);
+        Some(())
+    });
+    read.map(|_all| methods)
+}
+
+fn clients(node: &Node<'_>) -> Option<ClientsSpec> {
+    if let Some(text) = node.value().as_str() {
+        if text == "any" {
+            return Some(ClientsSpec::Any);
+        }
+        let what = format!("{} is neither `any` nor a list", shown(text));
+        let hint = match text.parse::<IdentityPattern>() {
+            Ok(pattern) => format!("write a list: `[\"{pattern}\"]`"),
+            Err(_) => format!("write {CLIENTS}"),
+        };
+        return node.refuse(what, hint);
+    }
+    let items = node.items("`[spiffe://partners.example/web/*]`")?;
+    if items.is_empty() {
+        let what = "the list is empty, so nobody could use this route";
+        return node.refuse(what, format!("write {CLIENTS}"));
+    }
+    let example = "`spiffe://partners.example/web/*` or `dns:shop.partner.example`";
+    all(&items, |node| {
+        if node.value().as_str() == Some("any") {
+            return node.refuse(
+                "`any` stands in a list",
+                "write `clients: any`, without the list",
+            );
+        }
+        node.parse(example)
+    })
+    .map(ClientsSpec::Of)
+}
+
+fn token(node: &Node<'_>, around: &Around<'_>) -> Option<TokenSpec> {
+    let text = node.value().as_str();
+    if text == Some("none") {
+        return Some(TokenSpec::None);
+    }
+    if text.is_some() || node.value().is_null() {
+        let shown = text.map_or("nothing".to_owned(), shown);
+        let what = format!("{shown} is neither `none` nor what a token must have");
+        return node.refuse(what, format!("write {TOKEN}"));
+    }
+    let file = TokenFile::read(node)?;
+    let issuer = file
+        .issuer
+        .needed("write `issuer: NAME`, an entry of `issuers`", |node| {
+            node.reference("issuer", &around.issuers)
+        });
+    let scopes = file
+        .scopes
+        .or(Vec::new(), |node| node.some("`[orders:read]`", scope));
+    let wanted = file.claims.or(BTreeMap::new(), claims::wanted);
+    let typ = file
+        .typ
+        .optional(|node| Some(node.text("`at+jwt`")?.to_owned()));
+    let bound = file.bound_to_certificate.or(false, Node::flag);
+    Some(TokenSpec::Jwt(JwtSpec {
+        issuer: issuer?,
+        scopes: scopes?,
+        claims: wanted?,
+        typ: typ?,
+        bound_to_certificate: bound?,
+    }))
+}
+
+/// A scope-token (RFC 6749, section 3.3).
+fn scope(node: &Node<'_>) -> Option<String> {
+    let text = node.text("`orders:read`")?;
+    let plain = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+    if text.bytes().all(plain) {
+        return Some(text.to_owned());
+    }
+    node.refuse(
+        format!("{} is not one scope", shown(text)),
+        "write each scope as an entry of its own: visible ASCII without spaces, `\"` and `\\`",
+    )
+}
+
+fn limit(node: &Node<'_>) -> Option<LimitSpec> {
+    let file = LimitFile::read(node)?;
+    let rate = quantity::rate(&file.rate, &file.burst);
+    let per = file.per.needed(
+        "say whose requests count together: write `per: client`, `subject`, `source` or `header:NAME`",
+        limit_key,
+    );
+    Some(LimitSpec {
+        rate: rate?,
+        per: per?,
+    })
+}
+
+fn limit_key(node: &Node<'_>) -> Option<LimitKey> {
+    let text = node.text("`client`")?;
+    if let Some(name) = text.strip_prefix("header:") {
+        return web::field_name(node, name, FieldUse::LimitKey).map(LimitKey::Header);
+    }
+    match text {
+        "client" => Some(LimitKey::Client),
+        "subject" => Some(LimitKey::Subject),
+        "source" => Some(LimitKey::Source),
+        _ => {
+            let words = ["client", "subject", "source"];
+            let all = "write `client`, `subject`, `source` or `header:NAME`";
+            let hint = match nearest(text, words.into_iter()) {
+                Some(word) => format!("did you mean {word:?}? Else {all}"),
+                None => all.to_owned(),
+            };
+            node.refuse(format!("nothing is counted by {}", shown(text)), hint)
+        }
+    }
+}
+
+/// Who may answer on this route: each must be among those whom the upstream accepts.
+fn accept(field: &Field<'_>, upstream: Option<&UpstreamSpec>) -> Option<Vec<ServerPattern>> {
+    let Some(node) = field.written() else {
+        return Some(Vec::new());
+    };
+    let accept = upstream::accept(node)?;
+    let Some(upstream) = upstream else {
+        return Some(accept);
+    };
+    let mut items = accept.iter().zip(node.items(upstream::ACCEPT)?);
+    let outside =
+        items.find(|(narrow, _)| !upstream.tls.accept.iter().any(|wide| wide.covers(narrow)));
+    match outside {
+        None => Some(accept),
+        Some((pattern, node)) => node.refuse(
+            format!("{pattern} is not among those whom the upstream accepts"),
+            "a route may narrow its upstream's `accept`, never widen it: write it there too, or correct it",
+        ),
+    }
+}
+
+fn forward(node: &Node<'_>) -> Option<ForwardSpec> {
+    let file = ForwardFile::read(node)?;
+    let x_forwarded = file.x_forwarded.or(FORWARD.x_forwarded, Node::flag);
+    let forwarded = file.forwarded.or(FORWARD.forwarded, Node::flag);
+    let client_cert = file.client_cert.or(FORWARD.client_cert, Node::flag);
+    let xfcc = file.xfcc.or(FORWARD.xfcc, Node::flag);
+    let identity = file.identity.or(FORWARD.identity, Node::flag);
+    let authorization = file.authorization.or(FORWARD.authorization, Node::flag);
+    Some(ForwardSpec {
+        x_forwarded: x_forwarded?,
+        forwarded: forwarded?,
+        client_cert: client_cert?,
+        xfcc: xfcc?,
+        identity: identity?,
+        authorization: authorization?,
+    })
+}

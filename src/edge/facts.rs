@@ -1,0 +1,140 @@
+//! [`ConnectionFacts`]: what a handshake established. What was verified counts, not what was
+//! configured.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use rustls::pki_types::CertificateDer;
+
+use crate::identity::certificate::PeerIdentity;
+use crate::identity::host::Host;
+use crate::identity::name::Name;
+use crate::observe::TlsFacts;
+use crate::trust::KeyPair;
+
+/// What is known of a client's connection. Every request on it is held against this.
+#[derive(Debug)]
+pub struct ConnectionFacts {
+    /// The listener that the connection came to.
+    pub listener: Name,
+    /// Where it came from.
+    pub source: SocketAddr,
+    /// The name that the client asked for (SNI), in canonical form.
+    pub server_name: Option<Host>,
+    /// The certificate that we served.
+    pub served: Arc<KeyPair>,
+    /// Who the client proved to be.
+    pub peer: Presented,
+    /// What was negotiated.
+    pub tls: TlsFacts,
+    /// The trust bundle that the client's chain was verified against.
+    pub trust: [u8; 32],
+    /// By what limits count this client: see [`peer_key`].
+    pub peer_key: Box<[u8]>,
+    /// What happened on the connection since.
+    pub counts: ConnectionCounts,
+}
+
+/// What the client presented and we verified.
+#[derive(Debug)]
+pub enum Presented {
+    /// A certificate that verified.
+    Certificate {
+        /// Who it names.
+        identity: Arc<PeerIdentity>,
+        /// The leaf first, then what the client sent with it.
+        chain: Box<[CertificateDer<'static>]>,
+    },
+    /// No certificate, on a listener where it is optional.
+    Nothing,
+}
+
+/// Counters of one connection.
+#[derive(Debug, Default)]
+pub struct ConnectionCounts {
+    requests: AtomicU32,
+    resets: AtomicU32,
+    /// The newest generation under which the client's chain was judged good.
+    judged: AtomicU64,
+}
+
+impl ConnectionFacts {
+    /// The verified identity, if there is one.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Arc<PeerIdentity>> {
+        match &self.peer {
+            Presented::Certificate { identity, .. } => Some(identity),
+            Presented::Nothing => None,
+        }
+    }
+
+    /// Whether the connection was opened for this host: by SNI, or without SNI, by the names of the
+    /// certificate that we served (RFC 9110, section 15.5.20).
+    #[must_use]
+    pub fn is_for(&self, host: &Host) -> bool {
+        match &self.server_name {
+            Some(name) => name == host,
+            None => self.served.serves(host),
+        }
+    }
+}
+
+/// By what limits count a client: the identity of its certificate, or its source without one.
+#[must_use]
+pub fn peer_key(peer: &Presented, source: IpAddr) -> Box<[u8]> {
+    let text = match peer {
+        Presented::Certificate { identity, .. } => identity.display(),
+        Presented::Nothing => format!("source:{}", source_key(source)),
+    };
+    text.into_bytes().into()
+}
+
+/// By what limits count a source: the address, or for IPv6 its /64, which one party commonly holds
+/// as a whole.
+#[must_use]
+pub fn source_key(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
+            address.to_bits() & !u128::from(u64::MAX),
+        )),
+        four @ IpAddr::V4(_) => four,
+    }
+}
+
+impl ConnectionCounts {
+    /// Counts a request and gives back how many there were, this one included.
+    pub fn request(&self) -> u32 {
+        self.requests
+            .fetch_add(1, Ordering::Relaxed)
+            .saturating_add(1)
+    }
+
+    /// How many requests there were.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Counts a stream that the client reset, or that ended in an error of the client's.
+    pub fn reset(&self) {
+        self.resets.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many streams the client reset.
+    #[must_use]
+    pub fn resets(&self) -> u32 {
+        self.resets.load(Ordering::Relaxed)
+    }
+
+    /// Whether the chain was judged good under this generation.
+    #[must_use]
+    pub fn judged_under(&self, generation: u64) -> bool {
+        self.judged.load(Ordering::Relaxed) == generation
+    }
+
+    /// Notes that the chain was judged good under this generation.
+    pub fn judge(&self, generation: u64) {
+        self.judged.store(generation, Ordering::Relaxed);
+    }
+}

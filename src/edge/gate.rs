@@ -1,0 +1,177 @@
+//! [`Gate`]: the client's stream, which lets the head of a request through only when it is whole,
+//! in bounds and in time.
+//!
+//! pingora reads a head byte by byte, bounded by 60 seconds a read and 1 MiB, and answers a broken
+//! one where nobody counts it. So the head is awaited here: an idle connection costs no HTTP state,
+//! one deadline holds for the whole head, and the raw bytes are looked at before anything repairs
+//! them. h2 has frames instead of heads: for it the gate counts frames.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
+
+use super::frames::FrameWatch;
+use super::head::{HeadProblem, Scan, scan};
+use super::socket::Socket;
+use crate::config::spec::ListenerLimits;
+
+/// A client's TLS stream.
+pub struct Gate {
+    tls: TlsStream<Socket>,
+    /// Bytes of a head that came in pieces, not yet read by pingora.
+    pending: BytesMut,
+    frames: Option<Box<FrameWatch>>,
+}
+
+/// What came of waiting for a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// A whole head lies ready to be read.
+    Ready,
+    /// The client closed, or broke off.
+    Closed,
+    /// The connection was idle for too long.
+    Idle,
+    /// The head is refused; nothing of it was read by pingora.
+    Refused(HeadProblem),
+}
+
+impl Gate {
+    pub(super) fn new(tls: TlsStream<Socket>) -> Self {
+        Self {
+            tls,
+            pending: BytesMut::new(),
+            frames: None,
+        }
+    }
+
+    /// Counts h2 frames from now on.
+    pub fn watch_frames(&mut self, watch: FrameWatch) {
+        self.frames = Some(Box::new(watch));
+    }
+
+    /// Waits for the head of the next HTTP/1.1 request: `idle` for its first byte, and the
+    /// listener's `header_timeout` from there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: what was read is kept for the next call.
+    pub async fn next_head(&mut self, limits: &ListenerLimits, idle: Duration) -> Head {
+        if self.pending.is_empty() {
+            match timeout(idle, self.tls.fill_buf()).await {
+                Err(_elapsed) => return Head::Idle,
+                Ok(Err(_) | Ok([])) => return Head::Closed,
+                Ok(Ok(chunk)) => match scan(chunk, limits) {
+                    Scan::Whole => return Head::Ready, // and stays in rustls' buffer
+                    Scan::Refused(problem) => return Head::Refused(problem),
+                    Scan::Partial => {}
+                },
+            }
+        }
+        match timeout(limits.header_timeout, self.gather(limits)).await {
+            Ok(head) => head,
+            Err(_elapsed) => Head::Refused(HeadProblem::Slow),
+        }
+    }
+
+    /// Puts a head together that comes in pieces.
+    async fn gather(&mut self, limits: &ListenerLimits) -> Head {
+        loop {
+            let read = match self.tls.fill_buf().await {
+                Err(_) | Ok([]) => return Head::Closed,
+                Ok(chunk) => {
+                    self.pending.extend_from_slice(chunk);
+                    chunk.len()
+                }
+            };
+            Pin::new(&mut self.tls).consume(read);
+            match scan(&self.pending, limits) {
+                Scan::Whole => return Head::Ready,
+                Scan::Refused(problem) => return Head::Refused(problem),
+                Scan::Partial => {}
+            }
+        }
+    }
+}
+
+impl AsyncRead for Gate {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if !this.pending.is_empty() {
+            let part = this.pending.len().min(buf.remaining());
+            buf.put_slice(this.pending.get(..part).unwrap_or_default());
+            this.pending.advance(part);
+            if this.pending.is_empty() {
+                this.pending = BytesMut::new(); // an idle connection keeps no buffer
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        let read = Pin::new(&mut this.tls).poll_read(cx, buf);
+        if let (Poll::Ready(Ok(())), Some(frames)) = (&read, &mut this.frames) {
+            frames.read(buf.filled().get(before..).unwrap_or_default())?;
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Gate {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.tls).poll_write(cx, data);
+        self.note(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.tls).poll_write_vectored(cx, data);
+        self.note(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tls.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_shutdown(cx)
+    }
+}
+
+impl Gate {
+    fn note(&mut self, written: &Poll<io::Result<usize>>) {
+        if let (Poll::Ready(Ok(bytes)), Some(frames)) = (written, &mut self.frames) {
+            frames.wrote(*bytes);
+        }
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate")
+            .field("pending", &self.pending.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,308 @@
+//! [`accept`]: from a plain connection to TLS with facts, or to a [`HandshakeFailure`].
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pingora::protocols::{ALPN, SocketDigest, Stream};
+use rustls::pki_types::UnixTime;
+use rustls::{HandshakeKind, ServerConnection};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::{timeout, timeout_at};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::{StartHandshake, TlsStream};
+
+use super::facts::{ConnectionCounts, ConnectionFacts, Presented, peer_key};
+use super::gate::Gate;
+use super::listener::{Listener, Served};
+use super::socket::Socket;
+use super::verifier::{SEEN, Seen, judge};
+use crate::config::spec::ClientCertificate;
+use crate::handshake_failure::HandshakeFailure;
+use crate::identity::certificate::describe;
+use crate::identity::host::Host;
+use crate::observe::{HandshakeFailureLine, HandshakeLog, RefusedCertificate, Side, TlsFacts};
+use crate::transport::{TlsIo, tls_facts};
+
+/// A connection on which HTTP can be spoken.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The stream, for pingora.
+    pub io: Box<TlsIo<Gate>>,
+    /// What the handshake established; pingora carries the same with every request.
+    pub facts: Arc<ConnectionFacts>,
+    /// Whether the client speaks h2.
+    pub h2: bool,
+}
+
+/// A handshake that failed, with what the log says about it.
+#[derive(Debug)]
+struct Failed {
+    reason: HandshakeFailure,
+    detail: String,
+    server_name: Option<String>,
+    /// The certificate that was refused.
+    leaf: Option<Vec<u8>>,
+    /// The connection, if it is still there to be closed politely.
+    socket: Option<Socket>,
+}
+
+/// Completes the handshake within the listener's limit, counts it, and logs it if it failed.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the socket.
+pub async fn accept(
+    io: Stream,
+    source: SocketAddr,
+    listener: &Listener,
+    log: &HandshakeLog,
+) -> Option<Accepted> {
+    let in_progress = listener.metrics.handshake_started();
+    let began = Instant::now();
+    let deadline = tokio::time::Instant::from_std(began) + listener.limits.handshake_timeout;
+    let ended = timeout_at(deadline, handshake(io, source, listener)).await;
+    drop(in_progress);
+    let failed = match ended {
+        Ok(Ok(accepted)) => {
+            listener
+                .metrics
+                .handshake_succeeded(&accepted.facts.tls, began.elapsed());
+            return Some(accepted);
+        }
+        Ok(Err(failed)) => failed,
+        Err(_elapsed) => Box::new(Failed::new(
+            HandshakeFailure::TimedOut,
+            "not complete in time",
+        )),
+    };
+    listener
+        .metrics
+        .handshake_failed(failed.reason, began.elapsed());
+    failed.report(listener, source, began.elapsed(), log);
+    if let Some(socket) = failed.socket {
+        close_politely(socket, failed.reason).await;
+    }
+    None
+}
+
+async fn handshake(
+    io: Stream,
+    source: SocketAddr,
+    listener: &Listener,
+) -> Result<Accepted, Box<Failed>> {
+    let fd = io.id();
+    let socket_digest = io
+        .get_socket_digest()
+        .unwrap_or_else(|| Arc::new(SocketDigest::from_raw_fd(fd)));
+    let socket = Socket::open(io).await.map_err(|error| Failed::of(&error))?;
+    if socket.speaks_plain_http() {
+        let failed = Failed::new(HandshakeFailure::PlainHttp, "HTTP without TLS");
+        return Err(Box::new(Failed {
+            socket: Some(socket),
+            ..failed
+        }));
+    }
+    let acceptor = rustls::server::Acceptor::default();
+    let hello = LazyConfigAcceptor::new(acceptor, socket)
+        .await
+        .map_err(|error| Failed::of(&error))?;
+    let asked = hello.client_hello().server_name().map(str::to_owned);
+    let Some((served, server_name)) = choose(listener, asked.as_deref()) else {
+        let failed = Failed::new(HandshakeFailure::UnknownServerName, "no certificate for it");
+        return Err(Box::new(Failed {
+            server_name: asked,
+            socket: Some(hello.io),
+            ..failed
+        }));
+    };
+    let (tls, seen) = complete(hello, served).await.map_err(|failed| {
+        Box::new(Failed {
+            server_name: asked,
+            ..failed
+        })
+    })?;
+    let peer = present(listener, &tls, seen)?;
+    let session = tls.get_ref().1;
+    let h2 = session.alpn_protocol() == Some(b"h2");
+    let facts = Arc::new(ConnectionFacts {
+        listener: listener.name.clone(),
+        source,
+        server_name,
+        served: Arc::clone(&served.key_pair),
+        peer_key: peer_key(&peer, source.ip()),
+        peer,
+        tls: tls_facts::read(session, TlsFacts::of),
+        trust: listener.trust.digest(),
+        counts: ConnectionCounts::default(),
+    });
+    let alpn = if h2 { ALPN::H2 } else { ALPN::H1 };
+    let io = TlsIo::new(Gate::new(tls), fd, alpn, socket_digest, Arc::clone(&facts))
+        .map_err(|error| Failed::new(HandshakeFailure::Other, &error.to_string()))?;
+    Ok(Accepted {
+        io: Box::new(io),
+        facts,
+        h2,
+    })
+}
+
+/// The certificate for the name that the client asked for, and that name. A name that is none
+/// never gets the certificate of another.
+fn choose<'l>(listener: &'l Listener, asked: Option<&str>) -> Option<(&'l Served, Option<Host>)> {
+    let server_name = asked.map(Host::parse_name).transpose().ok()?;
+    Some((listener.served_for(server_name.as_ref())?, server_name))
+}
+
+/// The handshake from the ClientHello on, and what the verifier saw in it.
+async fn complete(
+    hello: StartHandshake<Socket>,
+    served: &Served,
+) -> Result<(TlsStream<Socket>, Seen), Failed> {
+    let accept = hello
+        .into_stream(Arc::clone(&served.config))
+        .into_fallible();
+    SEEN.scope(RefCell::default(), async {
+        let ended = accept.await;
+        let seen = SEEN.with(RefCell::take);
+        match ended {
+            Ok(tls) => Ok((tls, seen)),
+            Err((error, socket)) => {
+                let mut failed = Failed {
+                    socket: Some(socket),
+                    ..*Failed::of(&error)
+                };
+                if let Seen::Refused { leaf, reason } = seen {
+                    failed.reason = reason.unwrap_or(failed.reason);
+                    failed.leaf = Some(leaf);
+                }
+                Err(failed)
+            }
+        }
+    })
+    .await
+}
+
+/// Who the client proved to be. rustls verifies nothing again when a session is resumed: the chain
+/// that the session brought along is judged here, under the bundle and the time of now.
+fn present(
+    listener: &Listener,
+    tls: &TlsStream<Socket>,
+    seen: Seen,
+) -> Result<Presented, Box<Failed>> {
+    let session = tls.get_ref().1;
+    let chain = session.peer_certificates().unwrap_or_default();
+    let Some((leaf, intermediates)) = chain.split_first() else {
+        return match listener.certificate {
+            ClientCertificate::Optional => Ok(Presented::Nothing),
+            ClientCertificate::Required => Err(Box::new(Failed::new(
+                HandshakeFailure::CertificateMissing,
+                "none shown",
+            ))),
+        };
+    };
+    let identity = match seen {
+        Seen::Passed(identity) if !resumed(session) => *identity,
+        Seen::Passed(_) | Seen::Nothing | Seen::Refused { .. } => {
+            judge(&listener.trust, leaf, intermediates, UnixTime::now()).map_err(
+                |(error, reason)| {
+                    let sorted = HandshakeFailure::from_rustls(&error);
+                    let failed = Failed::new(reason.unwrap_or(sorted), &error.to_string());
+                    Box::new(Failed {
+                        leaf: Some(leaf.to_vec()),
+                        ..failed
+                    })
+                },
+            )?
+        }
+    };
+    let chain = chain.iter().map(|c| c.clone().into_owned()).collect();
+    Ok(Presented::Certificate {
+        identity: Arc::new(identity),
+        chain,
+    })
+}
+
+fn resumed(session: &ServerConnection) -> bool {
+    session.handshake_kind() == Some(HandshakeKind::Resumed)
+}
+
+impl Failed {
+    fn new(reason: HandshakeFailure, detail: &str) -> Self {
+        Self {
+            reason,
+            detail: detail.to_owned(),
+            server_name: None,
+            leaf: None,
+            socket: None,
+        }
+    }
+
+    fn of(error: &io::Error) -> Box<Self> {
+        Box::new(Self::new(
+            HandshakeFailure::from_io(error),
+            &error.to_string(),
+        ))
+    }
+
+    fn report(&self, listener: &Listener, source: SocketAddr, took: Duration, log: &HandshakeLog) {
+        let described = self.leaf.as_deref().and_then(describe);
+        let certificate = described
+            .as_ref()
+            .map(|(shown, names, not_after)| RefusedCertificate {
+                shown,
+                names,
+                not_after: *not_after,
+            });
+        log.failed(&HandshakeFailureLine {
+            side: Side::Downstream,
+            name: listener.name.as_str(),
+            peer: Some(source),
+            sni: self.server_name.as_deref(),
+            reason: self.reason,
+            error: Some(&self.detail),
+            certificate,
+            took,
+        });
+    }
+}
+
+/// Sends what the peer can still understand, and then reads on for a moment: closing a socket with
+/// unread bytes in it sends a reset, which can overtake the alert.
+async fn close_politely(mut socket: Socket, reason: HandshakeFailure) {
+    // rustls has sent its alert for every other reason.
+    let last_words: &[u8] = if reason == HandshakeFailure::PlainHttp {
+        PLAIN_HTTP_ANSWER
+    } else if reason == HandshakeFailure::UnknownServerName {
+        UNRECOGNIZED_NAME_ALERT
+    } else {
+        &[]
+    };
+    let farewell = async {
+        socket.write_all(last_words).await?;
+        socket.shutdown().await?;
+        let mut sink = [0; 4096];
+        let mut left = FAREWELL_BYTES_MAX;
+        while left > 0 {
+            match socket.read(&mut sink).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        io::Result::Ok(())
+    };
+    // The peer may be gone already, or never go: both are fine.
+    drop(timeout(FAREWELL_TIME_MAX, farewell).await);
+}
+
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
+const FAREWELL_BYTES_MAX: usize = 64 * 1024;
+
+const PLAIN_HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    Content-Type: text/plain\r\nContent-Length: 33\r\nConnection: close\r\n\r\n\
+    This port speaks HTTPS, not HTTP\n";
+
+/// A TLS record with the fatal alert `unrecognized_name` (RFC 8446, section 6.2): rustls sends none
+/// for a choice that we make before it has a configuration.
+const UNRECOGNIZED_NAME_ALERT: &[u8] = &[21, 3, 3, 0, 2, 2, 112];

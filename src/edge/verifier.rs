@@ -1,0 +1,154 @@
+//! [`ClientVerifier`]: whether rustls lets a client's certificate pass, and what it was.
+//!
+//! rustls tells a failed handshake's caller no more than an error. What the verifier saw, the
+//! certificate that it refused or the identity that it read, reaches the caller through [`SEEN`].
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+
+use crate::config::spec::ClientCertificate;
+use crate::handshake_failure::HandshakeFailure;
+use crate::identity::certificate::{NoIdentity, PeerIdentity, peer_identity};
+use crate::trust::{TrustBundle, Usage, provider};
+
+tokio::task_local! {
+    /// What the verifier saw in the handshake that is polled right now.
+    pub(super) static SEEN: RefCell<Seen>;
+}
+
+/// What a verifier saw.
+#[derive(Debug, Default)]
+pub(super) enum Seen {
+    /// It was not asked: no certificate came, or the session was resumed.
+    #[default]
+    Nothing,
+    /// A certificate that it let pass.
+    Passed(Box<PeerIdentity>),
+    /// A certificate that it refused.
+    Refused {
+        /// The certificate (DER).
+        leaf: Vec<u8>,
+        /// Why, where rustls has no word for it.
+        reason: Option<HandshakeFailure>,
+    },
+}
+
+/// Verifies clients against one trust bundle.
+#[derive(Debug)]
+pub(super) struct ClientVerifier {
+    trust: Arc<TrustBundle>,
+    mandatory: bool,
+    hints: Vec<DistinguishedName>,
+}
+
+impl ClientVerifier {
+    pub(super) fn new(trust: Arc<TrustBundle>, certificate: ClientCertificate) -> Self {
+        let hints = trust.roots().subjects();
+        let mandatory = match certificate {
+            ClientCertificate::Required => true,
+            ClientCertificate::Optional => false,
+        };
+        Self {
+            trust,
+            mandatory,
+            hints,
+        }
+    }
+}
+
+/// Verifies a chain and reads who it is: on a full handshake, and again on each resumption.
+///
+/// # Errors
+///
+/// rustls' error, and our own word where it has none.
+pub(super) fn judge(
+    trust: &TrustBundle,
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<PeerIdentity, (Error, Option<HandshakeFailure>)> {
+    trust
+        .verify(leaf, intermediates, Usage::Client, now)
+        .map_err(|error| (error, None))?;
+    peer_identity(leaf).map_err(|no_identity| {
+        let reason = match no_identity {
+            NoIdentity::SeveralSpiffeNames => HandshakeFailure::SeveralSpiffeNames,
+            NoIdentity::Malformed | NoIdentity::TooManyNames => {
+                HandshakeFailure::CertificateMalformed
+            }
+        };
+        (
+            Error::InvalidCertificate(CertificateError::BadEncoding),
+            Some(reason),
+        )
+    })
+}
+
+impl ClientCertVerifier for ClientVerifier {
+    fn offer_client_auth(&self) -> bool {
+        true
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let (seen, result) = match judge(&self.trust, leaf, intermediates, now) {
+            Ok(identity) => (
+                Seen::Passed(Box::new(identity)),
+                Ok(ClientCertVerified::assertion()),
+            ),
+            Err((error, reason)) => (
+                Seen::Refused {
+                    leaf: leaf.to_vec(),
+                    reason,
+                },
+                Err(error),
+            ),
+        };
+        // Outside of our own handshake nobody asks what was seen.
+        drop(SEEN.try_with(|slot| slot.replace(seen)));
+        result
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

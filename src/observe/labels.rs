@@ -1,0 +1,146 @@
+//! The closed sets of label values that are ours alone. Those of refusals and failed handshakes
+//! stand with their enums, those of TLS in `tls_facts.rs`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! labels {
+    ($($(#[doc = $of:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $label:literal;)+ })+) => {$(
+        $(#[doc = $of])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl $name {
+            /// Every variant, for the metrics' start values and for the tests that walk them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The label in metrics and logs. Dashboards read it: once released, it stays.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+        }
+    )+};
+}
+
+labels! {
+    /// The side of the gateway that a handshake is on.
+    Side {
+        /// A client connects to a listener of ours.
+        Downstream = "downstream";
+        /// We connect to a service.
+        Upstream = "upstream";
+    }
+    /// Why a connection was closed before its handshake began.
+    ConnectionRefused {
+        /// The listener has as many open connections as it may.
+        TooMany = "too_many";
+        /// The source address has as many open connections as it may.
+        TooManyPerSource = "too_many_per_source";
+        /// As many handshakes are under way as may be.
+        TooManyHandshakes = "too_many_handshakes";
+        /// The gateway is stopping.
+        Draining = "draining";
+    }
+    /// Which bound a client ran into so that its connection was closed.
+    ConnectionAbuse {
+        /// The head of a request, or the first byte of the first one, did not come in time.
+        HeaderTimeout = "header_timeout";
+        /// Nothing was asked for `idle_timeout`.
+        IdleTimeout = "idle_timeout";
+        /// The body of a request stood still for `body_timeout`.
+        BodyTimeout = "body_timeout";
+        /// The body of a request came slower than `min_rate`.
+        SlowBody = "slow_body";
+        /// The client took its answer slower than `min_rate`, or not at all.
+        SlowReader = "slow_reader";
+        /// h2: more streams ended in an error or a reset than `http2_resets`.
+        Http2Resets = "http2_resets";
+        /// h2: more frames without a request came than `http2_idle_frames`.
+        Http2IdleFrames = "http2_idle_frames";
+        /// h2: the preface or the acknowledgement of our settings did not come in time.
+        Http2Silent = "http2_silent";
+        /// The bytes on the connection broke HTTP or TLS after the handshake.
+        ProtocolError = "protocol_error";
+    }
+    /// Why no TCP connection to a service came about. What comes after is a failed handshake.
+    ConnectFailed {
+        /// The network or the service's host refused.
+        Unreachable = "unreachable";
+        /// The connect timeout was over before the handshake began.
+        TimedOut = "timed_out";
+        /// The endpoint's name has no address.
+        NoAddress = "no_address";
+    }
+    /// Why a reload changed nothing.
+    ReloadFailure {
+        /// The configuration, or a file that it names, has problems.
+        Problems = "problems";
+        /// A rehearsal in `tests:` did not come out as it says.
+        TestsFailed = "tests_failed";
+        /// The configuration file could not be read.
+        Unreadable = "unreadable";
+    }
+}
+
+/// One counter for each label of a closed set of `N`, in the order of the set.
+#[derive(Debug)]
+pub(super) struct Counts<const N: usize>([AtomicU64; N]);
+
+impl<const N: usize> Counts<N> {
+    pub(super) fn new() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+
+    /// Adds one at this place. A place out of bounds cannot come from a closed set; it counts
+    /// nowhere.
+    pub(super) fn add(&self, place: usize) {
+        if let Some(count) = self.0.get(place) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().map(|count| count.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variant_stands_at_its_own_place_in_all() {
+        assert!(
+            ConnectionAbuse::ALL
+                .iter()
+                .enumerate()
+                .all(|(i, v)| *v as usize == i)
+        );
+        assert!(
+            ConnectionRefused::ALL
+                .iter()
+                .enumerate()
+                .all(|(i, v)| *v as usize == i)
+        );
+        assert!(
+            ConnectFailed::ALL
+                .iter()
+                .enumerate()
+                .all(|(i, v)| *v as usize == i)
+        );
+        assert!(
+            ReloadFailure::ALL
+                .iter()
+                .enumerate()
+                .all(|(i, v)| *v as usize == i)
+        );
+    }
+
+    #[test]
+    fn a_place_out_of_bounds_counts_nowhere() {
+        let counts = Counts::<2>::new();
+        counts.add(1);
+        counts.add(2);
+        assert_eq!(counts.values().collect::<Vec<_>>(), [0, 1]);
+    }
+}

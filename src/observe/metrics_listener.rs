@@ -1,0 +1,94 @@
+//! [`ListenerMetrics`]: connections and handshakes of one listener.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::labels::{ConnectionAbuse, ConnectionRefused, Counts, Side};
+use super::metrics_handshake::{HandshakeInProgress, HandshakeMetrics};
+use super::metrics_page::{Page, signed};
+use super::metrics_table as table;
+use super::tls_facts::TlsFacts;
+use crate::handshake_failure::HandshakeFailure;
+
+/// Connections and handshakes of one listener.
+#[derive(Debug)]
+pub struct ListenerMetrics {
+    handshakes: Arc<HandshakeMetrics>,
+    open: AtomicI64,
+    opened: AtomicU64,
+    refused: Counts<{ ConnectionRefused::ALL.len() }>,
+    closed: Counts<{ ConnectionAbuse::ALL.len() }>,
+}
+
+/// Counts one connection as open until it is dropped.
+#[must_use = "the connection counts as open only while this guard lives"]
+#[derive(Debug)]
+pub struct OpenConnection(Arc<ListenerMetrics>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl ListenerMetrics {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            handshakes: HandshakeMetrics::new(),
+            open: AtomicI64::new(0),
+            opened: AtomicU64::new(0),
+            refused: Counts::new(),
+            closed: Counts::new(),
+        })
+    }
+
+    /// A connection was accepted and let in.
+    pub fn connection_opened(self: &Arc<Self>) -> OpenConnection {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(Arc::clone(self))
+    }
+
+    /// A connection was closed before its handshake began. It was not [opened](Self::connection_opened).
+    pub fn connection_refused(&self, why: ConnectionRefused) {
+        self.refused.add(why as usize);
+    }
+
+    /// A connection was closed because its client ran into a bound.
+    pub fn connection_closed_for(&self, why: ConnectionAbuse) {
+        self.closed.add(why as usize);
+    }
+
+    /// A handshake begins.
+    pub fn handshake_started(&self) -> HandshakeInProgress {
+        self.handshakes.started()
+    }
+
+    /// A handshake is complete.
+    pub fn handshake_succeeded(&self, tls: &TlsFacts, took: Duration) {
+        self.handshakes.succeeded(tls, took);
+    }
+
+    /// A handshake failed.
+    pub fn handshake_failed(&self, reason: HandshakeFailure, took: Duration) {
+        self.handshakes.failed(reason, took);
+    }
+
+    pub(super) fn show(&self, page: &mut Page, name: &str) {
+        self.handshakes.show(page, Side::Downstream, name);
+        page.gauge(
+            &table::CONNECTIONS,
+            &[name],
+            signed(self.open.load(Ordering::Relaxed)),
+        );
+        let opened = self.opened.load(Ordering::Relaxed);
+        page.counter(&table::CONNECTIONS_OPENED, &[name], opened);
+        for (why, count) in ConnectionRefused::ALL.iter().zip(self.refused.values()) {
+            page.counter(&table::CONNECTIONS_REFUSED, &[name, why.label()], count);
+        }
+        for (why, count) in ConnectionAbuse::ALL.iter().zip(self.closed.values()) {
+            page.counter(&table::CONNECTIONS_CLOSED, &[name, why.label()], count);
+        }
+    }
+}

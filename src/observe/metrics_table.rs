@@ -1,0 +1,186 @@
+//! Every metric: name, kind, labels and help, in one table.
+//!
+//! Labels are from closed sets, or names and places in the configuration; never a peer, subject,
+//! path or host, which strangers choose. `docs/metrics.md` is held to this table by a test.
+
+/// What a metric's values mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Durations by bucket.
+    Histogram,
+}
+
+/// One metric.
+#[derive(Debug)]
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) labels: &'static [&'static str],
+    pub(super) help: &'static str,
+}
+
+macro_rules! families {
+    ($($id:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal;)+) => {
+        $(pub(super) static $id: Family = Family {
+            name: $name,
+            kind: Kind::$kind,
+            labels: &[$($label),*],
+            help: $help,
+        };)+
+
+        /// Every metric.
+        #[cfg(test)]
+        pub(super) static ALL: &[&Family] = &[$(&$id),+];
+    };
+}
+
+families! {
+    // Handshakes, on both sides. `name` is the listener or the upstream.
+    HANDSHAKES: Counter "portcullis_handshakes_total"
+        ["side", "name", "result", "reason", "version", "resumed"]
+        "TLS handshakes that ended, by how they ended.";
+    HANDSHAKE_SECONDS: Histogram "portcullis_handshake_duration_seconds"
+        ["side", "name", "result"]
+        "How long TLS handshakes took.";
+    HANDSHAKES_IN_PROGRESS: Gauge "portcullis_handshakes_in_progress"
+        ["side", "name"]
+        "TLS handshakes under way.";
+    CIPHER_SUITES: Counter "portcullis_tls_cipher_suites_total"
+        ["side", "name", "cipher_suite"]
+        "Completed handshakes by the cipher suite that was agreed on.";
+    GROUPS: Counter "portcullis_tls_groups_total"
+        ["side", "name", "group"]
+        "Completed handshakes by the key exchange group that was agreed on.";
+    ALPNS: Counter "portcullis_tls_protocols_total"
+        ["side", "name", "protocol"]
+        "Completed handshakes by the application protocol that was agreed on.";
+
+    // Listeners.
+    CONNECTIONS: Gauge "portcullis_connections"
+        ["listener"]
+        "Open connections of clients, from accept on.";
+    CONNECTIONS_OPENED: Counter "portcullis_connections_total"
+        ["listener"]
+        "Connections of clients that were let in to the handshake.";
+    CONNECTIONS_REFUSED: Counter "portcullis_connections_refused_total"
+        ["listener", "reason"]
+        "Connections that were closed before the handshake.";
+    CONNECTIONS_CLOSED: Counter "portcullis_connections_closed_total"
+        ["listener", "reason"]
+        "Connections that were closed because the client ran into a bound.";
+
+    // Requests.
+    REQUESTS: Counter "portcullis_requests_total"
+        ["route", "status_class", "reason"]
+        "Requests that ended, by the class of the status and the reason of a refusal.";
+    REQUEST_SECONDS: Histogram "portcullis_request_duration_seconds"
+        ["route"]
+        "How long requests took, from the first byte of the head to the last of the answer.";
+    ROUTE_UPSTREAM_SECONDS: Histogram "portcullis_upstream_duration_seconds"
+        ["route"]
+        "How long the service took for requests of a route, connecting included.";
+    REFUSALS: Counter "portcullis_refusals_total"
+        ["reason"]
+        "Requests that were refused, all routes together.";
+    LIMITS_REFUSED: Counter "portcullis_limits_refused_total"
+        ["route", "limit"]
+        "Requests that a limit of a route refused, by its place in the list.";
+    TOKEN_CACHE: Counter "portcullis_token_cache_lookups_total"
+        ["issuer", "result"]
+        "Look-ups of a token in the cache of verified tokens.";
+
+    // Upstreams.
+    UPSTREAM_CONNECTIONS: Gauge "portcullis_upstream_connections"
+        ["upstream"]
+        "Open connections to services, pooled ones included.";
+    UPSTREAM_CONNECT_FAILURES: Counter "portcullis_upstream_connect_failures_total"
+        ["upstream", "reason"]
+        "Connections to services that failed before the TLS handshake.";
+    UPSTREAM_REQUESTS_IN_PROGRESS: Gauge "portcullis_upstream_requests_in_progress"
+        ["upstream"]
+        "Requests to services under way.";
+    UPSTREAM_REQUEST_SECONDS: Histogram "portcullis_upstream_request_duration_seconds"
+        ["upstream"]
+        "How long the service took for requests, connecting included.";
+    UPSTREAM_ENDPOINT_UP: Gauge "portcullis_upstream_endpoint_up"
+        ["upstream", "endpoint"]
+        "Whether an endpoint of the configuration is in use (1) or left out (0).";
+    UPSTREAM_UNEXPECTED_DATA: Counter "portcullis_upstream_unexpected_data_total"
+        ["upstream"]
+        "Connections dropped because the service sent bytes before it was asked.";
+
+    // Configuration.
+    CERTIFICATE_NOT_BEFORE: Gauge "portcullis_certificate_not_before_timestamp_seconds"
+        ["place", "serial", "subject", "ca"]
+        "When the validity of a loaded certificate begins, in seconds since 1970.";
+    CERTIFICATE_NOT_AFTER: Gauge "portcullis_certificate_not_after_timestamp_seconds"
+        ["place", "serial", "subject", "ca"]
+        "When the validity of a loaded certificate ends, in seconds since 1970.";
+    RELOADS: Counter "portcullis_reloads_total"
+        ["result"]
+        "Reloads of the configuration by their result.";
+    GENERATION: Gauge "portcullis_configuration_generation"
+        []
+        "The number of the configuration in use: 1 at start, one more with each reload.";
+    LAST_SUCCESS: Gauge "portcullis_configuration_last_success_timestamp_seconds"
+        []
+        "When the configuration in use was loaded, in seconds since 1970.";
+
+    // The process.
+    BUILD: Gauge "portcullis_build_info"
+        ["version"]
+        "Always 1; the version of the gateway is the label.";
+    LOG_LINES_DROPPED: Counter "portcullis_log_lines_dropped_total"
+        []
+        "Log lines that were dropped because the log could not be written fast enough.";
+    PANICS: Counter "portcullis_panics_total"
+        []
+        "Panics: faults of the gateway. The log says where.";
+    PROCESS_CPU: Counter "process_cpu_seconds_total"
+        []
+        "User and system CPU time.";
+    PROCESS_FDS: Gauge "process_open_fds"
+        []
+        "Open file descriptors.";
+    PROCESS_FDS_MAX: Gauge "process_max_fds"
+        []
+        "The most file descriptors that may be open.";
+    PROCESS_RESIDENT: Gauge "process_resident_memory_bytes"
+        []
+        "Resident memory.";
+    PROCESS_VIRTUAL: Gauge "process_virtual_memory_bytes"
+        []
+        "Virtual memory.";
+    PROCESS_THREADS: Gauge "process_threads"
+        []
+        "Threads.";
+    PROCESS_START: Gauge "process_start_time_seconds"
+        []
+        "When the process was started, in seconds since 1970.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_follow_the_rules_of_prometheus() {
+        let names: BTreeSet<_> = ALL.iter().map(|family| family.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for family in ALL {
+            assert_eq!(
+                family.kind == Kind::Counter,
+                family.name.ends_with("_total"),
+                "{family:?}"
+            );
+            let seconds = family.name.ends_with("_seconds");
+            assert!(family.kind != Kind::Histogram || seconds, "{family:?}");
+            assert!(family.help.ends_with('.'), "{family:?}");
+        }
+    }
+}

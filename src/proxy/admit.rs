@@ -1,0 +1,205 @@
+//! [`admit`]: everything that can say no to a request, in the order in which it is asked. This is
+//! the table of contents of the gateway.
+
+use std::sync::Arc;
+
+use rustls::pki_types::UnixTime;
+
+use super::head::RequestHead;
+use super::journey::Story;
+use crate::config::spec::LimitKey;
+use crate::edge::facts::{ConnectionFacts, Presented, source_key};
+use crate::identity::host::Authority;
+use crate::identity::path::NormalPath;
+use crate::identity::subject::Subject;
+use crate::limit::in_flight::InFlightGuard;
+use crate::refusal::Refusal;
+use crate::snapshot::Snapshot;
+use crate::snapshot::plan::{Authenticator, ListenerPlan, RoutePlan};
+use crate::upstream::Endpoint;
+
+/// The proof that a request may go on: [`admit`] is its only maker, and whatever comes later asks
+/// for it.
+#[derive(Debug)]
+#[must_use = "an admitted request counts as in flight until this is dropped"]
+pub struct Admitted {
+    route: Arc<RoutePlan>,
+    subject: Option<Arc<Subject>>,
+    authority: Authority,
+    path: NormalPath,
+    query: Option<Box<str>>,
+    /// Where the request is sent; chosen anew for each attempt.
+    pub(super) endpoint: Option<Endpoint>,
+    _of_peer: InFlightGuard,
+    _of_upstream: InFlightGuard,
+}
+
+impl Admitted {
+    /// The route that lets it through.
+    #[must_use]
+    pub fn route(&self) -> &RoutePlan {
+        &self.route
+    }
+
+    /// Whom the token speaks for, if the route wants a token.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Subject> {
+        self.subject.as_deref()
+    }
+
+    /// `path?query` as it is forwarded: the form that was matched.
+    #[must_use]
+    pub fn target(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path.as_str()),
+            None => self.path.as_str().to_owned(),
+        }
+    }
+
+    /// The host as it is forwarded, with the port if the client named one.
+    #[must_use]
+    pub fn authority_text(&self) -> String {
+        match self.authority.port {
+            Some(port) => format!("{}:{port}", self.authority.host),
+            None => self.authority.host.to_string(),
+        }
+    }
+}
+
+/// Decides about one request.
+///
+/// # Errors
+///
+/// The first refusal. Nothing has been sent upstream then. What was found out on the way stands in
+/// `story`, for the log.
+pub fn admit(
+    head: &RequestHead<'_>,
+    facts: &ConnectionFacts,
+    now: &Snapshot,
+    story: &mut Story,
+) -> Result<Admitted, Refusal> {
+    if !facts.is_for(&head.authority.host) {
+        return Err(Refusal::Misdirected);
+    }
+    let listener = now.listener(&facts.listener).ok_or(Refusal::Internal)?;
+    let time = UnixTime::now();
+    still_trusted(facts, listener, now.generation, time)?;
+    if !listener.peers.take(&*facts.peer_key).allowed {
+        return Err(Refusal::PeerRateExceeded);
+    }
+    let route = now
+        .route(&head.authority.host, &head.path, head.method, head.headers)
+        .ok_or(Refusal::RouteUnknown)?;
+    story.route = Some(Arc::clone(route));
+    let peer = facts.identity().map(AsRef::as_ref);
+    route.rules.check_peer(peer)?;
+    let subject = match &route.authenticator {
+        Authenticator::CertificateOnly => None,
+        Authenticator::Jwt(verifier) => Some(verifier.check(head.headers, peer, time.as_secs())?),
+    };
+    story.subject.clone_from(&subject);
+    route.rules.check_subject(subject.as_deref())?;
+    body_size(head, route)?;
+    limits(head, facts, route, subject.as_deref(), story)?;
+    let of_peer = listener
+        .in_flight
+        .enter(&*facts.peer_key)
+        .ok_or(Refusal::PeerInFlightExceeded)?;
+    let of_upstream = route
+        .upstream
+        .in_flight
+        .enter(&())
+        .ok_or(Refusal::UpstreamInFlightExceeded)?;
+    Ok(Admitted {
+        route: Arc::clone(route),
+        subject,
+        authority: head.authority.clone(),
+        path: head.path.clone(),
+        query: head.query.map(Into::into),
+        endpoint: None,
+        _of_peer: of_peer,
+        _of_upstream: of_upstream,
+    })
+}
+
+/// A connection lives longer than what it was opened under: its certificate may have ended, and the
+/// trust bundle may be another. The chain is judged again once for each new bundle.
+fn still_trusted(
+    facts: &ConnectionFacts,
+    listener: &ListenerPlan,
+    generation: u64,
+    time: UnixTime,
+) -> Result<(), Refusal> {
+    let Presented::Certificate { identity, chain } = &facts.peer else {
+        return Ok(());
+    };
+    if i64::try_from(time.as_secs()).unwrap_or(i64::MAX) > identity.not_after {
+        return Err(Refusal::CertificateExpired);
+    }
+    let trust = &listener.edge.trust;
+    if facts.trust == trust.digest() || facts.counts.judged_under(generation) {
+        return Ok(());
+    }
+    let (leaf, intermediates) = chain.split_first().ok_or(Refusal::CertificateUntrusted)?;
+    trust
+        .verify(leaf, intermediates, crate::trust::Usage::Client, time)
+        .map_err(|_no_longer| Refusal::CertificateUntrusted)?;
+    facts.counts.judge(generation);
+    Ok(())
+}
+
+/// A body that says beforehand that it is too large is refused before a byte of it is read.
+fn body_size(head: &RequestHead<'_>, route: &RoutePlan) -> Result<(), Refusal> {
+    let Some(length) = head.headers.get(http::header::CONTENT_LENGTH) else {
+        return Ok(());
+    };
+    let length = length
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
+    match length {
+        Some(length) if length <= route.max_body => Ok(()),
+        Some(_) => Err(Refusal::BodyTooLarge),
+        None => Err(Refusal::FramingAmbiguous),
+    }
+}
+
+fn limits(
+    head: &RequestHead<'_>,
+    facts: &ConnectionFacts,
+    route: &RoutePlan,
+    subject: Option<&Subject>,
+    story: &mut Story,
+) -> Result<(), Refusal> {
+    for (index, limit) in route.limits.iter().enumerate() {
+        let taken = match (&limit.key, subject) {
+            (LimitKey::Client, _) | (LimitKey::Subject, None) => {
+                limit.limiter.take(&*facts.peer_key)
+            }
+            (LimitKey::Subject, Some(subject)) => limit.limiter.take(&subject_key(subject)[..]),
+            (LimitKey::Source, _) => limit
+                .limiter
+                .take(source_key(facts.source.ip()).to_string().as_bytes()),
+            (LimitKey::Header(name), _) => {
+                let value = head
+                    .headers
+                    .get(name)
+                    .map_or(&[] as &[u8], |v| v.as_bytes());
+                limit.limiter.take(value)
+            }
+        };
+        let allowed = taken.allowed;
+        story.taken.push((Arc::clone(&limit.name), taken));
+        if !allowed {
+            route.metrics.limit_refused(index);
+            return Err(Refusal::RateExceeded);
+        }
+    }
+    Ok(())
+}
+
+/// Issuer and subject: `sub` is unique only within its issuer (RFC 7519, section 4.1.2).
+fn subject_key(subject: &Subject) -> Vec<u8> {
+    let sub = subject.sub.as_deref().unwrap_or_default();
+    [subject.issuer.as_str().as_bytes(), b"\0", sub.as_bytes()].concat()
+}

@@ -1,0 +1,329 @@
+//! [`GatewayProxy`]: pingora's face. No policy lives here.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::HeaderMap;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, Result};
+use rustls::pki_types::UnixTime;
+
+use super::admit::{Admitted, admit};
+use super::errors::{Ending, carry, sort};
+use super::forward;
+use super::head::RequestHead;
+use super::ids::RequestIds;
+use super::journey::{Journey, Stage, Story};
+use super::log;
+use super::respond::{respond, set_rate_limit};
+use crate::edge::facts::ConnectionFacts;
+use crate::identity::certificate::PeerIdentity;
+use crate::observe::Metrics;
+use crate::refusal::Refusal;
+use crate::snapshot::{Live, Snapshot};
+use crate::transport::facts_of;
+use crate::upstream::{
+    ConnectFailure, Upgrades, UpstreamFacts, connect_failure, late_handshake_failure, peer,
+};
+
+/// What pingora asks at each phase of a request.
+#[derive(Debug)]
+pub struct GatewayProxy {
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+}
+
+/// The request was not answered yet; pingora goes on.
+const GO_ON: bool = false;
+/// The request was answered; pingora does nothing more with it.
+const ANSWERED: bool = true;
+
+/// Endpoints that one request may try to connect to. No byte of it was sent before the last.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// How long the rest of a body may come in after the answer was sent.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl GatewayProxy {
+    /// Decides by `live`, and counts in `metrics`.
+    #[must_use]
+    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>) -> Self {
+        Self { live, metrics }
+    }
+
+    /// Who asks, under which snapshot, and may they?
+    fn decide(session: &Session, now: &Snapshot, story: &mut Story) -> Result<Admitted, Refusal> {
+        let facts = story.facts.clone().ok_or(Refusal::Internal)?;
+        let listener = now.listener(&facts.listener).ok_or(Refusal::Internal)?;
+        let head = RequestHead::read(session.req_header(), &listener.edge.limits)?;
+        story.host = Some(head.authority.host.to_string());
+        story.path = Some(head.path.as_str().to_owned());
+        admit(&head, &facts, now, story)
+    }
+}
+
+/// Whether the certificate of a pooled connection has ended since it was verified.
+fn has_ended(identity: &PeerIdentity) -> bool {
+    i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX) > identity.not_after
+}
+
+#[async_trait]
+impl ProxyHttp for GatewayProxy {
+    type CTX = Journey;
+
+    fn new_ctx(&self) -> Journey {
+        Journey::new(Instant::now())
+    }
+
+    /// No modules: compression would touch bodies that are none of our business.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        journey: &mut Journey,
+    ) -> Result<()> {
+        let facts: Option<&Arc<ConnectionFacts>> = facts_of(session.digest());
+        journey.story.facts = facts.cloned();
+        journey.story.ids = Some(RequestIds::of(&session.req_header().headers));
+        let now = self.live.now();
+        if let Some(listener) = facts.and_then(|facts| now.listener(&facts.listener)) {
+            let limits = &listener.edge.limits;
+            let rate = usize::try_from(limits.min_rate.get()).unwrap_or(usize::MAX);
+            session.set_read_timeout(Some(limits.body_timeout));
+            session.set_write_timeout(Some(limits.body_timeout));
+            session.set_min_send_rate(Some(rate));
+        }
+        session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
+        session.set_ignore_info_resp(true);
+        session.set_close_on_response_before_downstream_finish(true);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> Result<bool> {
+        let now = self.live.now();
+        match Self::decide(session, &now, &mut journey.story) {
+            Ok(admitted) => {
+                journey.stage = Stage::Admitted(Box::new(admitted));
+                Ok(GO_ON)
+            }
+            Err(refusal) => {
+                journey.stage = Stage::Refused(refusal);
+                respond(session, refusal, &journey.story).await?;
+                Ok(ANSWERED)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, journey: &mut Journey) -> Result<Box<HttpPeer>> {
+        journey.attempts += 1;
+        let admitted = journey.admitted_mut().map_err(carry)?;
+        let route = admitted.route();
+        let endpoint = route
+            .upstream
+            .endpoints
+            .choose_or_wait()
+            .await
+            .ok_or_else(|| carry(Refusal::UpstreamNoEndpoint))?;
+        let upgrades = if route.websocket {
+            Upgrades::WebSocket
+        } else {
+            Upgrades::Refused
+        };
+        let peer = peer(&endpoint, &route.policy, &route.upstream.timeouts, upgrades);
+        let (text, address) = (Arc::clone(&endpoint.text), endpoint.address);
+        admitted.endpoint = Some(endpoint);
+        journey.upstream.endpoint = Some(text);
+        journey.upstream.address = Some(address);
+        Ok(peer)
+    }
+
+    /// The last look before the first byte: the connection, new or from the pool, must be one that
+    /// was verified for this route.
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        _reused: bool,
+        _: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        digest: Option<&Digest>,
+        journey: &mut Journey,
+    ) -> Result<()> {
+        let expected = journey.admitted().map_err(carry)?.route().policy.group_key;
+        let facts: &UpstreamFacts =
+            facts_of(digest).ok_or_else(|| carry(Refusal::UpstreamIdentityMismatch))?;
+        if facts.group_key != expected || has_ended(&facts.identity) {
+            return Err(carry(Refusal::UpstreamIdentityMismatch));
+        }
+        let admitted = journey.admitted().map_err(carry)?;
+        admitted
+            .route()
+            .upstream
+            .endpoints
+            .answered(&facts.endpoint);
+        journey.upstream.identity = Some(Arc::clone(&facts.identity));
+        journey.upstream.sent = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        journey: &mut Journey,
+    ) -> Result<()> {
+        forward::rewrite(request, journey)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        journey: &mut Journey,
+    ) -> Result<()> {
+        let now = self.live.now();
+        let facts = journey.story.facts.clone();
+        let listener = facts.and_then(|facts| now.listener(&facts.listener).cloned());
+        let listener = listener.ok_or_else(|| carry(Refusal::Internal))?;
+        forward::request_body(body.as_ref(), journey, &listener.edge.limits)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        journey: &mut Journey,
+    ) -> Result<()> {
+        let asked = session.req_header().headers.get(http::header::UPGRADE);
+        let asked = asked.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        forward::response_head(response, asked, journey)
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        _end: bool,
+        journey: &mut Journey,
+    ) -> Result<Option<Duration>> {
+        forward::in_total_time(journey)?;
+        Ok(None)
+    }
+
+    fn upstream_response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut HeaderMap,
+        _: &mut Journey,
+    ) -> Result<()> {
+        trailers.clear(); // HTTP/1.1 services have none that pingora hands on; nothing is guessed
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        journey: &mut Journey,
+    ) -> Result<()> {
+        if let Some(ids) = &journey.story.ids {
+            response.insert_header("x-request-id", ids.request.clone())?;
+        }
+        set_rate_limit(response, &journey.story.taken)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        journey: &mut Journey,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        let attempts = journey.attempts;
+        let failure = connect_failure(&error);
+        if let Some(ConnectFailure::Handshake { who, .. }) = failure {
+            journey.upstream.imposter.clone_from(who);
+        }
+        // Another endpoint may be asked: nothing was sent. But a service that proved to be somebody
+        // else is not papered over.
+        let elsewhere = matches!(
+            failure,
+            Some(ConnectFailure::Unreachable | ConnectFailure::TimedOut)
+        );
+        if let (Ok(admitted), Some(address)) = (journey.admitted(), journey.upstream.address) {
+            let endpoints = &admitted.route().upstream.endpoints;
+            endpoints.failed(&address, Instant::now());
+            error.set_retry(elsewhere && attempts < ATTEMPTS_MAX && endpoints.several());
+        }
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        journey: &mut Journey,
+        client_reused: bool,
+    ) -> Box<Error> {
+        let again = session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated()
+            && journey.attempts < ATTEMPTS_MAX;
+        if again {
+            // Only what a pooled connection suffers that the service had closed meanwhile.
+            error.retry.decide_reuse(client_reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        journey: &mut Journey,
+    ) -> FailToProxy {
+        let Ending::Refused(refusal) = sort(error) else {
+            return FailToProxy {
+                error_code: 0,
+                can_reuse_downstream: false,
+            };
+        };
+        if let (Some(reason), Some(route)) = (late_handshake_failure(error), &journey.story.route) {
+            let since = journey
+                .upstream
+                .sent
+                .map_or(Duration::ZERO, |sent| sent.elapsed());
+            route.upstream.metrics.handshake_failed(reason, since);
+        }
+        log::fault(refusal, error, &journey.story);
+        journey.stage = Stage::Refused(refusal);
+        if session.response_written().is_none() {
+            session.set_keepalive(None);
+            // If the client is gone there is nobody to tell.
+            drop(respond(session, refusal, &journey.story).await);
+        }
+        FailToProxy {
+            error_code: refusal.status().as_u16(),
+            can_reuse_downstream: false,
+        }
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &Journey, _: &Error) -> bool {
+        true // the access log says it, with names
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, journey: &mut Journey) {
+        let client_gone = error.is_some_and(|error| sort(error) == Ending::ClientGone);
+        let log_access = self.live.now().spec.logs.access;
+        log::end(session, journey, client_gone, &self.metrics, log_access);
+    }
+}

@@ -1,0 +1,260 @@
+//! Header fields: what only the gateway may say is removed from every request, then set from what
+//! was verified, as the route asks; what belongs to one hop ends at it.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, CONNECTION, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use super::admit::Admitted;
+use super::ids::RequestIds;
+use crate::edge::facts::{ConnectionFacts, Presented};
+use crate::identity::certificate::PeerIdentity;
+
+/// Fields that only the gateway may set, in their folded spelling. A client's are dropped, also
+/// where we have nothing to put there.
+const OURS: [&str; 12] = [
+    "forwarded",
+    "client-cert",
+    "client-cert-chain",
+    "x-client-identity",
+    "x-token-subject",
+    "x-real-ip",
+    "x-client-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-envoy-external-address",
+    "true-client-ip",
+    "x-cluster-client-ip",
+];
+
+/// `X-Forwarded-For`, `-Proto`, `-Host`, `-Client-Cert` and whatever else somebody reads.
+const OUR_PREFIX: &str = "x-forwarded-";
+
+/// Fields that decide who asks, what for, or where the message ends. `Connection` may not name
+/// them, and a spelling that folds to one of them is refused.
+const PROTECTED: [&str; 14] = [
+    "host",
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "date",
+    "expect",
+    "x-request-id",
+    "traceparent",
+    "tracestate",
+    "dpop",
+    "connection",
+];
+
+/// Fields of one hop (RFC 9110, section 7.6.1) in answers. `Transfer-Encoding` is pingora's work;
+/// `Upgrade` and `Connection` stay on a 101, which has been asked for.
+const HOP_BY_HOP: [&str; 6] = [
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+];
+
+/// A field's name as a service might read it: lower case, and `_` and `.` as `-`.
+pub(super) fn folded(name: &str) -> Cow<'_, str> {
+    if name
+        .bytes()
+        .any(|b| b.is_ascii_uppercase() || b == b'_' || b == b'.')
+    {
+        Cow::Owned(name.to_ascii_lowercase().replace(['_', '.'], "-"))
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+/// Whether only the gateway may set this field (folded spelling).
+pub(super) fn is_ours(folded: &str) -> bool {
+    folded.starts_with(OUR_PREFIX) || OURS.contains(&folded)
+}
+
+/// Whether the field has a meaning that no other field may take away (folded spelling).
+pub(super) fn is_protected(folded: &str) -> bool {
+    PROTECTED.contains(&folded)
+}
+
+/// Removes every spelling of the fields that only we may set.
+pub(super) fn strip_ours(request: &mut RequestHeader) {
+    let forged: Vec<HeaderName> = request
+        .headers
+        .keys()
+        .filter(|name| is_ours(&folded(name.as_str())))
+        .cloned()
+        .collect();
+    for name in forged {
+        request.remove_header(&name);
+    }
+}
+
+/// Sets what the route wants its service to be told.
+///
+/// # Errors
+///
+/// pingora's, if a value is no header value; all are made of ASCII.
+pub(super) fn set_ours(
+    request: &mut RequestHeader,
+    facts: &ConnectionFacts,
+    admitted: &Admitted,
+    ids: &RequestIds,
+) -> pingora::Result<()> {
+    let forward = admitted.route().forward;
+    let source = facts.source.ip().to_canonical();
+    let host = admitted.authority_text();
+    if request.headers.get(HOST).map(HeaderValue::as_bytes) != Some(host.as_bytes()) {
+        request.insert_header(HOST, host.as_str())?;
+    }
+    if forward.x_forwarded {
+        request.insert_header("x-forwarded-for", source.to_string())?;
+        request.insert_header("x-forwarded-proto", "https")?;
+        request.insert_header("x-forwarded-host", host.as_str())?;
+    }
+    if forward.forwarded {
+        let node = if source.is_ipv6() {
+            format!("\"[{source}]\"")
+        } else {
+            source.to_string()
+        };
+        let value = format!("for={node};host=\"{host}\";proto=https");
+        request.insert_header("forwarded", value)?;
+    }
+    if let Presented::Certificate { identity, chain } = &facts.peer {
+        if forward.identity {
+            request.insert_header("x-client-identity", identity.display())?;
+        }
+        if let (true, Some(leaf)) = (forward.client_cert, chain.first()) {
+            // RFC 9440, section 2.1: a byte sequence of structured fields.
+            request.insert_header("client-cert", format!(":{}:", STANDARD.encode(leaf)))?;
+        }
+        if forward.xfcc {
+            request.insert_header("x-forwarded-client-cert", xfcc(identity))?;
+        }
+    }
+    if let (true, Some(sub)) = (
+        forward.identity,
+        admitted.subject().and_then(|s| s.sub.as_deref()),
+    ) {
+        request.insert_header("x-token-subject", visible(sub))?;
+    }
+    if !forward.authorization {
+        request.remove_header(&AUTHORIZATION);
+    }
+    ids.set(request)
+}
+
+/// Envoy's format: `Hash` and `URI`/`DNS` of the client's certificate.
+fn xfcc(identity: &PeerIdentity) -> String {
+    let mut value = format!("Hash={}", identity.fingerprint);
+    if let Some(id) = &identity.spiffe {
+        value.push_str(";URI=");
+        value.push_str(id.as_str());
+    }
+    for name in identity.dns.iter().take(XFCC_NAMES_MAX) {
+        value.push_str(";DNS=");
+        value.push_str(&name.to_string());
+    }
+    value
+}
+
+const XFCC_NAMES_MAX: usize = 16;
+
+/// A text from outside as a header value: what is not visible ASCII is percent-encoded.
+fn visible(text: &str) -> String {
+    let mut value = String::with_capacity(text.len());
+    for byte in text.bytes().take(VISIBLE_BYTES_MAX) {
+        if (0x21..=0x7e).contains(&byte) && byte != b'%' {
+            value.push(char::from(byte));
+        } else {
+            value.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    value
+}
+
+const VISIBLE_BYTES_MAX: usize = 1024;
+
+/// Removes the fields of a service's answer that end at us.
+pub(super) fn strip_hop_by_hop(response: &mut ResponseHeader) {
+    let switching = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
+    for name in nominated(&response.headers) {
+        let stays = is_protected(name.as_str()) || (switching && name == http::header::UPGRADE);
+        if !stays {
+            response.remove_header(&name);
+        }
+    }
+    for name in HOP_BY_HOP {
+        response.remove_header(name);
+    }
+    if !switching {
+        response.remove_header(&CONNECTION);
+        response.remove_header(&http::header::UPGRADE);
+    }
+}
+
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_our_fields_is_ours() {
+        for name in [
+            "X-Forwarded-For",
+            "x_forwarded_for",
+            "X-Forwarded_Client.Cert",
+            "FORWARDED",
+            "Client_Cert",
+            "X-Client-Identity",
+            "x.token.subject",
+        ] {
+            assert!(is_ours(&folded(name)), "{name}");
+        }
+        for name in [
+            "x-forward",
+            "client-certificate-note",
+            "x-orders-id",
+            "accept",
+        ] {
+            assert!(!is_ours(&folded(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_answer_keeps_nothing_of_its_hop() {
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        for (name, value) in [
+            ("connection", "x-secret, content-length, close"),
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=5"),
+            ("upgrade", "h2c"),
+            ("content-length", "3"),
+            ("x-kept", "1"),
+        ] {
+            response.append_header(name, value).unwrap();
+        }
+        strip_hop_by_hop(&mut response);
+        let mut names: Vec<_> = response.headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-length", "x-kept"]);
+    }
+}

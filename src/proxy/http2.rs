@@ -1,0 +1,171 @@
+//! HTTP/2 on a client's connection: our own accept loop around pingora's streams, with a bound on
+//! everything that h2 lets a client do for nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use pingora::apps::HttpServerApp as _;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{
+    self, H2Accept, H2Options, HttpSession, default_h2_options,
+};
+use pingora::protocols::{Digest, GetProxyDigest as _, GetSocketDigest as _, Ssl as _};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use super::connection::{Proxy, Shutdown};
+use crate::config::spec::ListenerLimits;
+use crate::edge::facts::ConnectionFacts;
+use crate::edge::frames::{FrameWatch, RequestCount};
+use crate::edge::handshake::Accepted;
+use crate::observe::{ConnectionAbuse, ListenerMetrics};
+
+/// Bytes that may wait for a client's window, for each stream: the rest waits in the service.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Serves one h2 connection until it ends.
+pub(super) async fn serve(
+    proxy: Arc<Proxy>,
+    accepted: Accepted,
+    limits: &ListenerLimits,
+    metrics: &ListenerMetrics,
+    mut shutdown: Shutdown,
+) {
+    let Accepted { mut io, facts, .. } = accepted;
+    let frames = Arc::new(RequestCount::default());
+    io.get_mut().watch_frames(FrameWatch::new(
+        limits.http2_idle_frames.get(),
+        Arc::clone(&frames),
+    ));
+    let digest = Arc::new(Digest {
+        ssl_digest: io.get_ssl_digest(),
+        timing_digest: Vec::new(),
+        proxy_digest: io.get_proxy_digest(),
+        socket_digest: io.get_socket_digest(),
+    });
+    let handshake = server::handshake(io, Some(options(limits)));
+    let mut connection = match timeout(limits.header_timeout, handshake).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(_not_h2)) => return,
+        Err(_elapsed) => return metrics.connection_closed_for(ConnectionAbuse::HeaderTimeout),
+    };
+    let streams = Arc::new(Streams::default());
+    let mut draining = false;
+    loop {
+        let (wait, abuse) = patience(&facts, limits);
+        let next = tokio::select! {
+            biased;
+            () = shutdown.requested(), if !draining => {
+                connection.graceful_shutdown();
+                draining = true;
+                continue;
+            }
+            next = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => next,
+            () = streams.idle_for(wait) => {
+                metrics.connection_closed_for(abuse);
+                return;
+            }
+        };
+        match next {
+            Ok(Some(H2Accept::Session(session))) => {
+                frames.add();
+                let last = facts.counts.request() >= limits.requests_per_connection.get();
+                if last && !draining {
+                    connection.graceful_shutdown();
+                    draining = true;
+                }
+                spawn(&proxy, session, streams.enter(), shutdown.clone());
+            }
+            Ok(Some(H2Accept::Rejected)) => facts.counts.reset(),
+            Ok(None) => return,
+            Err(_broken) => {
+                if frames.exceeded() {
+                    metrics.connection_closed_for(ConnectionAbuse::Http2IdleFrames);
+                }
+                return;
+            }
+        }
+        if resets_too_often(&facts, limits) {
+            connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+            metrics.connection_closed_for(ConnectionAbuse::Http2Resets);
+            // GOAWAY is sent by polling the connection once more; it ends by itself.
+            drop(timeout(limits.header_timeout, connection.accept()).await);
+            return;
+        }
+    }
+}
+
+fn spawn(proxy: &Arc<Proxy>, session: HttpSession, active: ActiveStream, shutdown: Shutdown) {
+    let proxy = Arc::clone(proxy);
+    tokio::spawn(async move {
+        let _active = active;
+        proxy
+            .process_new_http(ServerSession::new_http2(session), shutdown.watch())
+            .await;
+    });
+}
+
+/// How long the connection may be idle, and what it is counted as if it is longer.
+fn patience(facts: &ConnectionFacts, limits: &ListenerLimits) -> (Duration, ConnectionAbuse) {
+    if facts.counts.requests() == 0 {
+        (limits.header_timeout, ConnectionAbuse::HeaderTimeout)
+    } else {
+        (limits.idle_timeout, ConnectionAbuse::IdleTimeout)
+    }
+}
+
+/// Streams that were reset cost us a request each; an honest client's are few among many.
+fn resets_too_often(facts: &ConnectionFacts, limits: &ListenerLimits) -> bool {
+    let resets = facts.counts.resets();
+    resets > limits.http2_resets.get() && resets > facts.counts.requests() / 2
+}
+
+fn options(limits: &ListenerLimits) -> H2Options {
+    let resets = usize::try_from(limits.http2_resets.get()).unwrap_or(usize::MAX);
+    let headers = u32::try_from(limits.header_bytes.get()).unwrap_or(u32::MAX);
+    let mut options = default_h2_options();
+    options.max_concurrent_streams(limits.http2_streams.get());
+    options.max_header_list_size(headers);
+    options.max_send_buffer_size(SEND_BUFFER_BYTES);
+    options.max_local_error_reset_streams(Some(resets));
+    options.max_pending_accept_reset_streams(resets.min(RESETS_PENDING_MAX));
+    options
+}
+
+/// h2's own default: streams that were reset before we accepted them.
+const RESETS_PENDING_MAX: usize = 20;
+
+/// The streams of a connection that are under way.
+#[derive(Debug, Default)]
+struct Streams {
+    active: AtomicUsize,
+    ended: Notify,
+}
+
+/// Counts one stream as under way until it is dropped.
+#[derive(Debug)]
+struct ActiveStream(Arc<Streams>);
+
+impl Streams {
+    fn enter(self: &Arc<Self>) -> ActiveStream {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        ActiveStream(Arc::clone(self))
+    }
+
+    /// Ends when no stream has been under way for this long.
+    async fn idle_for(&self, wait: Duration) {
+        while self.active.load(Ordering::Acquire) > 0 {
+            self.ended.notified().await;
+        }
+        sleep(wait).await;
+    }
+}
+
+impl Drop for ActiveStream {
+    fn drop(&mut self) {
+        if self.0.active.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.ended.notify_one();
+        }
+    }
+}

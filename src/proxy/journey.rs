@@ -1,0 +1,114 @@
+//! [`Journey`]: how far a request has come; pingora's context for each request.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::admit::Admitted;
+use super::ids::RequestIds;
+use crate::edge::facts::ConnectionFacts;
+use crate::identity::certificate::PeerIdentity;
+use crate::identity::subject::Subject;
+use crate::limit::store::Taken;
+use crate::refusal::Refusal;
+use crate::snapshot::plan::RoutePlan;
+
+/// One request, from its head to its log line.
+#[derive(Debug)]
+pub struct Journey {
+    /// When its head was read.
+    pub(super) arrived: Instant,
+    pub(super) stage: Stage,
+    /// What was found out about it.
+    pub(super) story: Story,
+    /// Bytes of its body so far.
+    pub(super) body: u64,
+    /// Attempts to reach a service.
+    pub(super) attempts: u32,
+    /// Heads of answers so far, informational ones included.
+    pub(super) answers: u32,
+    pub(super) upstream: UpstreamStory,
+}
+
+/// How far it has come.
+#[derive(Debug)]
+pub(super) enum Stage {
+    Arrived,
+    Admitted(Box<Admitted>),
+    Refused(Refusal),
+}
+
+/// What was found out about a request, for the log and for the answer.
+#[derive(Debug, Default)]
+pub struct Story {
+    /// The connection that it came on.
+    pub facts: Option<Arc<ConnectionFacts>>,
+    /// Its identifiers.
+    pub ids: Option<RequestIds>,
+    /// The host, canonical.
+    pub host: Option<String>,
+    /// The path, normal; never the query.
+    pub path: Option<String>,
+    /// The route that matched, whether or not it let the request through.
+    pub route: Option<Arc<RoutePlan>>,
+    /// Whom the token speaks for, once it was verified.
+    pub subject: Option<Arc<Subject>>,
+    /// What the route's limits said.
+    pub taken: Vec<(Arc<str>, Taken)>,
+}
+
+/// What is known of the service that answers.
+#[derive(Debug, Default)]
+pub(super) struct UpstreamStory {
+    /// The endpoint that was chosen last, in the configuration's words.
+    pub(super) endpoint: Option<Arc<str>>,
+    pub(super) address: Option<SocketAddr>,
+    /// Who it proved to be; or who it said it was, where that was refused.
+    pub(super) identity: Option<Arc<PeerIdentity>>,
+    pub(super) imposter: Option<String>,
+    /// When the request was handed to a connection.
+    pub(super) sent: Option<Instant>,
+    /// How long the head of the answer took.
+    pub(super) answered: Option<Duration>,
+}
+
+impl Journey {
+    pub(super) fn new(arrived: Instant) -> Self {
+        Self {
+            arrived,
+            stage: Stage::Arrived,
+            story: Story::default(),
+            body: 0,
+            attempts: 0,
+            answers: 0,
+            upstream: UpstreamStory::default(),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// [`Refusal::NotAdmitted`] if the request did not pass [`super::admit::admit`]: a phase that
+    /// runs too early refuses.
+    pub(super) fn admitted(&self) -> Result<&Admitted, Refusal> {
+        match &self.stage {
+            Stage::Admitted(admitted) => Ok(admitted),
+            Stage::Arrived | Stage::Refused(_) => Err(Refusal::NotAdmitted),
+        }
+    }
+
+    /// See [`Journey::admitted`].
+    pub(super) fn admitted_mut(&mut self) -> Result<&mut Admitted, Refusal> {
+        match &mut self.stage {
+            Stage::Admitted(admitted) => Ok(admitted),
+            Stage::Arrived | Stage::Refused(_) => Err(Refusal::NotAdmitted),
+        }
+    }
+
+    /// Why it was refused, if it was.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        match &self.stage {
+            Stage::Refused(refusal) => Some(*refusal),
+            Stage::Arrived | Stage::Admitted(_) => None,
+        }
+    }
+}

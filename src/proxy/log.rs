@@ -1,0 +1,160 @@
+//! The end of a request: one access line, and its counts. And the line for what went wrong on the
+//! way to a service.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use pingora::Error;
+use pingora::proxy::Session;
+
+use super::ids::RequestIds;
+use super::journey::{Journey, Story};
+use crate::edge::facts::ConnectionFacts;
+use crate::observe::{AccessLine, Metrics, RouteMetrics, access};
+use crate::refusal::Refusal;
+
+/// What nginx and others write for a client that went away before it was answered.
+const CLIENT_CLOSED: u16 = 499;
+
+/// Counts a request and writes its line.
+pub(super) fn end(
+    session: &Session,
+    journey: &Journey,
+    client_gone: bool,
+    metrics: &Metrics,
+    log_access: bool,
+) {
+    let took = journey.arrived.elapsed();
+    let story = &journey.story;
+    let answered = session.response_written().map(|response| response.status);
+    let refusal = journey.refusal();
+    let status = match (answered, refusal) {
+        (Some(status), _) => status.as_u16(),
+        (None, Some(refusal)) => refusal.status().as_u16(),
+        (None, None) if client_gone => CLIENT_CLOSED,
+        (None, None) => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
+    };
+    match &story.route {
+        Some(route) => route.metrics.request(status, refusal, took),
+        None => metrics.unrouted().request(status, refusal, took),
+    }
+    let upstream_took = journey.upstream.sent.map(|sent| sent.elapsed());
+    if let (Some(route), Some(upstream_took)) = (&story.route, upstream_took) {
+        route.metrics.upstream_took(upstream_took);
+    }
+    if let (true, Some(facts)) = (client_gone && session.is_http2(), &story.facts) {
+        facts.counts.reset();
+    }
+    if log_access {
+        line(session, journey, status, took, upstream_took);
+    }
+}
+
+fn line(
+    session: &Session,
+    journey: &Journey,
+    status: u16,
+    took: Duration,
+    upstream_took: Option<Duration>,
+) {
+    let (story, upstream) = (&journey.story, &journey.upstream);
+    let (Some(facts), Some(ids)) = (&story.facts, &story.ids) else {
+        return;
+    };
+    let request = session.req_header();
+    let raw_path = String::from_utf8_lossy(request.raw_path());
+    let identity = facts.identity();
+    let peer = identity.map(|identity| identity.display());
+    let proved = upstream
+        .identity
+        .as_ref()
+        .map(|identity| identity.display());
+    access(&AccessLine {
+        request_id: ids.request_text(),
+        trace_id: Some(ids.trace_text()),
+        listener: facts.listener.as_str(),
+        source: facts.source,
+        sni: facts.server_name.as_ref().and_then(|name| name.dns_name()),
+        peer: peer.as_deref(),
+        common_name: identity.and_then(|identity| identity.shown.common_name.as_deref()),
+        issuer: story
+            .subject
+            .as_ref()
+            .map(|subject| subject.issuer.as_str()),
+        subject: story
+            .subject
+            .as_ref()
+            .and_then(|subject| subject.sub.as_deref()),
+        method: request.method.as_str(),
+        host: story.host.as_deref(),
+        path: story.path.as_deref().unwrap_or(&raw_path),
+        route: story.route.as_ref().map(|route| route.name.as_str()),
+        status,
+        refusal: journey.refusal(),
+        upstream: story
+            .route
+            .as_ref()
+            .map(|route| route.upstream.name.as_str()),
+        endpoint: upstream.endpoint.as_deref(),
+        endpoint_identity: proved.as_deref().or(upstream.imposter.as_deref()),
+        tls: &facts.tls,
+        bytes_in: journey.body,
+        bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),
+        duration: took,
+        upstream_duration: upstream_took,
+    });
+}
+
+/// A request whose head was refused before it could be read as one.
+pub(super) fn unread(
+    refusal: Refusal,
+    facts: &Arc<ConnectionFacts>,
+    ids: &RequestIds,
+    unrouted: &RouteMetrics,
+    took: Duration,
+) {
+    let status = refusal.status().as_u16();
+    unrouted.request(status, Some(refusal), took);
+    let identity = facts.identity();
+    let peer = identity.map(|identity| identity.display());
+    access(&AccessLine {
+        request_id: ids.request_text(),
+        trace_id: None,
+        listener: facts.listener.as_str(),
+        source: facts.source,
+        sni: facts.server_name.as_ref().and_then(|name| name.dns_name()),
+        peer: peer.as_deref(),
+        common_name: identity.and_then(|identity| identity.shown.common_name.as_deref()),
+        issuer: None,
+        subject: None,
+        method: "-",
+        host: None,
+        path: "-",
+        route: None,
+        status,
+        refusal: Some(refusal),
+        upstream: None,
+        endpoint: None,
+        endpoint_identity: None,
+        tls: &facts.tls,
+        bytes_in: 0,
+        bytes_out: 0,
+        duration: took,
+        upstream_duration: None,
+    });
+}
+
+/// Says what lies behind a refusal that is not the client's fault: the client is not told.
+pub(super) fn fault(refusal: Refusal, error: &Error, story: &Story) {
+    if refusal.status().is_server_error() {
+        tracing::warn!(
+            request_id = story.ids.as_ref().map(RequestIds::request_text),
+            route = story.route.as_ref().map(|route| route.name.as_str()),
+            upstream = story.route.as_ref().map(|route| route.upstream.name.as_str()),
+            reason = refusal.reason(),
+            %error,
+            "a request failed on its way to its service"
+        );
+    }
+}

@@ -1,0 +1,161 @@
+//! What the gateway itself answers: a small `application/problem+json` (RFC 9457) and the fields
+//! that a client needs to do better.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Method, StatusCode};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+
+use super::ids::RequestIds;
+use super::journey::Story;
+use crate::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY, header_fields, retry_after_seconds};
+use crate::limit::store::Taken;
+use crate::refusal::Refusal;
+
+/// Answers a request with a refusal.
+///
+/// # Errors
+///
+/// pingora's, if the client is gone.
+pub(super) async fn respond(
+    session: &mut ServerSession,
+    refusal: Refusal,
+    story: &Story,
+) -> pingora::Result<()> {
+    let body = problem(refusal, story.ids.as_ref());
+    let mut response = ResponseHeader::build(refusal.status(), Some(8))?;
+    response.insert_header(CONTENT_TYPE, "application/problem+json")?;
+    response.insert_header(CONTENT_LENGTH, body.len())?;
+    response.insert_header(CACHE_CONTROL, "no-store")?;
+    if let Some(ids) = &story.ids {
+        response.insert_header("x-request-id", ids.request.clone())?;
+    }
+    if let Some(challenge) = challenge(refusal, story) {
+        response.insert_header(WWW_AUTHENTICATE, challenge)?;
+    }
+    if let Some(seconds) = retry_after(refusal, &story.taken) {
+        response.insert_header(RETRY_AFTER, seconds)?;
+    }
+    set_rate_limit(&mut response, &story.taken)?;
+    if closes(refusal) {
+        session.set_keepalive(None);
+    }
+    let head_only = session.req_header().method == Method::HEAD;
+    session.write_response_header(Box::new(response)).await?;
+    let body = if head_only {
+        Bytes::new()
+    } else {
+        Bytes::from(body)
+    };
+    session.write_response_body(body, true).await
+}
+
+/// `RateLimit` and `RateLimit-Policy`, where the route has limits.
+pub(super) fn set_rate_limit(
+    response: &mut ResponseHeader,
+    taken: &[(Arc<str>, Taken)],
+) -> pingora::Result<()> {
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<_> = taken
+        .iter()
+        .map(|(name, taken)| (&**name, *taken))
+        .collect();
+    if let Some(fields) = header_fields(&named) {
+        response.insert_header(RATE_LIMIT.clone(), fields.rate_limit)?;
+        response.insert_header(RATE_LIMIT_POLICY.clone(), fields.policy)?;
+    }
+    Ok(())
+}
+
+/// An HTTP/1.1 answer in bytes, for a head that pingora never sees. The connection is closed.
+pub(super) fn raw(refusal: Refusal, ids: &RequestIds) -> Vec<u8> {
+    let status = refusal.status();
+    let body = problem(refusal, Some(ids));
+    format!(
+        "HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\n\
+         Cache-Control: no-store\r\nX-Request-Id: {}\r\nConnection: close\r\n\r\n{body}",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or_default(),
+        body.len(),
+        ids.request_text(),
+    )
+    .into_bytes()
+}
+
+/// All texts are ours or checked, so nothing needs to be escaped.
+fn problem(refusal: Refusal, ids: Option<&RequestIds>) -> String {
+    let status = refusal.status();
+    format!(
+        "{{\"title\":\"{}\",\"status\":{},\"detail\":\"{}\",\"request_id\":\"{}\"}}\n",
+        status.canonical_reason().unwrap_or_default(),
+        status.as_u16(),
+        refusal.public_text(),
+        ids.map(RequestIds::request_text).unwrap_or_default(),
+    )
+}
+
+/// RFC 6750, section 3. The scopes that a route asks for are told to whoever has shown a valid
+/// token; others learn only that one is needed.
+fn challenge(refusal: Refusal, story: &Story) -> Option<String> {
+    if refusal == Refusal::ScopeMissing {
+        let scopes = story
+            .route
+            .as_ref()
+            .map(|route| route.rules.scopes().join(" "));
+        return Some(match scopes {
+            Some(scopes) => format!("Bearer error=\"insufficient_scope\", scope=\"{scopes}\""),
+            None => "Bearer error=\"insufficient_scope\"".to_owned(),
+        });
+    }
+    if refusal.status() != StatusCode::UNAUTHORIZED {
+        return None;
+    }
+    if refusal == Refusal::TokenMissing {
+        // RFC 6750, section 3.1: no error code where no token was shown.
+        return Some("Bearer".to_owned());
+    }
+    let text = refusal.public_text();
+    Some(format!(
+        "Bearer error=\"invalid_token\", error_description=\"{text}\""
+    ))
+}
+
+fn retry_after(refusal: Refusal, taken: &[(Arc<str>, Taken)]) -> Option<u64> {
+    match refusal.status() {
+        StatusCode::TOO_MANY_REQUESTS => {
+            let refused = taken.iter().filter(|(_, taken)| !taken.allowed);
+            Some(
+                refused
+                    .map(|(_, taken)| retry_after_seconds(taken))
+                    .max()
+                    .unwrap_or(1),
+            )
+        }
+        StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_UNAVAILABLE_SECONDS),
+        _another => None,
+    }
+}
+
+const RETRY_UNAVAILABLE_SECONDS: u64 = 5;
+
+/// Whether the connection is of no more use: the rest of the request cannot be told from the next.
+fn closes(refusal: Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::RequestMalformed
+            | Refusal::FramingAmbiguous
+            | Refusal::HeaderAmbiguous
+            | Refusal::BodyTooLarge
+            | Refusal::BodyTimeout
+            | Refusal::HeadTimeout
+            | Refusal::HeadersTooLarge
+            | Refusal::UriTooLong
+            | Refusal::CertificateExpired
+            | Refusal::CertificateUntrusted
+    )
+}

@@ -1,0 +1,84 @@
+//! What was compiled for each listener, route and upstream.
+
+use std::sync::Arc;
+
+use crate::authenticate::verifier::JwtVerifier;
+use crate::authorize::Rules;
+use crate::config::spec::{ForwardSpec, LimitKey, UpstreamTimeouts};
+use crate::edge::listener::Listener;
+use crate::identity::name::Name;
+use crate::limit::in_flight::InFlight;
+use crate::limit::store::Limiter;
+use crate::observe::{RouteMetrics, UpstreamMetrics};
+use crate::upstream::{Endpoints, Policy};
+
+/// One listener.
+#[derive(Debug)]
+pub struct ListenerPlan {
+    /// Its TLS and its bounds.
+    pub edge: Arc<Listener>,
+    /// The limit in front of the token check.
+    pub peers: Arc<Limiter>,
+    /// Requests under way of each peer.
+    pub in_flight: InFlight,
+}
+
+/// One route: who may, how often, and to where.
+#[derive(Debug)]
+pub struct RoutePlan {
+    /// Its name in the configuration.
+    pub name: Name,
+    /// How a caller shows whom it acts for.
+    pub authenticator: Authenticator,
+    /// Which peers and subjects may.
+    pub rules: Rules,
+    /// How often.
+    pub limits: Box<[LimitPlan]>,
+    /// To where.
+    pub upstream: Arc<UpstreamPlan>,
+    /// Who may answer there: the upstream's policy, or one that this route narrowed.
+    pub policy: Arc<Policy>,
+    /// What the service is told.
+    pub forward: ForwardSpec,
+    /// The largest body, in bytes.
+    pub max_body: u64,
+    /// Whether WebSocket may be spoken.
+    pub websocket: bool,
+    /// Its counters.
+    pub metrics: Arc<RouteMetrics>,
+}
+
+/// How a route wants its callers to show whom they act for.
+#[derive(Debug)]
+pub enum Authenticator {
+    /// The certificate is enough; a token is not looked at.
+    CertificateOnly,
+    /// A JWT.
+    Jwt(JwtVerifier),
+}
+
+/// One limit of a route.
+#[derive(Debug)]
+pub struct LimitPlan {
+    /// By what name clients know it.
+    pub name: Arc<str>,
+    /// The counters.
+    pub limiter: Arc<Limiter>,
+    /// Whose requests count together.
+    pub key: LimitKey,
+}
+
+/// One upstream.
+#[derive(Debug)]
+pub struct UpstreamPlan {
+    /// Its name in the configuration.
+    pub name: Name,
+    /// Where it listens.
+    pub endpoints: Arc<Endpoints>,
+    /// Its timeouts.
+    pub timeouts: UpstreamTimeouts,
+    /// Requests under way.
+    pub in_flight: InFlight,
+    /// Its counters.
+    pub metrics: Arc<UpstreamMetrics>,
+}

@@ -1,0 +1,97 @@
+//! `tests:` of the configuration: requests that are decided by a snapshot before it is used.
+//!
+//! The same route table and the same rules decide as in `proxy`; the certificate and the token's
+//! signature count as verified, limits are not taken, and nothing is sent anywhere.
+
+use http::HeaderMap;
+use rustls::pki_types::UnixTime;
+
+use super::Snapshot;
+use super::plan::{Authenticator, RoutePlan};
+use crate::config::Places;
+use crate::config::problem::Problem;
+use crate::config::spec::{Expectation, TestClient, TestRequest};
+use crate::identity::certificate::PeerIdentity;
+use crate::identity::name::Name;
+use crate::identity::path::NormalPath;
+use crate::refusal::Refusal;
+
+/// Runs all tests of the snapshot's configuration and gives back those that failed.
+#[must_use]
+pub fn rehearse(snapshot: &Snapshot, places: &Places, now: UnixTime) -> Vec<Problem> {
+    let failed = |(index, test): (usize, &crate::config::spec::TestSpec)| {
+        let came = decide(snapshot, &test.request, now.as_secs());
+        let as_expected = match (&test.expect, &came) {
+            (Expectation::Route(want), Ok(route)) => want == route,
+            (Expectation::Refusal(want), Err(refusal)) => want == refusal,
+            (Expectation::Route(_), Err(_)) | (Expectation::Refusal(_), Ok(_)) => false,
+        };
+        if as_expected {
+            return None;
+        }
+        let what = format!("expected {}, but {}", wanted(&test.expect), told(&came));
+        Some(places.problem(&format!("tests[{index}]"), what).with_hint(
+            "change the route so that the test passes, or the test if it is no longer right",
+        ))
+    };
+    snapshot
+        .spec
+        .tests
+        .iter()
+        .enumerate()
+        .filter_map(failed)
+        .collect()
+}
+
+fn wanted(expectation: &Expectation) -> String {
+    match expectation {
+        Expectation::Route(name) => format!("route {name}"),
+        Expectation::Refusal(refusal) => format!("refusal {}", refusal.reason()),
+    }
+}
+
+fn told(came: &Result<Name, Refusal>) -> String {
+    match came {
+        Ok(name) => format!("route {name} lets it through"),
+        Err(refusal) => format!("it is refused: {}", refusal.reason()),
+    }
+}
+
+/// Which route lets a request through, or why none does.
+fn decide(snapshot: &Snapshot, request: &TestRequest, now: u64) -> Result<Name, Refusal> {
+    let path =
+        NormalPath::parse(request.path.as_bytes()).map_err(|_ambiguous| Refusal::PathAmbiguous)?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in &request.headers {
+        let value = value
+            .parse()
+            .map_err(|_not_a_value| Refusal::RequestMalformed)?;
+        headers.insert(name.clone(), value);
+    }
+    let route = snapshot
+        .route(&request.host, &path, &request.method, &headers)
+        .ok_or(Refusal::RouteUnknown)?;
+    let peer = request.client.as_ref().map(|client| match client {
+        TestClient::Spiffe(id) => PeerIdentity::rehearsed(Some(id.clone()), Vec::new()),
+        TestClient::Dns(name) => PeerIdentity::rehearsed(None, vec![name.clone()]),
+    });
+    route.rules.check_peer(peer.as_ref())?;
+    check_token(route, request, peer.as_ref(), now)?;
+    Ok(route.name.clone())
+}
+
+fn check_token(
+    route: &RoutePlan,
+    request: &TestRequest,
+    peer: Option<&PeerIdentity>,
+    now: u64,
+) -> Result<(), Refusal> {
+    match &route.authenticator {
+        Authenticator::CertificateOnly => route.rules.check_subject(None),
+        Authenticator::Jwt(verifier) => {
+            let claims = request.claims.as_ref().ok_or(Refusal::TokenMissing)?;
+            let subject = verifier.rehearse(claims, peer, now)?;
+            route.rules.check_subject(Some(&subject))
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! [`Stores`]: what outlives a reload. Each is bounded and keyed by names or by content.
+
+use std::sync::Arc;
+
+use crate::limit::store::LimitStore;
+use crate::observe::Metrics;
+use crate::upstream::{EndpointStore, Policies};
+
+/// One of each for the whole process.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// Every counter that `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// Counters of rate limits, by route and rate.
+    pub limits: Arc<LimitStore>,
+    /// TLS policies towards services, by content.
+    pub policies: Arc<Policies>,
+    /// Endpoints with their addresses and health, by content.
+    pub endpoints: Arc<EndpointStore>,
+}

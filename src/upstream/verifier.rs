@@ -1,0 +1,178 @@
+//! [`ServiceVerifier`]: is this certificate that of a service which may answer?
+//!
+//! First the chain, under the upstream's trust bundle; then the one identity that the leaf states;
+//! then whether that identity is accepted. The name that we send as SNI proves nothing here: a
+//! service is who `accept` says.
+//!
+//! rustls knows few reasons for a refusal and does not give back what a verifier has learnt. So the
+//! judgement is left in a slot of the task that shakes hands: see [`judged`].
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
+
+use crate::handshake_failure::HandshakeFailure;
+use crate::identity::certificate::{NoIdentity, PeerIdentity, peer_identity};
+use crate::identity::pattern::ServerPattern;
+use crate::trust::{TrustBundle, Usage};
+
+/// Judges the certificates of services for one policy.
+#[derive(Debug)]
+pub(super) struct ServiceVerifier {
+    trust: Arc<TrustBundle>,
+    accept: Box<[ServerPattern]>,
+    provider: Arc<CryptoProvider>,
+}
+
+/// What the verifier said in one handshake.
+#[derive(Debug, Default)]
+pub(super) enum Judgement {
+    /// Nothing: it was not asked. So it is when a session is resumed, and when the handshake failed
+    /// before there was a certificate.
+    #[default]
+    NotAsked,
+    /// This service may answer, as far as its certificate goes.
+    Accepted(Arc<PeerIdentity>),
+    /// It may not.
+    Refused {
+        reason: HandshakeFailure,
+        leaf: CertificateDer<'static>,
+    },
+}
+
+tokio::task_local! {
+    static JUDGEMENT: RefCell<Judgement>;
+}
+
+/// Runs a handshake and tells what the verifier said in it.
+pub(super) async fn judged<F: Future>(handshake: F) -> (F::Output, Judgement) {
+    let both = async {
+        let outcome = handshake.await;
+        (outcome, JUDGEMENT.with(RefCell::take))
+    };
+    JUDGEMENT.scope(RefCell::default(), both).await
+}
+
+impl ServiceVerifier {
+    pub(super) fn new(
+        trust: Arc<TrustBundle>,
+        accept: &[ServerPattern],
+        provider: Arc<CryptoProvider>,
+    ) -> Self {
+        Self {
+            trust,
+            accept: accept.into(),
+            provider,
+        }
+    }
+
+    /// Judges a chain as it stands, in a handshake or as a resumed session has kept it.
+    pub(super) fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Arc<PeerIdentity>, Refused> {
+        self.trust
+            .verify(leaf, intermediates, Usage::Server, now)
+            .map_err(|error| Refused {
+                reason: HandshakeFailure::from_rustls(&error),
+                error,
+            })?;
+        let identity = peer_identity(leaf)?;
+        if self.accept.iter().any(|wanted| wanted.matches(&identity)) {
+            Ok(Arc::new(identity))
+        } else {
+            Err(self.not_accepted())
+        }
+    }
+
+    fn not_accepted(&self) -> Refused {
+        let is_pin = |wanted: &ServerPattern| matches!(wanted, ServerPattern::Pin(_));
+        Refused {
+            reason: if !self.accept.is_empty() && self.accept.iter().all(is_pin) {
+                HandshakeFailure::PinMismatch
+            } else {
+                HandshakeFailure::IdentityMismatch
+            },
+            // The service sees the alert `access_denied`: its chain is fine, and it is not meant.
+            error: CertificateError::ApplicationVerificationFailure.into(),
+        }
+    }
+}
+
+/// A refusal, for us and for rustls, which makes the alert from it.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) reason: HandshakeFailure,
+    error: rustls::Error,
+}
+
+impl From<NoIdentity> for Refused {
+    fn from(unreadable: NoIdentity) -> Self {
+        Self {
+            reason: match unreadable {
+                NoIdentity::SeveralSpiffeNames => HandshakeFailure::SeveralSpiffeNames,
+                NoIdentity::Malformed | NoIdentity::TooManyNames => {
+                    HandshakeFailure::CertificateMalformed
+                }
+            },
+            error: CertificateError::BadEncoding.into(),
+        }
+    }
+}
+
+impl ServerCertVerifier for ServiceVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>, // see the head of this file
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let (judgement, answer) = match self.judge(end_entity, intermediates, now) {
+            Ok(identity) => (
+                Judgement::Accepted(identity),
+                Ok(ServerCertVerified::assertion()),
+            ),
+            Err(Refused { reason, error }) => {
+                let leaf = end_entity.clone().into_owned();
+                (Judgement::Refused { reason, leaf }, Err(error))
+            }
+        };
+        // Outside `judged` nobody reads it; the answer to rustls counts all the same.
+        drop(JUDGEMENT.try_with(|slot| slot.replace(judgement)));
+        answer
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
