@@ -109,7 +109,7 @@ async fn check(stage: &Stage, refusal: Refusal, answer: &Answer, times: u32) {
     );
     check_retry_after(refusal, answer);
     check_secrets(reason, answer);
-    check_log(stage, refusal, id).await;
+    check_log(stage, refusal, answer).await;
     check_metrics(stage, refusal, f64::from(times)).await;
 }
 
@@ -161,13 +161,8 @@ fn check_secrets(reason: &str, answer: &Answer) {
     }
 }
 
-async fn check_log(stage: &Stage, refusal: Refusal, id: &str) {
-    let of_request = |event: &serde_json::Value| {
-        event["target"] == "access" && event["fields"]["request_id"] == id
-            || event["target"] == "access" && event["request_id"] == id
-    };
-    let event = stage.gateway.wait_for_event(of_request).await;
-    let line = event.get("fields").unwrap_or(&event);
+async fn check_log(stage: &Stage, refusal: Refusal, answer: &Answer) {
+    let line = stage.gateway.access_line(answer).await;
     assert_eq!(line["reason"], refusal.reason(), "{line}");
     assert_eq!(line["status"], refusal.status().as_u16(), "{line}");
 }
