@@ -25,6 +25,7 @@ async fn no_token_and_no_part_of_one_is_ever_written_down() {
             Request::get(&format!("/orders/7?access_token={good}")),
             Request::get(&format!("/open/x?access_token={good}")),
             Request::get(&format!("/elsewhere?access_token={good}#{good}")),
+            Request::get(&format!("/open/%2e%2e/x?access_token={good}")),
             get().header("Authorization_", &good).bearer(&good),
             get().header("Bad Name", &good),
             get().bearer(&Token::new().expired().sign(&stage.world.issuer)),
