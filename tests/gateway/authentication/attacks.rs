@@ -9,6 +9,7 @@ use crate::bench::World;
 use crate::bench::http1::Request;
 use crate::bench::token::{self, Algorithm, IssuerKey, Token, with_broken_signature, with_claims};
 
+#[expect(clippy::too_many_lines, reason = "one table")]
 #[tokio::test]
 async fn a_token_that_was_tampered_with_or_chooses_its_own_key_is_refused() {
     let stage = Stage::set().await;
@@ -155,6 +156,7 @@ async fn a_token_that_was_tampered_with_or_chooses_its_own_key_is_refused() {
     stage.hold("/orders/7", &cases).await;
 }
 
+#[expect(clippy::too_many_lines, reason = "one table")]
 #[tokio::test]
 async fn claims_that_are_not_for_us_or_not_for_now_are_refused() {
     let stage = Stage::set().await;
@@ -422,6 +424,7 @@ async fn a_bound_token_works_with_its_certificate_alone_on_every_route() {
     assert_eq!(stage.orders.requests().len(), 6, "what passed, twice each");
 }
 
+#[expect(clippy::too_many_lines, reason = "one table")]
 #[tokio::test]
 async fn a_token_is_taken_from_one_authorization_field_and_nowhere_else() {
     let stage = Stage::set().await;

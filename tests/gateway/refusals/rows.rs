@@ -46,7 +46,6 @@ fn written(stage: &Stage, token: Token) -> Row {
     Row::Request(Request::post("/orders/7", "x").bearer(&token))
 }
 
-#[expect(clippy::too_many_lines, reason = "one arm for each variant")]
 pub fn row(stage: &Stage, refusal: Refusal) -> Row {
     let open = || Request::get("/open/x");
     let at = |target: &str| Request::get(target);
