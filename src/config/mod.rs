@@ -37,7 +37,7 @@ pub struct Loaded {
     pub places: Places,
 }
 
-/// 10,000 routes take about 3 MiB.
+/// 100,000 routes take about 20 MiB.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Reads and parses `file`. Paths in it become relative to its folder, so that they can be opened
