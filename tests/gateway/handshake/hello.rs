@@ -32,7 +32,7 @@ impl Hello {
         }
     }
 
-    /// Offers TLS 1.3 alone, without a key share: enough to be refused for what is in it.
+    /// Offers TLS 1.3 alone.
     pub fn tls13(server_name: &str) -> Self {
         Self {
             suites: vec![AES128_GCM],
@@ -66,6 +66,18 @@ impl Hello {
         message
     }
 
+    /// A share for secp256r1, if that is offered: the curve's own generator.
+    fn key_share(&self) -> Vec<u8> {
+        const GENERATOR: &str = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
+                                 4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+        if !self.groups.contains(&SECP256R1) {
+            return Vec::new();
+        }
+        let byte = |at: usize| u8::from_str_radix(&GENERATOR[at..at + 2], 16).expect("hex");
+        let point: Vec<u8> = (0..GENERATOR.len()).step_by(2).map(byte).collect();
+        [&SECP256R1.to_be_bytes()[..], &with_length16(&point)].concat()
+    }
+
     fn extensions(&self) -> Vec<u8> {
         let mut all = Vec::new();
         if let Some(name) = &self.server_name {
@@ -82,7 +94,7 @@ impl Hello {
             let mut value = vec![u8::try_from(list.len()).expect("few")];
             value.extend(list);
             all.extend(extension(43, &value));
-            all.extend(extension(51, &with_length16(&[]))); // no key share
+            all.extend(extension(51, &with_length16(&self.key_share())));
         }
         all
     }
@@ -107,7 +119,10 @@ fn extension(kind: u16, value: &[u8]) -> Vec<u8> {
 }
 
 fn shorts(values: &[u16]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_be_bytes()).collect()
+    values
+        .iter()
+        .flat_map(|value| value.to_be_bytes())
+        .collect()
 }
 
 fn with_length16(bytes: &[u8]) -> Vec<u8> {

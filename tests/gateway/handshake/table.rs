@@ -19,6 +19,7 @@ use super::hello::{Hello, alert};
 use crate::bench::client::{Client, HOST};
 use crate::bench::config::Config;
 use crate::bench::gateway::{Gateway, Metrics};
+use crate::bench::http1::Wire;
 use crate::bench::pki::{Authority, Identity, Leaf};
 use crate::bench::service::{Plain, Service};
 use crate::bench::{ORDERS_ID, ORDERS_NAME, World, provider, within};
@@ -41,6 +42,8 @@ enum Cause {
     Refusing(CertificateError),
     /// Bytes on a bare connection, which then waits for the end.
     Bytes(Vec<u8>),
+    /// A ClientHello, and when it was answered, this alert.
+    Alert(u8),
     /// Bytes on a bare connection, which is closed after them.
     Close(Vec<u8>),
     /// Bytes on a bare connection to a listener that waits 200 ms.
@@ -91,7 +94,9 @@ fn tampered(identity: &Identity) -> Identity {
 }
 
 fn names(leaf: Leaf, count: usize) -> Leaf {
-    (0..count).fold(leaf, |leaf, number| leaf.dns(&format!("n{number}.example.com")))
+    (0..count).fold(leaf, |leaf, number| {
+        leaf.dns(&format!("n{number}.example.com"))
+    })
 }
 
 /// An authority below the partners' that may only sign for one name.
@@ -104,7 +109,7 @@ fn constrained(above: &Authority) -> Authority {
     })
 }
 
-/// A leaf with an extension of this arc in it.
+/// A leaf whose alternative names are no list.
 fn with_broken_names(leaf: Leaf) -> Leaf {
     leaf.change(|params| {
         params.subject_alt_names.clear();
@@ -147,13 +152,21 @@ fn downstream_certificates(world: &World, gateway: &Gateway) -> Vec<Row> {
     let mut long = good.chain.clone();
     long.extend((0..60).map(|n| Authority::new(&format!("junk {n}")).der().clone()));
     vec![
-        row(Reason::CertificateMissing, "no certificate", Cause::Client(gateway.anonymous())),
+        row(
+            Reason::CertificateMissing,
+            "no certificate",
+            Cause::Client(gateway.anonymous()),
+        ),
         row(
             Reason::CertificateMissing,
             "no certificate, TLS 1.2",
             Cause::Client(gateway.anonymous().versions(&[&rustls::version::TLS12])),
         ),
-        row(Reason::CertificateExpired, "expired", issued(client().expired())),
+        row(
+            Reason::CertificateExpired,
+            "expired",
+            issued(client().expired()),
+        ),
         row(
             Reason::CertificateExpired,
             "expired, TLS 1.2",
@@ -163,12 +176,36 @@ fn downstream_certificates(world: &World, gateway: &Gateway) -> Vec<Row> {
                     .versions(&[&rustls::version::TLS12]),
             ),
         ),
-        row(Reason::CertificateNotYetValid, "too early", issued(client().not_yet_valid())),
-        row(Reason::UnknownIssuer, "of a stranger", shows(&world.stranger.issue(client()))),
-        row(Reason::UnknownIssuer, "of a stranger that is over", shows(&over.issue(client()))),
-        row(Reason::UnknownIssuer, "of the services' authority", shows(&world.mesh.issue(client()))),
-        row(Reason::BadSignature, "of a namesake of the authority", shows(&namesake.issue(client()))),
-        row(Reason::BadSignature, "changed after it was signed", shows(&tampered(&good))),
+        row(
+            Reason::CertificateNotYetValid,
+            "too early",
+            issued(client().not_yet_valid()),
+        ),
+        row(
+            Reason::UnknownIssuer,
+            "of a stranger",
+            shows(&world.stranger.issue(client())),
+        ),
+        row(
+            Reason::UnknownIssuer,
+            "of a stranger that is over",
+            shows(&over.issue(client())),
+        ),
+        row(
+            Reason::UnknownIssuer,
+            "of the services' authority",
+            shows(&world.mesh.issue(client())),
+        ),
+        row(
+            Reason::BadSignature,
+            "of a namesake of the authority",
+            shows(&namesake.issue(client())),
+        ),
+        row(
+            Reason::BadSignature,
+            "changed after it was signed",
+            shows(&tampered(&good)),
+        ),
         row(
             Reason::BadSignature,
             "without its key",
@@ -184,8 +221,16 @@ fn downstream_certificates(world: &World, gateway: &Gateway) -> Vec<Row> {
                     .versions(&[&rustls::version::TLS12]),
             ),
         ),
-        row(Reason::WrongUsage, "of a server", issued(web(Leaf::server("x")))),
-        row(Reason::WrongUsage, "of an authority", issued(client().authority())),
+        row(
+            Reason::WrongUsage,
+            "of a server",
+            issued(web(Leaf::server("x"))),
+        ),
+        row(
+            Reason::WrongUsage,
+            "of an authority",
+            issued(client().authority()),
+        ),
         row(
             Reason::SeveralSpiffeNames,
             "two SPIFFE IDs",
@@ -194,20 +239,32 @@ fn downstream_certificates(world: &World, gateway: &Gateway) -> Vec<Row> {
         row(
             Reason::SeveralSpiffeNames,
             "a SPIFFE ID after another URI",
-            issued(Leaf::client("x").spiffe("https://a.example").spiffe("SPIFFE://b.example/c")),
+            issued(
+                Leaf::client("x")
+                    .spiffe("https://a.example")
+                    .spiffe("SPIFFE://b.example/c"),
+            ),
         ),
         row(
             Reason::CertificateMalformed,
             "a critical extension that nobody knows",
             issued(client().unknown_extension(true)),
         ),
-        row(Reason::CertificateMalformed, "257 names", issued(names(client(), 256))),
+        row(
+            Reason::CertificateMalformed,
+            "257 names",
+            issued(names(client(), 256)),
+        ),
         row(
             Reason::CertificateMalformed,
             "outside of its authority's name constraints",
             shows(&constrained(partners).issue(client().dns("other.example"))),
         ),
-        row(Reason::CertificateMalformed, "names that cannot be read", issued(with_broken_names(client()))),
+        row(
+            Reason::CertificateMalformed,
+            "names that cannot be read",
+            issued(with_broken_names(client())),
+        ),
         row(
             Reason::CertificateMalformed,
             "no certificate at all, in its place",
@@ -227,78 +284,235 @@ fn downstream_protocol(world: &World, gateway: &Gateway) -> Vec<Row> {
     let hello = || Hello::tls12(HOST);
     let named = |name: &[u8]| {
         let server_name = Some(name.to_vec());
-        Cause::Bytes(Hello { server_name, ..hello() }.record())
+        Cause::Bytes(
+            Hello {
+                server_name,
+                ..hello()
+            }
+            .record(),
+        )
     };
     let half = hello().record()[..40].to_vec();
     vec![
-        row(Reason::ProtocolMalformed, "noise", Cause::Bytes(vec![0x80; 64])),
-        row(Reason::ProtocolMalformed, "a record without end", Cause::Bytes(vec![22, 3, 1, 0xff, 0xff])),
-        row(Reason::ProtocolMalformed, "a ServerHello", Cause::Bytes(vec![22, 3, 1, 0, 4, 2, 0, 0, 0])),
-        row(Reason::ProtocolMalformed, "data first", Cause::Bytes(vec![23, 3, 3, 0, 3, 1, 2, 3])),
-        row(Reason::ProtocolMalformed, "a name that is none, by TLS", named(b"a b")),
-        row(Reason::ProtocolMalformed, "a name with a NUL", named(b"api.example.com\0.evil")),
-        row(Reason::NoCommonVersion, "TLS 1.1", Cause::Bytes(Hello { version: 0x0302, ..hello() }.record())),
-        row(Reason::NoCommonVersion, "SSL 3", Cause::Bytes(Hello { version: 0x0300, ..hello() }.record())),
+        row(
+            Reason::ProtocolMalformed,
+            "noise",
+            Cause::Bytes(vec![0x80; 64]),
+        ),
+        row(
+            Reason::ProtocolMalformed,
+            "a record without end",
+            Cause::Bytes(vec![22, 3, 1, 0xff, 0xff]),
+        ),
+        row(
+            Reason::ProtocolMalformed,
+            "a ServerHello",
+            Cause::Bytes(vec![22, 3, 1, 0, 4, 2, 0, 0, 0]),
+        ),
+        row(
+            Reason::ProtocolMalformed,
+            "data first",
+            Cause::Bytes(vec![23, 3, 3, 0, 3, 1, 2, 3]),
+        ),
+        row(
+            Reason::ProtocolMalformed,
+            "a name that is none, by TLS",
+            named(b"a b"),
+        ),
+        row(
+            Reason::ProtocolMalformed,
+            "a name with a NUL",
+            named(b"api.example.com\0.evil"),
+        ),
+        row(
+            Reason::NoCommonVersion,
+            "TLS 1.1",
+            Cause::Bytes(
+                Hello {
+                    version: 0x0302,
+                    ..hello()
+                }
+                .record(),
+            ),
+        ),
+        row(
+            Reason::NoCommonVersion,
+            "SSL 3",
+            Cause::Bytes(
+                Hello {
+                    version: 0x0300,
+                    ..hello()
+                }
+                .record(),
+            ),
+        ),
         row(
             Reason::NoCommonVersion,
             "TLS 1.1 said in the way of TLS 1.3",
-            Cause::Bytes(Hello { versions: Some(vec![0x0302]), ..hello() }.record()),
+            Cause::Bytes(
+                Hello {
+                    versions: Some(vec![0x0302]),
+                    ..hello()
+                }
+                .record(),
+            ),
         ),
         row(
             Reason::NoCommonCipherSuite,
             "RSA key exchange",
-            Cause::Bytes(Hello { suites: vec![0x002f, 0x0035], ..hello() }.record()),
+            Cause::Bytes(
+                Hello {
+                    suites: vec![0x002f, 0x0035],
+                    ..hello()
+                }
+                .record(),
+            ),
         ),
         row(
             Reason::NoCommonCipherSuite,
             "CBC",
-            Cause::Bytes(Hello { suites: vec![0xc009, 0xc013], ..hello() }.record()),
+            Cause::Bytes(
+                Hello {
+                    suites: vec![0xc009, 0xc013],
+                    ..hello()
+                }
+                .record(),
+            ),
         ),
         row(
             Reason::NoCommonGroup,
             "secp521r1 alone",
-            Cause::Bytes(Hello { groups: vec![25], ..Hello::tls13(HOST) }.record()),
+            Cause::Bytes(
+                Hello {
+                    groups: vec![25],
+                    ..Hello::tls13(HOST)
+                }
+                .record(),
+            ),
         ),
         row(
             Reason::NoCommonSignature,
             "RSA alone",
-            Cause::Bytes(Hello { signatures: vec![0x0804], ..Hello::tls13(HOST) }.record()),
+            Cause::Bytes(
+                Hello {
+                    signatures: vec![0x0804],
+                    ..Hello::tls13(HOST)
+                }
+                .record(),
+            ),
         ),
-        row(Reason::NoCommonAlpn, "SPDY", Cause::Client(gateway.client(&good).alpn(&["spdy/3", "http/1.0"]))),
-        row(Reason::UnknownServerName, "another host", asks_for("other.example.com")),
-        row(Reason::UnknownServerName, "below the host", asks_for("x.api.example.com")),
-        row(Reason::UnknownServerName, "above the wildcard", asks_for("example.org")),
-        row(Reason::UnknownServerName, "two labels below the wildcard", asks_for("a.b.example.org")),
+        row(
+            Reason::NoCommonAlpn,
+            "SPDY",
+            Cause::Client(gateway.client(&good).alpn(&["spdy/3", "http/1.0"])),
+        ),
+        row(
+            Reason::UnknownServerName,
+            "another host",
+            asks_for("other.example.com"),
+        ),
+        row(
+            Reason::UnknownServerName,
+            "below the host",
+            asks_for("x.api.example.com"),
+        ),
+        row(
+            Reason::UnknownServerName,
+            "above the wildcard",
+            asks_for("example.org"),
+        ),
+        row(
+            Reason::UnknownServerName,
+            "two labels below the wildcard",
+            asks_for("a.b.example.org"),
+        ),
         row(Reason::PeerClosed, "nothing", Cause::Close(Vec::new())),
-        row(Reason::PeerClosed, "half a ClientHello", Cause::Close(half.clone())),
-        row(Reason::PeerClosed, "a ClientHello and no more", Cause::Close(hello().record())),
+        row(
+            Reason::PeerClosed,
+            "half a ClientHello",
+            Cause::Close(half.clone()),
+        ),
+        row(
+            Reason::PeerClosed,
+            "a ClientHello and no more",
+            Cause::Close(hello().record()),
+        ),
         row(Reason::TimedOut, "silence", Cause::Hasty(Vec::new())),
-        row(Reason::TimedOut, "half a ClientHello, and then silence", Cause::Hasty(half)),
-        row(Reason::TimedOut, "a ClientHello, and then silence", Cause::Hasty(hello().record())),
-        row(Reason::PlainHttp, "a request", Cause::Bytes(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec())),
-        row(Reason::PlainHttp, "the preface of h2", Cause::Bytes(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec())),
+        row(
+            Reason::TimedOut,
+            "half a ClientHello, and then silence",
+            Cause::Hasty(half),
+        ),
+        row(
+            Reason::TimedOut,
+            "a ClientHello, and then silence",
+            Cause::Hasty(hello().record()),
+        ),
+        row(
+            Reason::PlainHttp,
+            "a request",
+            Cause::Bytes(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec()),
+        ),
+        row(
+            Reason::PlainHttp,
+            "the preface of h2",
+            Cause::Bytes(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()),
+        ),
         row(
             Reason::Other,
             "no compression method that is none",
-            Cause::Bytes(Hello { compression: vec![1], ..hello() }.record()),
+            Cause::Bytes(
+                Hello {
+                    compression: vec![1],
+                    ..hello()
+                }
+                .record(),
+            ),
         ),
     ]
 }
 
 fn downstream_alerts() -> Vec<Row> {
     let refusing = Cause::Refusing;
-    // After a ClientHello, so that the alert is an answer to ours.
-    let says = |description| Cause::Bytes([Hello::tls12(HOST).record(), alert(description)].concat());
+    let says = Cause::Alert;
     vec![
-        row(Reason::AlertBadCertificate, "bad_certificate", refusing(CertificateError::BadEncoding)),
-        row(Reason::AlertBadCertificate, "unsupported_certificate", refusing(CertificateError::InvalidPurpose)),
+        row(
+            Reason::AlertBadCertificate,
+            "bad_certificate",
+            refusing(CertificateError::BadEncoding),
+        ),
+        row(
+            Reason::AlertBadCertificate,
+            "unsupported_certificate",
+            refusing(CertificateError::InvalidPurpose),
+        ),
         row(Reason::AlertBadCertificate, "certificate_unknown", says(46)),
-        row(Reason::AlertUnknownCa, "unknown_ca", refusing(CertificateError::UnknownIssuer)),
-        row(Reason::AlertCertificateExpired, "certificate_expired", refusing(CertificateError::Expired)),
-        row(Reason::AlertCertificateExpired, "certificate_revoked", refusing(CertificateError::Revoked)),
-        row(Reason::AlertCertificateRequired, "certificate_required", says(116)),
+        row(
+            Reason::AlertUnknownCa,
+            "unknown_ca",
+            refusing(CertificateError::UnknownIssuer),
+        ),
+        row(
+            Reason::AlertCertificateExpired,
+            "certificate_expired",
+            refusing(CertificateError::Expired),
+        ),
+        row(
+            Reason::AlertCertificateExpired,
+            "certificate_revoked",
+            refusing(CertificateError::Revoked),
+        ),
+        row(
+            Reason::AlertCertificateRequired,
+            "certificate_required",
+            says(116),
+        ),
         row(Reason::AlertHandshakeFailure, "handshake_failure", says(40)),
-        row(Reason::AlertUnrecognizedName, "unrecognized_name", says(112)),
+        row(
+            Reason::AlertUnrecognizedName,
+            "unrecognized_name",
+            says(112),
+        ),
         row(
             Reason::AlertOther,
             "access_denied",
@@ -318,46 +532,138 @@ fn upstream_certificates(world: &World) -> Vec<Row> {
     let good = mesh.issue(server());
     let namesake = Authority::new("mesh");
     vec![
-        row(Reason::CertificateExpired, "expired", issued(server().expired())),
-        row(Reason::CertificateNotYetValid, "too early", issued(server().not_yet_valid())),
-        row(Reason::UnknownIssuer, "of a stranger", Cause::Service(world.stranger.issue(server()))),
-        row(Reason::UnknownIssuer, "of the clients' authority", Cause::Service(world.partners.issue(server()))),
-        row(Reason::BadSignature, "of a namesake", Cause::Service(namesake.issue(server()))),
-        row(Reason::BadSignature, "changed after it was signed", Cause::Service(tampered(&good))),
-        row(Reason::WrongUsage, "of a client", issued(orders(Leaf::client("x")))),
-        row(Reason::WrongUsage, "of an authority", issued(server().authority())),
-        row(Reason::SeveralSpiffeNames, "two SPIFFE IDs", issued(server().spiffe(other))),
-        row(Reason::CertificateMalformed, "257 names", issued(names(server(), 256))),
+        row(
+            Reason::CertificateExpired,
+            "expired",
+            issued(server().expired()),
+        ),
+        row(
+            Reason::CertificateNotYetValid,
+            "too early",
+            issued(server().not_yet_valid()),
+        ),
+        row(
+            Reason::UnknownIssuer,
+            "of a stranger",
+            Cause::Service(world.stranger.issue(server())),
+        ),
+        row(
+            Reason::UnknownIssuer,
+            "of the clients' authority",
+            Cause::Service(world.partners.issue(server())),
+        ),
+        row(
+            Reason::BadSignature,
+            "of a namesake",
+            Cause::Service(namesake.issue(server())),
+        ),
+        row(
+            Reason::BadSignature,
+            "changed after it was signed",
+            Cause::Service(tampered(&good)),
+        ),
+        row(
+            Reason::WrongUsage,
+            "of a client",
+            issued(orders(Leaf::client("x"))),
+        ),
+        row(
+            Reason::WrongUsage,
+            "of an authority",
+            issued(server().authority()),
+        ),
+        row(
+            Reason::SeveralSpiffeNames,
+            "two SPIFFE IDs",
+            issued(server().spiffe(other)),
+        ),
         row(
             Reason::CertificateMalformed,
-            "a critical extension that nobody knows",
-            issued(server().unknown_extension(true)),
+            "257 names",
+            issued(names(server(), 256)),
         ),
-        row(Reason::IdentityMismatch, "another service of the same authority", issued(of(other))),
-        row(Reason::IdentityMismatch, "below the identity", issued(of(&format!("{ORDERS_ID}/x")))),
-        row(Reason::IdentityMismatch, "the name of the identity alone", issued(Leaf::server("x").dns(ORDERS_NAME))),
-        row(Reason::IdentityMismatch, "the common name alone", issued(Leaf::server(ORDERS_ID))),
-        row(Reason::PinMismatch, "another key", Cause::ServicePinned(mesh.issue(server()))),
+        row(
+            Reason::CertificateMalformed,
+            "outside of its authority's name constraints",
+            Cause::Service(constrained(mesh).issue(server())),
+        ),
+        row(
+            Reason::IdentityMismatch,
+            "another service of the same authority",
+            issued(of(other)),
+        ),
+        row(
+            Reason::IdentityMismatch,
+            "below the identity",
+            issued(of(&format!("{ORDERS_ID}/x"))),
+        ),
+        row(
+            Reason::IdentityMismatch,
+            "the name of the identity alone",
+            issued(Leaf::server("x").dns(ORDERS_NAME)),
+        ),
+        row(
+            Reason::IdentityMismatch,
+            "the common name alone",
+            issued(Leaf::server(ORDERS_ID)),
+        ),
+        row(
+            Reason::PinMismatch,
+            "another key",
+            Cause::ServicePinned(mesh.issue(server())),
+        ),
     ]
 }
 
 fn upstream_protocol() -> Vec<Row> {
     let says = |description| Cause::ServiceSays(alert(description));
     vec![
-        row(Reason::ProtocolMalformed, "HTTP", Cause::ServiceSays(b"HTTP/1.1 400 No\r\n\r\n".to_vec())),
-        row(Reason::ProtocolMalformed, "a ClientHello", Cause::ServiceSays(Hello::tls12(HOST).record())),
+        row(
+            Reason::ProtocolMalformed,
+            "HTTP",
+            Cause::ServiceSays(b"HTTP/1.1 400 No\r\n\r\n".to_vec()),
+        ),
+        row(
+            Reason::ProtocolMalformed,
+            "a ClientHello",
+            Cause::ServiceSays(Hello::tls12(HOST).record()),
+        ),
         row(Reason::NoCommonVersion, "protocol_version", says(70)),
-        row(Reason::NoCommonAlpn, "h2 alone", Cause::ServiceAlpn(&["h2"])),
+        row(
+            Reason::NoCommonAlpn,
+            "h2 alone",
+            Cause::ServiceAlpn(&["h2"]),
+        ),
         row(Reason::AlertBadCertificate, "bad_certificate", says(42)),
-        row(Reason::AlertUnknownCa, "it does not know our authority", Cause::ServiceRefuses),
+        row(
+            Reason::AlertUnknownCa,
+            "it does not know our authority",
+            Cause::ServiceRefuses,
+        ),
         row(Reason::AlertUnknownCa, "unknown_ca", says(48)),
-        row(Reason::AlertCertificateExpired, "certificate_expired", says(45)),
-        row(Reason::AlertCertificateRequired, "certificate_required", says(116)),
+        row(
+            Reason::AlertCertificateExpired,
+            "certificate_expired",
+            says(45),
+        ),
+        row(
+            Reason::AlertCertificateRequired,
+            "certificate_required",
+            says(116),
+        ),
         row(Reason::AlertHandshakeFailure, "handshake_failure", says(40)),
-        row(Reason::AlertUnrecognizedName, "unrecognized_name", says(112)),
+        row(
+            Reason::AlertUnrecognizedName,
+            "unrecognized_name",
+            says(112),
+        ),
         row(Reason::AlertOther, "access_denied", says(49)),
         row(Reason::PeerClosed, "it closes", Cause::ServiceCloses),
-        row(Reason::TimedOut, "it is silent", Cause::ServiceSays(Vec::new())),
+        row(
+            Reason::TimedOut,
+            "it is silent",
+            Cause::ServiceSays(Vec::new()),
+        ),
     ]
 }
 
@@ -396,7 +702,9 @@ impl Verifier for Refuse {
     }
 
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -407,14 +715,27 @@ async fn attack(gateway: &Gateway, client: &Client, cause: Cause) {
         Cause::Client(client) => drop(client.rejection().await),
         Cause::Refusing(error) => {
             let mut config = client.config();
-            config.dangerous().set_certificate_verifier(Arc::new(Refuse(error)));
+            config
+                .dangerous()
+                .set_certificate_verifier(Arc::new(Refuse(error)));
             let name = ServerName::try_from(HOST).expect("a name");
             let tcp = client.tcp().await.expect("TCP");
             let connecting = TlsConnector::from(Arc::new(config)).connect(name, tcp);
-            within("a handshake", connecting).await.expect_err("a refusal");
+            within("a handshake", connecting)
+                .await
+                .expect_err("a refusal");
         }
         Cause::Bytes(bytes) => drop(talk(client, &bytes).await),
         Cause::Hasty(bytes) => drop(talk(&hasty, &bytes).await),
+        Cause::Alert(description) => {
+            let mut wire = Wire::new(client.tcp().await.expect("TCP"));
+            wire.send(Hello::tls12(HOST).record()).await.expect("send");
+            within("a ServerHello", wire.fill())
+                .await
+                .expect("an answer");
+            wire.send(alert(description)).await.expect("send");
+            drop(within("the end", wire.read_to_end()).await);
+        }
         Cause::Close(bytes) => {
             let mut tcp = client.tcp().await.expect("TCP");
             tcp.write_all(&bytes).await.expect("send");
@@ -489,15 +810,22 @@ async fn closer() -> SocketAddr {
 /// Series whose count changed, as `side/name/reason`.
 fn changed(before: &Metrics, after: &Metrics) -> Vec<(String, f64)> {
     let key = |labels: &std::collections::BTreeMap<String, String>| {
-        ["side", "name", "reason"].map(|label| labels[label].clone()).join("/")
+        ["side", "name", "reason"]
+            .map(|label| labels[label].clone())
+            .join("/")
     };
     let failed = |metrics: &Metrics| -> Vec<(String, f64)> {
         let all = metrics.series(HANDSHAKES, &[("result", "failed")]);
-        all.iter().map(|series| (key(&series.labels), series.value)).collect()
+        all.iter()
+            .map(|series| (key(&series.labels), series.value))
+            .collect()
     };
     let before = failed(before);
     let differs = |(name, value): (String, f64)| {
-        let old = before.iter().find(|(old, _)| *old == name).map_or(0.0, |(_, old)| *old);
+        let old = before
+            .iter()
+            .find(|(old, _)| *old == name)
+            .map_or(0.0, |(_, old)| *old);
         (value > old).then_some((name, value - old))
     };
     failed(after).into_iter().filter_map(differs).collect()
@@ -521,11 +849,17 @@ async fn each_failure_of_a_client_is_counted_under_its_own_reason() {
         if row.cause.is_upstream() {
             continue;
         }
-        let listener = if matches!(row.cause, Cause::Hasty(_)) { "hasty" } else { "edge" };
+        let listener = if matches!(row.cause, Cause::Hasty(_)) {
+            "hasty"
+        } else {
+            "edge"
+        };
         let before = gateway.metrics().await;
         let total = before.value(HANDSHAKES, &[]);
         attack(&gateway, &client, row.cause).await;
-        gateway.wait_for_metric(HANDSHAKES, &[], |now| now > total).await;
+        gateway
+            .wait_for_metric(HANDSHAKES, &[], |now| now > total)
+            .await;
         let came = changed(&before, &gateway.metrics().await);
         let want = format!("downstream/{listener}/{}", row.reason.reason());
         if came != [(want.clone(), 1.0)] {
@@ -535,12 +869,19 @@ async fn each_failure_of_a_client_is_counted_under_its_own_reason() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     let edge = [("side", "downstream"), ("name", "edge")];
     let metrics = gateway.metrics().await;
-    assert_eq!(metrics.value("portcullis_handshakes_in_progress", &edge), 0.0);
+    assert_eq!(
+        metrics.value("portcullis_handshakes_in_progress", &edge),
+        0.0
+    );
     let failed = [edge[0], ("result", "failed")];
     let counted = metrics.value(HANDSHAKES, &failed);
     let timed = metrics.value("portcullis_handshake_duration_seconds_count", &failed);
     assert_eq!(counted, timed, "each failure has a duration");
-    assert_eq!(client.get("/nothing").await.status, 404, "and the listener serves on");
+    assert_eq!(
+        client.get("/nothing").await.status,
+        404,
+        "and the listener serves on"
+    );
 }
 
 #[tokio::test]
@@ -556,9 +897,17 @@ async fn each_failure_of_a_service_is_counted_under_its_own_reason_and_it_is_tol
         let service = Behind::start(&world, &row.cause).await;
         let name = format!("s{number}");
         let pin = format!("pin:sha256/{}", world.gateway_identity.pin());
-        let accept = if matches!(row.cause, Cause::ServicePinned(_)) { &pin } else { ORDERS_ID };
+        let accept = if matches!(row.cause, Cause::ServicePinned(_)) {
+            &pin
+        } else {
+            ORDERS_ID
+        };
         config.upstream(&name, service.address(), ORDERS_NAME, &[accept]);
-        let wait = if row.reason == Reason::TimedOut { "300ms" } else { "5s" };
+        let wait = if row.reason == Reason::TimedOut {
+            "300ms"
+        } else {
+            "5s"
+        };
         config.set(&format!("upstreams.{name}.timeouts.connect"), wait);
         config.route(&name, &format!("/{name}"), &name);
         behind.push((name, row, service));
@@ -569,12 +918,19 @@ async fn each_failure_of_a_service_is_counted_under_its_own_reason_and_it_is_tol
     for (name, row, service) in &behind {
         let before = gateway.metrics().await;
         let answer = client.get(&format!("/{name}")).await;
-        let status = if row.reason == Reason::TimedOut { 504 } else { 502 };
+        let status = if row.reason == Reason::TimedOut {
+            504
+        } else {
+            502
+        };
         let came = changed(&before, &gateway.metrics().await);
         let want = format!("upstream/{name}/{}", row.reason.reason());
         if came != [(want.clone(), 1.0)] || answer.status != status || service.bytes() > 0 {
             let (status, bytes) = (answer.status, service.bytes());
-            wrong.push(format!("{}: {came:?}, {status}, {bytes} bytes; not {want}", row.what));
+            wrong.push(format!(
+                "{}: {came:?}, {status}, {bytes} bytes; not {want}",
+                row.what
+            ));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
