@@ -60,7 +60,7 @@ impl Stage {
     }
 
     async fn misdirected(&self) -> f64 {
-        let labels = [("route", "none"), ("reason", "misdirected")];
+        let labels = [("reason", "misdirected")];
         self.gateway.metrics().await.value(REQUESTS, &labels)
     }
 }
@@ -249,7 +249,7 @@ async fn an_address_is_a_host_where_the_certificate_names_it() {
         .write(&world.folder, "edge");
     let mut config = world.config();
     config.endpoints("orders", &[orders.address]);
-    for (name, host) in [("six", "[::1]"), ("four", "127.0.0.1")] {
+    for (name, host) in [("six", "::1"), ("four", "127.0.0.1")] {
         config.route(name, "/open/**", "orders");
         config.set(&format!("routes.{name}.match.host"), host);
     }

@@ -248,3 +248,30 @@ async fn an_open_connection_without_a_certificate_ends_when_one_is_required() {
         1.0
     );
 }
+
+#[tokio::test]
+async fn an_open_connection_ends_with_the_time_of_its_authority() {
+    let world = World::new();
+    let orders = world.orders().start().await;
+    let ended = Instant::now() + Duration::from_secs(5);
+    let root = Authority::with("short root", |params| {
+        params.not_after = time::OffsetDateTime::now_utc() + time::Duration::seconds(4);
+    });
+    world.folder.write(
+        "partners-ca.pem",
+        format!("{}{}", world.partners.pem(), root.pem()),
+    );
+    let gateway = world.gateway(&orders).await;
+    let mut theirs = gateway
+        .client(&root.issue(Leaf::client("x").spiffe(WEB_ID)))
+        .connect()
+        .await;
+    let mut ours = gateway.client(&world.web()).connect().await;
+    assert_eq!(theirs.get("/open/x").await.status, 200);
+    assert_eq!(ours.get("/open/x").await.status, 200);
+    sleep_until(ended).await; // what is awaited is the time itself
+    assert_eq!(theirs.get("/open/x").await.status, 403);
+    assert_eq!(ours.get("/open/x").await.status, 200, "the others go on");
+    let expired = [("reason", "certificate_expired")];
+    assert_eq!(gateway.metrics().await.value(REQUESTS, &expired), 1.0);
+}
