@@ -1,15 +1,18 @@
 //! Answers of every kind, honest and not.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustls::server::WebPkiClientVerifier;
 use tokio::sync::Notify;
 
 use super::refused;
 use crate::bench::client::HOST;
 use crate::bench::http1::Request;
+use crate::bench::pki::Leaf;
 use crate::bench::service::{Reply, Step};
-use crate::bench::{World, within};
+use crate::bench::{ORDERS_ID, World, provider, within};
 
 const MIB: u64 = 1 << 20;
 
@@ -119,21 +122,65 @@ async fn a_service_that_closes_without_an_answer_is_a_502() {
     }
 }
 
+/// A service that sends its early words along with the last record of the handshake, in one piece,
+/// and then records what it is told.
+fn hasty_service(world: &World, told: Arc<AtomicUsize>) -> std::net::SocketAddr {
+    let identity = world.mesh.issue(Leaf::server("hasty").spiffe(ORDERS_ID));
+    let clients =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(world.mesh.roots()), provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .expect("TLS 1.2")
+        .with_client_cert_verifier(clients.build().expect("a verifier"))
+        .with_single_cert(identity.chain.clone(), identity.key_der());
+    let config = Arc::new(config.expect("a key pair"));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        while let Ok((tcp, _)) = listener.accept() {
+            let tls = rustls::ServerConnection::new(Arc::clone(&config)).expect("a connection");
+            drop(speak_early(tls, tcp, &told)); // the gateway may hang up on it
+        }
+    });
+    address
+}
+
+fn speak_early(
+    mut tls: rustls::ServerConnection,
+    mut tcp: std::net::TcpStream,
+    told: &AtomicUsize,
+) -> std::io::Result<()> {
+    tls.read_tls(&mut tcp)?;
+    while tls.process_new_packets().is_ok() && tls.is_handshaking() {
+        while tls.wants_write() {
+            tls.write_tls(&mut tcp)?;
+        }
+        tls.read_tls(&mut tcp)?;
+    }
+    tls.writer()
+        .write_all(b"HTTP/1.1 200 Early\r\nContent-Length: 5\r\n\r\nearly")?;
+    let mut last = Vec::new();
+    while tls.wants_write() {
+        tls.write_tls(&mut last)?;
+    }
+    tcp.write_all(&last)?;
+    while tls.read_tls(&mut tcp)? > 0 {
+        let state = tls.process_new_packets().map_err(std::io::Error::other)?;
+        told.fetch_add(state.plaintext_bytes_to_read(), Ordering::SeqCst);
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_a_service_says_before_it_is_asked_is_no_answer() {
     let world = World::new();
-    let early = b"HTTP/1.1 200 Early\r\nContent-Length: 5\r\n\r\nearly";
-    // With TLS 1.2 it comes along with the end of the handshake.
-    let orders = world
-        .orders()
-        .versions(&[&rustls::version::TLS12])
-        .early(early)
-        .start()
-        .await;
-    let gateway = world.gateway(&orders).await;
+    let told = Arc::new(AtomicUsize::new(0));
+    let mut config = world.config();
+    config.endpoints("orders", &[hasty_service(&world, Arc::clone(&told))]);
+    let gateway = world.gateway_with(&config).await;
     let answer = gateway.client(&world.web()).get("/open/x").await;
     assert_eq!(answer.status, 502, "{}", answer.text());
-    assert_eq!(orders.bytes(), 0);
+    assert_eq!(told.load(Ordering::SeqCst), 0, "it was told nothing");
     assert_eq!(refused(&gateway, "upstream_protocol").await, 1.0);
     let unexpected = "portcullis_upstream_unexpected_data_total";
     assert!(

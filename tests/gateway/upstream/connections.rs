@@ -59,10 +59,12 @@ async fn sessions_with_services_resume() {
 
 /// A service that closes its first connection, after the first answer, when the second request
 /// on it has come: to us it looks like one that had been closed meanwhile.
-fn closes_when_reused() -> impl Fn(&crate::bench::service::Received) -> Reply + Send + Sync {
+fn closes_when_reused(
+    end: Step,
+) -> impl Fn(&crate::bench::service::Received) -> Reply + Send + Sync {
     let count = AtomicUsize::new(0);
     move |_| match count.fetch_add(1, Ordering::SeqCst) {
-        1 => Reply(vec![Step::Cut]),
+        1 => Reply(vec![end.clone()]),
         _ => Reply::ok("x"),
     }
 }
@@ -79,26 +81,28 @@ async fn a_reused_connection_that_closes_is_tried_again_for_idempotent_requests_
         ("POST", false),
         ("PATCH", false),
     ] {
-        let orders = world.orders().reply(closes_when_reused()).start().await;
-        let gateway = world.gateway(&orders).await;
-        let client = gateway.client(&world.web());
-        assert_eq!(client.get("/open/first").await.status, 200);
-        let mut request = Request::new(method, "/open/second");
-        if matches!(method, "PUT" | "POST" | "PATCH") {
-            request = request.body("once");
-        }
-        let answer = client.request(&request).await;
-        let targets = orders.requests().len();
-        if retried {
-            assert_eq!((answer.status, targets), (200, 3), "{method}");
-            assert_eq!(
-                orders.last_request().body,
-                request.body.unwrap_or_default(),
-                "{method}"
-            );
-        } else {
-            assert_eq!((answer.status, targets), (502, 2), "{method}");
-            assert_eq!(refused(&gateway, "upstream_closed").await, 1.0, "{method}");
+        for end in [Step::Cut, Step::Close] {
+            let orders = world.orders().reply(closes_when_reused(end)).start().await;
+            let gateway = world.gateway(&orders).await;
+            let client = gateway.client(&world.web());
+            assert_eq!(client.get("/open/first").await.status, 200);
+            let mut request = Request::new(method, "/open/second");
+            if matches!(method, "PUT" | "POST" | "PATCH") {
+                request = request.body("once");
+            }
+            let answer = client.request(&request).await;
+            let targets = orders.requests().len();
+            if retried {
+                assert_eq!((answer.status, targets), (200, 3), "{method}");
+                assert_eq!(
+                    orders.last_request().body,
+                    request.body.unwrap_or_default(),
+                    "{method}"
+                );
+            } else {
+                assert_eq!((answer.status, targets), (502, 2), "{method}");
+                assert_eq!(refused(&gateway, "upstream_closed").await, 1.0, "{method}");
+            }
         }
     }
 }
