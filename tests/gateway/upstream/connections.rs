@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::{HANDSHAKES, MILLIS, UPSTREAM, refused, short, with_timeouts};
 use crate::bench::http1::Request;
-use crate::bench::service::{Plain, Reply, Step};
+use crate::bench::service::{Plain, Reply, Service, Step};
 use crate::bench::{ORDERS_ID, ORDERS_NAME, World, within};
 
 #[tokio::test]
@@ -276,67 +276,63 @@ async fn a_service_that_drips_informational_answers_is_ended_by_the_total_timeou
     );
 }
 
-#[tokio::test]
-async fn an_upload_is_streamed_not_collected() {
-    let world = World::new();
-    let orders = world.orders().at_head().start().await;
-    let gateway = world.gateway(&orders).await;
-    for h2 in [false, true] {
-        let client = gateway.client(&world.web());
-        let seen = orders.requests().len();
-        let open = Arc::new(Notify::new());
-        let gate = Arc::clone(&open);
-        orders.set_reply(move |_| Reply(vec![Step::Gate(Arc::clone(&gate))]).then(Step::Hang));
-        let request = Request::post("/open/up", "").header("X-Way", if h2 { "h2" } else { "h1" });
-        if h2 {
-            let mut connection = client.connect_h2().await;
-            let (_response, mut stream) = connection.open(&request).await.expect("a stream");
-            stream.send_data("first".into(), false).expect("send");
-            within(
-                "the head at the service",
-                orders.wait_for_requests(seen + 1),
-            )
-            .await;
-        } else {
-            let mut connection = client.connect().await;
-            let head = "POST /open/up HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 10\r\n\r\nfirst";
-            connection.send(head).await.expect("send");
-            within(
-                "the head at the service",
-                orders.wait_for_requests(seen + 1),
-            )
-            .await;
-        }
-        open.notify_one();
-    }
+/// A service that sends back what it reads, as it reads it: ten bytes.
+async fn echoing(world: &World) -> Service {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
+    let service = world.orders().at_head();
+    service
+        .reply(move |_| Reply::raw(head).then(Step::Echo))
+        .start()
+        .await
 }
 
 #[tokio::test]
 async fn the_first_bytes_of_an_upload_arrive_before_the_last_are_sent() {
     let world = World::new();
-    // It answers the first line of the body before it has read the rest.
-    let orders = world.orders().at_head();
-    let echo = |_: &_| Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n").then(Step::Echo);
-    let orders = orders.reply(echo).start().await;
+    let orders = echoing(&world).await;
     let gateway = world.gateway(&orders).await;
     let mut connection = gateway.client(&world.web()).connect().await;
     let head = "POST /open/up HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 10\r\n\r\n";
     connection.send(head).await.expect("send");
     connection.send("first").await.expect("send");
-    let answer = within("a head", connection.wire.read_head())
+    let answer = within("a head", connection.wire.read_head()).await;
+    assert!(
+        answer
+            .expect("a head")
+            .expect("one")
+            .starts_with(b"HTTP/1.1 200")
+    );
+    for (echo, next) in [(b"first", Some("later")), (b"later", None)] {
+        let echoed = within("an echo", connection.wire.read_exact(5)).await;
+        assert_eq!(echoed.expect("an echo"), echo);
+        if let Some(next) = next {
+            connection.send(next).await.expect("send");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_first_bytes_of_an_upload_by_h2_arrive_before_the_last_are_sent() {
+    let world = World::new();
+    let orders = echoing(&world).await;
+    let gateway = world.gateway(&orders).await;
+    let mut h2 = gateway.client(&world.web()).connect_h2().await;
+    let request = Request::new("POST", "/open/up").header("content-length", "10");
+    let (response, mut upload) = h2.open(&request).await.expect("a stream");
+    upload.send_data("first".into(), false).expect("send");
+    let response = within("a head", response).await.expect("a head");
+    let mut body = response.into_body();
+    let echoed = within("an echo", body.data())
         .await
-        .expect("a head")
-        .expect("one");
-    assert!(answer.starts_with(b"HTTP/1.1 200"));
-    let echoed = within("an echo", connection.wire.read_exact(5))
+        .expect("an echo")
+        .expect("bytes");
+    assert_eq!(&echoed[..], b"first");
+    upload.send_data("later".into(), true).expect("send");
+    let echoed = within("an echo", body.data())
         .await
-        .expect("an echo");
-    assert_eq!(echoed, b"first");
-    connection.send("later").await.expect("send");
-    let echoed = within("an echo", connection.wire.read_exact(5))
-        .await
-        .expect("an echo");
-    assert_eq!(echoed, b"later");
+        .expect("an echo")
+        .expect("bytes");
+    assert_eq!(&echoed[..], b"later");
 }
 
 #[tokio::test]
