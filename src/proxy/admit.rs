@@ -134,6 +134,7 @@ fn still_trusted(
     time: UnixTime,
 ) -> Result<(), Refusal> {
     let Presented::Certificate { identity, chain } = &facts.peer else {
+        // The listener may have said `optional` when the connection was opened.
         return match listener.edge.certificate {
             ClientCertificate::Optional => Ok(()),
             ClientCertificate::Required => Err(Refusal::CertificateMissing),
@@ -151,12 +152,14 @@ fn still_trusted(
     let (leaf, intermediates) = chain.split_first().ok_or(Refusal::CertificateUntrusted)?;
     trust
         .verify(leaf, intermediates, Usage::Client, time)
-        .map_err(
-            |no_longer| match HandshakeFailure::from_rustls(&no_longer) {
-                HandshakeFailure::CertificateExpired => Refusal::CertificateExpired,
-                _another => Refusal::CertificateUntrusted,
-            },
-        )?;
+        .map_err(|no_longer| {
+            let reason = HandshakeFailure::from_rustls(&no_longer);
+            if reason == HandshakeFailure::CertificateExpired {
+                Refusal::CertificateExpired
+            } else {
+                Refusal::CertificateUntrusted
+            }
+        })?;
     counts.judge(generation, good_until(chain, trust, time));
     Ok(())
 }
