@@ -20,6 +20,8 @@ pub(super) struct Socket {
 
 /// As long as a TLS record's header; enough to see an HTTP method.
 const FIRST_BYTES: usize = 5;
+/// `GET`: the shortest method that anybody sends.
+const METHOD_BYTES_MIN: usize = 3;
 
 impl Socket {
     /// Waits for the first bytes.
@@ -34,17 +36,32 @@ impl Socket {
             read: 0,
             given: 0,
         };
-        socket.read = socket.io.read(&mut socket.first).await?;
+        loop {
+            let rest = socket.first.get_mut(socket.read..).unwrap_or_default();
+            let read = socket.io.read(rest).await?;
+            socket.read += read;
+            // A record of TLS begins with a number below 32: only letters need a second look, and
+            // they may come one by one.
+            let letters = socket.first().iter().all(u8::is_ascii_alphabetic);
+            if read == 0 || !letters || socket.read == FIRST_BYTES {
+                break;
+            }
+        }
         if socket.read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(socket)
     }
 
+    fn first(&self) -> &[u8] {
+        self.first.get(..self.read).unwrap_or_default()
+    }
+
     /// Whether the first bytes are those of an HTTP request, which TLS never begins with.
     pub(super) fn speaks_plain_http(&self) -> bool {
-        let first = self.first.get(..self.read).unwrap_or_default();
-        first.len() >= 3 && first.iter().all(|b| b.is_ascii_alphabetic() || *b == b' ')
+        let first = self.first();
+        let method = first.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+        method >= METHOD_BYTES_MIN && first.get(method).is_none_or(|after| *after == b' ')
     }
 }
 

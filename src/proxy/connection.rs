@@ -102,11 +102,11 @@ pub async fn serve(proxy: Arc<Proxy>, io: Stream, door: Arc<Door>, shutdown: Shu
             .metrics
             .connection_refused(ConnectionRefused::Draining);
     }
+    let _open = listener.metrics.connection_opened();
+    let _permit = permit; // given back before the gauge falls: who sees the place free can have it
     let accepted = Box::pin(accept(io, source, &listener, &door.handshakes)).await;
     drop(handshaking);
     let Some(accepted) = accepted else { return };
-    let _open = listener.metrics.connection_opened();
-    let _permit = permit;
     if accepted.h2 {
         Box::pin(http2::serve(
             proxy,

@@ -5,7 +5,7 @@ use std::fmt;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::refusal::Refusal;
-use crate::upstream::{connect_failure, late_handshake_failure};
+use crate::upstream::{answer_timed_out, connect_failure, late_handshake_failure};
 
 /// What an error of pingora's means for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,9 @@ pub(super) fn sort(error: &Error) -> Ending {
         ErrorSource::Downstream => false,
         ErrorSource::Internal | ErrorSource::Unset => return Ending::Refused(Refusal::Internal),
     };
+    if upstream && answer_timed_out(error) {
+        return Ending::Refused(Refusal::UpstreamResponseTimeout);
+    }
     match (error.etype(), upstream) {
         (ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout, true) => {
             Ending::Refused(Refusal::UpstreamConnectTimeout)

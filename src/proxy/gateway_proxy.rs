@@ -29,7 +29,8 @@ use crate::refusal::Refusal;
 use crate::snapshot::Live;
 use crate::transport::facts_of;
 use crate::upstream::{
-    ConnectFailure, Upgrades, UpstreamFacts, connect_failure, late_handshake_failure, peer,
+    ConnectFailure, Upgrades, UpstreamFacts, connect_failure, connection_gone,
+    late_handshake_failure, peer,
 };
 
 /// What pingora asks at each phase of a request.
@@ -162,12 +163,11 @@ impl ProxyHttp for GatewayProxy {
         if facts.group_key != expected || has_ended(&facts.identity) {
             return Err(carry(Refusal::UpstreamIdentityMismatch));
         }
-        let admitted = journey.admitted().map_err(carry)?;
-        admitted
-            .route()
-            .upstream
-            .endpoints
-            .answered(&facts.endpoint);
+        let upstream = &journey.admitted().map_err(carry)?.route().upstream;
+        facts
+            .deadline
+            .set(journey.arrived + upstream.timeouts.total);
+        upstream.endpoints.answered(&facts.endpoint);
         journey.upstream.identity = Some(Arc::clone(&facts.identity));
         journey.upstream.sent = Some(Instant::now());
         Ok(())
@@ -277,7 +277,10 @@ impl ProxyHttp for GatewayProxy {
         let again = session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
             && journey.attempts < ATTEMPTS_MAX;
-        if again {
+        if again && client_reused && journey.answers == 0 && connection_gone(&error) {
+            // pingora does so where the service closed politely; others cut, or reset.
+            error.set_retry(true);
+        } else if again {
             // Only what a pooled connection suffers that the service had closed meanwhile.
             error.retry.decide_reuse(client_reused);
         } else {
