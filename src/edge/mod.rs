@@ -10,5 +10,5 @@ pub mod gate;
 pub mod handshake;
 pub mod head;
 pub mod listener;
-mod socket;
+pub mod socket;
 mod verifier;

@@ -41,10 +41,12 @@ pub(super) fn rewrite(request: &mut RequestHeader, journey: &Journey) -> pingora
 /// The refusal, carried.
 pub(super) fn request_body(
     body: Option<&Bytes>,
+    ended: bool,
     journey: &mut Journey,
     limits: &ListenerLimits,
 ) -> pingora::Result<()> {
     let length = body.map_or(0, Bytes::len);
+    journey.body_ended |= ended;
     journey.body = journey
         .body
         .saturating_add(u64::try_from(length).unwrap_or(u64::MAX));

@@ -10,6 +10,7 @@ use crate::edge::facts::ConnectionFacts;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::subject::Subject;
 use crate::limit::store::Taken;
+use crate::observe::ConnectionAbuse;
 use crate::refusal::Refusal;
 use crate::snapshot::plan::RoutePlan;
 
@@ -23,6 +24,10 @@ pub struct Journey {
     pub(super) story: Story,
     /// Bytes of its body so far.
     pub(super) body: u64,
+    /// Whether the whole body has come.
+    pub(super) body_ended: bool,
+    /// Which bound of its connection the client ran into.
+    pub(super) abuse: Option<ConnectionAbuse>,
     /// Attempts to reach a service.
     pub(super) attempts: u32,
     /// Heads of answers so far, informational ones included.
@@ -79,6 +84,8 @@ impl Journey {
             stage: Stage::Arrived,
             story: Story::default(),
             body: 0,
+            body_ended: false,
+            abuse: None,
             attempts: 0,
             answers: 0,
             upstream: UpstreamStory::default(),
