@@ -10,5 +10,5 @@ pub mod gate;
 pub mod handshake;
 pub mod head;
 pub mod listener;
-pub mod socket;
+mod socket;
 mod verifier;

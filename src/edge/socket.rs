@@ -28,14 +28,14 @@ pub(super) struct Socket {
 /// The peer took nothing of what we have for it.
 #[derive(Debug, thiserror::Error)]
 #[error("the peer takes nothing")]
-pub struct SlowReader;
+struct SlowReader;
 
 /// As long as a TLS record's header; enough to see an HTTP method.
 const FIRST_BYTES: usize = 5;
 
 impl Socket {
-    /// Waits for the first bytes. A write that moves nothing for `patience` ends in
-    /// [`SlowReader`].
+    /// Waits for the first bytes. A write that moves nothing for `patience` is an
+    /// error of kind `TimedOut`.
     ///
     /// # Errors
     ///

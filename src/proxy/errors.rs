@@ -4,7 +4,6 @@ use std::fmt;
 
 use pingora::{Error, ErrorSource, ErrorType};
 
-use crate::edge::socket::SlowReader;
 use crate::observe::ConnectionAbuse;
 use crate::refusal::Refusal;
 use crate::upstream::{connect_failure, late_handshake_failure};
@@ -40,7 +39,7 @@ pub(super) fn abuse(error: &Error) -> Option<ConnectionAbuse> {
     if let Some(Carried(Refusal::BodyTimeout)) = error.root_cause().downcast_ref() {
         return Some(ConnectionAbuse::SlowBody);
     }
-    if takes_nothing(error) {
+    if *error.esource() != ErrorSource::Upstream && takes_nothing(error) {
         return Some(ConnectionAbuse::SlowReader);
     }
     match (error.esource(), error.etype()) {
@@ -59,13 +58,12 @@ pub(super) fn waits_for_body(error: &Error) -> bool {
     )
 }
 
+/// A write ran out of the socket's patience. h2 keeps of such an error no more than its kind.
 fn takes_nothing(error: &Error) -> bool {
     let root = error.root_cause();
     let over_h2 = root.downcast_ref::<h2::Error>().and_then(h2::Error::get_io);
     let cause = root.downcast_ref::<std::io::Error>().or(over_h2);
-    cause
-        .and_then(std::io::Error::get_ref)
-        .is_some_and(|inner| inner.is::<SlowReader>())
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
 }
 
 /// What an error means.

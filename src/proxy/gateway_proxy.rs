@@ -192,6 +192,11 @@ impl ProxyHttp for GatewayProxy {
         end: bool,
         journey: &mut Journey,
     ) -> Result<()> {
+        // An empty last piece (h2: DATA without data) would be written as the last chunk, and then the
+        // last chunk once more: the next request on that connection would begin with it.
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
         let now = self.live.now();
         let facts = journey.story.facts.clone();
         let listener = facts.and_then(|facts| now.listener(&facts.listener).cloned());
