@@ -242,17 +242,34 @@ mod tests {
 
     #[test]
     fn a_head_is_whole_in_bounds_and_written_in_one_way_only() {
-        use HeadProblem::{Malformed, Target, TooLarge, UriTooLong};
+        use HeadProblem::{Framing, Host, Malformed, Target, TooLarge, UriTooLong};
         let long_uri = format!("GET /{} HTTP/1.1\r\n", "a".repeat(64));
         let long_start = format!("GET /{}", "a".repeat(200));
         let large = format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "a".repeat(250));
         let cases: &[(&str, Scan)] = &[
             ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Scan::Whole),
             ("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", Scan::Whole),
-            ("GET / HTTP/1.1\r\n\r\nGET", Scan::Whole),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET", Scan::Whole),
             (
-                "GET /?a=%2f HTTP/1.0\r\nA:\r\nB: \u{e9}\r\n\r\n",
+                "GET /?a=%2f HTTP/1.0\r\nA:\r\nB: \u{e9}\r\nhost:\r\n\r\n",
                 Scan::Whole,
+            ),
+            ("GET / HTTP/1.1\r\n\r\n", Scan::Refused(Host)),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nHOST: a\r\n\r\n",
+                Scan::Refused(Host),
+            ),
+            (
+                "GET / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n",
+                Scan::Refused(Framing),
+            ),
+            (
+                "GET / HTTP/1.1\r\nContent-Length:\r\n\r\n",
+                Scan::Refused(Framing),
+            ),
+            (
+                "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Scan::Refused(Framing),
             ),
             ("", Scan::Partial),
             ("GET / HTTP/1.1\r\nHost: a\r\n", Scan::Partial),

@@ -54,9 +54,9 @@ labels! {
         SlowBody = "slow_body";
         /// The client took nothing of its answer for `body_timeout`, or took it slower than `min_rate`.
         SlowReader = "slow_reader";
-        /// h2: more streams ended in an error or a reset than `http2.resets`, or headers without end.
+        /// h2: more streams ended in an error or a reset than `http2.resets`.
         Http2Resets = "http2_resets";
-        /// h2: more frames without a request came than `http2.idle_frames`.
+        /// h2: more frames without a request came than `http2.idle_frames`, or headers without end.
         Http2IdleFrames = "http2_idle_frames";
         /// h2: the preface did not come in time.
         Http2Silent = "http2_silent";

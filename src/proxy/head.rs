@@ -98,9 +98,10 @@ fn sizes(request: &RequestHeader, limits: &ListenerLimits) -> Result<(), Refusal
     }
 }
 
-/// Over TLS there is one scheme (RFC 9113, section 8.3.1). A service behind believes it is `https`.
+/// Over TLS there is one scheme (RFC 9113, section 8.3.1). h2 tells it only beside `:authority`.
 fn scheme(request: &RequestHeader) -> Result<(), Refusal> {
-    (request.uri.scheme() == Some(&http::uri::Scheme::HTTPS))
+    let https = request.uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+    (https || request.uri.authority().is_none())
         .then_some(())
         .ok_or(Refusal::RequestMalformed)
 }

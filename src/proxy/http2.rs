@@ -116,10 +116,12 @@ fn count(broken: &pingora::Error, frames: &RequestCount, metrics: &ListenerMetri
     if error.is_io() || error.is_remote() {
         return; // the client is gone, or has said goodbye in its own way
     }
-    metrics.connection_closed_for(if error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) {
-        ConnectionAbuse::Http2Resets
-    } else {
-        ConnectionAbuse::ProtocolError
+    let calm = error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+    // h2 tells its bounds apart by words alone: too many resets, or headers and DATA without end.
+    metrics.connection_closed_for(match error.to_string() {
+        _ if !calm => ConnectionAbuse::ProtocolError,
+        words if words.contains("resets") => ConnectionAbuse::Http2Resets,
+        _frames => ConnectionAbuse::Http2IdleFrames,
     });
 }
 

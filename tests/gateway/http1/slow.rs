@@ -203,3 +203,17 @@ async fn a_reader_that_pauses_shorter_than_body_timeout_gets_everything() {
     assert_eq!(rest.expect("the rest").len(), 13 << 20);
     assert_eq!(stage.closed().await, 0.0);
 }
+
+#[tokio::test]
+async fn bytes_that_are_no_tls_end_the_connection_and_are_counted() {
+    let stage = Stage::new().await;
+    let mut connection = stage.connect().await;
+    assert_eq!(connection.get("/open/a").await.status, 200);
+    let socket = connection.wire.stream.get_mut().0;
+    tokio::io::AsyncWriteExt::write_all(socket, b"GET /open/a HTTP/1.1\r\n\r\n")
+        .await
+        .expect("send");
+    connection.closed().await;
+    stage.wait_for_closed("protocol_error", 1.0).await;
+    assert_eq!(stage.orders.requests().len(), 1);
+}

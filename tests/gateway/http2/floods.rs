@@ -83,7 +83,7 @@ async fn empty_data_frames_end_the_connection() {
     h2.headers(1, &post, false).await.expect("send");
     let sent = flood(&mut h2, &raw_h2::frame(raw_h2::DATA, 0, 1, &[])).await;
     assert!(sent < 200_000);
-    stage.wait_for_any_closed(1.0).await;
+    stage.wait_for_closed("http2_idle_frames", 1.0).await;
     assert!(stage.orders.requests().is_empty());
 }
 
@@ -218,14 +218,14 @@ async fn headers_without_end_are_ended() {
     let piece = raw_h2::block(&[("x", "y")]);
     let sent = flood(&mut h2, &raw_h2::frame(raw_h2::CONTINUATION, 0, 1, &piece)).await;
     assert!(sent < 200_000, "{sent} CONTINUATION frames");
-    stage.wait_for_any_closed(1.0).await;
+    stage.wait_for_closed("http2_idle_frames", 1.0).await;
     let mut h2 = RawH2::start(&stage.client()).await;
     h2.frame(raw_h2::HEADERS, raw_h2::END_STREAM, 1, &block)
         .await
         .expect("send");
     let sent = flood(&mut h2, &raw_h2::frame(raw_h2::CONTINUATION, 0, 1, &[])).await;
     assert!(sent < 200_000, "{sent} empty CONTINUATION frames");
-    stage.wait_for_any_closed(2.0).await;
+    stage.wait_for_closed("http2_idle_frames", 2.0).await;
     assert_eq!(stage.orders.bytes(), 0);
 }
 
@@ -303,13 +303,6 @@ impl Stage {
         }
         let now = self.closed_for("http2_idle_frames").await;
         assert!((now - count).abs() < 0.5, "{flood}: {now}");
-    }
-
-    async fn wait_for_any_closed(&self, count: f64) {
-        let name = "portcullis_connections_closed_total";
-        self.gateway
-            .wait_for_metric(name, &[], |now| now >= count)
-            .await;
     }
 
     async fn closed_for(&self, reason: &str) -> f64 {
