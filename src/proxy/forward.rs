@@ -50,12 +50,15 @@ pub(super) fn request_body(
     journey.body = journey
         .body
         .saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
-    let admitted = journey.admitted().map_err(carry)?;
-    if journey.body > admitted.route().max_body {
+    if journey.body > journey.admitted().map_err(carry)?.route().max_body {
         return Err(carry(Refusal::BodyTooLarge));
     }
-    let took = journey.arrived.elapsed();
-    if took > limits.body_timeout && is_slow(journey.body, took, limits) {
+    // Until the service was reached nobody read: that time is not the client's.
+    let took = journey
+        .body_began
+        .get_or_insert_with(Instant::now)
+        .elapsed();
+    if !ended && took > limits.body_timeout && is_slow(journey.body, took, limits) {
         return Err(carry(Refusal::BodyTimeout));
     }
     in_total_time(journey)

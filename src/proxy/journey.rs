@@ -12,18 +12,23 @@ use crate::identity::subject::Subject;
 use crate::limit::store::Taken;
 use crate::observe::ConnectionAbuse;
 use crate::refusal::Refusal;
-use crate::snapshot::plan::RoutePlan;
+use crate::snapshot::Snapshot;
+use crate::snapshot::plan::{ListenerPlan, RoutePlan};
 
 /// One request, from its head to its log line.
 #[derive(Debug)]
 pub struct Journey {
     /// When its head was read.
     pub(super) arrived: Instant,
+    /// The configuration that decides about it from start to end.
+    pub(super) now: Option<Arc<Snapshot>>,
     pub(super) stage: Stage,
     /// What was found out about it.
     pub(super) story: Story,
     /// Bytes of its body so far.
     pub(super) body: u64,
+    /// When its first piece came.
+    pub(super) body_began: Option<Instant>,
     /// Whether the whole body has come.
     pub(super) body_ended: bool,
     /// Which bound of its connection the client ran into.
@@ -81,9 +86,11 @@ impl Journey {
     pub(super) fn new(arrived: Instant) -> Self {
         Self {
             arrived,
+            now: None,
             stage: Stage::Arrived,
             story: Story::default(),
             body: 0,
+            body_began: None,
             body_ended: false,
             abuse: None,
             attempts: 0,
@@ -109,6 +116,20 @@ impl Journey {
             Stage::Admitted(admitted) => Ok(admitted),
             Stage::Arrived | Stage::Refused(_) => Err(Refusal::NotAdmitted),
         }
+    }
+
+    /// The listener that it came to, as its snapshot has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Internal`] before the first phase of the request.
+    pub(super) fn listener(&self) -> Result<&ListenerPlan, Refusal> {
+        let (Some(now), Some(facts)) = (&self.now, &self.story.facts) else {
+            return Err(Refusal::Internal);
+        };
+        now.listener(&facts.listener)
+            .map(AsRef::as_ref)
+            .ok_or(Refusal::Internal)
     }
 
     /// Why it was refused, if it was.

@@ -217,3 +217,13 @@ async fn bytes_that_are_no_tls_end_the_connection_and_are_counted() {
     stage.wait_for_closed("protocol_error", 1.0).await;
     assert_eq!(stage.orders.requests().len(), 1);
 }
+
+#[tokio::test]
+async fn the_time_that_reaching_the_service_takes_is_not_the_clients() {
+    // A handshake with the service takes longer than this.
+    let stage = Stage::with(limits(json!({ "body_timeout": "10ms" }))).await;
+    assert_eq!(stage.client().get("/open/a").await.status, 200);
+    let mut h2 = stage.client().connect_h2().await;
+    assert_eq!(h2.get("/open/a").await.status, 200);
+    assert_eq!(stage.closed().await, 0.0);
+}
