@@ -122,11 +122,10 @@ fn count(broken: &pingora::Error, frames: &RequestCount, metrics: &ListenerMetri
         return; // the client is gone, or has said goodbye in its own way
     }
     let calm = error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
-    // h2 tells its bounds apart by words alone: too many resets, or headers and DATA without end.
-    metrics.connection_closed_for(match error.to_string() {
-        _ if !calm => ConnectionAbuse::ProtocolError,
-        words if words.contains("resets") => ConnectionAbuse::Http2Resets,
-        _frames => ConnectionAbuse::Http2IdleFrames,
+    metrics.connection_closed_for(match (calm, frames.filling()) {
+        (false, _) => ConnectionAbuse::ProtocolError,
+        (true, true) => ConnectionAbuse::Http2IdleFrames,
+        (true, false) => ConnectionAbuse::Http2Resets,
     });
 }
 
