@@ -165,6 +165,8 @@ mod tests {
             watch.read(&ping).is_err(),
             "the eleventh before any request"
         );
+        let mut watch = FrameWatch::new(10, Arc::clone(&requests));
+        watch.read(&[b'x'; PREFACE_BYTES]).unwrap();
         requests.add();
         watch.read(&frame(HEADERS, b"block")).unwrap();
         for byte in ping.chunks(1).cycle().take(5 * ping.len()) {
@@ -174,7 +176,7 @@ mod tests {
         for _ in 0..100 {
             watch.read(&frame(8, &[0, 0, 1, 0])).unwrap();
         }
-        let flood: Vec<u8> = ping.repeat(20);
+        let flood: Vec<u8> = ping.repeat(50); // 20 for one request, 100 for the bytes, 105 spent
         assert!(watch.read(&flood).is_err());
     }
 

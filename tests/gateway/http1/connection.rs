@@ -251,6 +251,19 @@ async fn hop_by_hop_fields_end_at_the_gateway_both_ways() {
     assert_eq!(answer.header("x-kept"), Some("1"));
     let again = tokio::time::timeout(Duration::from_secs(5), connection.get("/open/a")).await;
     assert_eq!(again.expect("in time").status, 200);
+}
+
+#[tokio::test]
+async fn hop_by_hop_fields_of_an_answer_end_before_h2() {
+    let fields = [
+        ("Connection", "X-Hop"),
+        ("X-Hop", "1"),
+        ("Keep-Alive", "timeout=99"),
+        ("TE", "trailers"),
+        ("Trailer", "X-T"),
+        ("Upgrade", "h2c"),
+    ];
+    let stage = Stage::replying(|_| {}, Reply::new(200, &fields, "hello")).await;
     let mut h2 = stage.client().connect_h2().await;
     let answer = h2.get("/open/a").await;
     for gone in [

@@ -109,7 +109,6 @@ impl Stage {
         let problem = "application/problem+json";
         assert_eq!(answer.header("content-type"), Some(problem), "{shown:?}");
         assert_eq!(answer.json()["status"], json!(status), "{shown:?}");
-        let labels = [("reason", reason)];
         self.wait_for_refused(reason, before + 1.0).await;
         assert_eq!(self.orders.bytes(), told, "{shown:?} reached the service");
         answer
