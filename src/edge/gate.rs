@@ -9,7 +9,7 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -19,6 +19,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::frames::FrameWatch;
 use super::head::{HeadProblem, Scan, scan};
+use super::hold::Hold;
 use super::socket::Socket;
 use crate::config::spec::ListenerLimits;
 
@@ -27,6 +28,8 @@ pub struct Gate {
     tls: TlsStream<Socket>,
     /// Bytes of a head that came in pieces, not yet read by pingora.
     pending: BytesMut,
+    /// The head of an answer that waits for its body.
+    hold: Hold,
     frames: Option<Box<FrameWatch>>,
 }
 
@@ -61,6 +64,7 @@ impl Gate {
         Self {
             tls,
             pending: BytesMut::new(),
+            hold: Hold::default(),
             frames: None,
         }
     }
@@ -77,6 +81,14 @@ impl Gate {
     ///
     /// Dropping the future loses nothing: what was read is kept for the next call.
     pub async fn next_head(&mut self, limits: &ListenerLimits, idle: Duration) -> Head {
+        let head = self.await_head(limits, idle).await;
+        if head == Head::Ready {
+            self.hold.expect_head();
+        }
+        head
+    }
+
+    async fn await_head(&mut self, limits: &ListenerLimits, idle: Duration) -> Head {
         if self.pending.is_empty() {
             match timeout(idle, self.tls.fill_buf()).await {
                 Err(_elapsed) => return Head::Idle,
@@ -147,8 +159,12 @@ impl AsyncWrite for Gate {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tls).poll_write(cx, data);
-        self.note(&written);
+        let this = &mut *self;
+        if let Some(taken) = this.hold.take(&mut this.tls, cx, &[io::IoSlice::new(data)]) {
+            return taken;
+        }
+        let written = Pin::new(&mut this.tls).poll_write(cx, data);
+        this.note(&written);
         written
     }
 
@@ -157,8 +173,12 @@ impl AsyncWrite for Gate {
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tls).poll_write_vectored(cx, data);
-        self.note(&written);
+        let this = &mut *self;
+        if let Some(taken) = this.hold.take(&mut this.tls, cx, data) {
+            return taken;
+        }
+        let written = Pin::new(&mut this.tls).poll_write_vectored(cx, data);
+        this.note(&written);
         written
     }
 
@@ -167,11 +187,15 @@ impl AsyncWrite for Gate {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_flush(cx)
+        let this = &mut *self;
+        ready!(this.hold.release(&mut this.tls, cx))?;
+        Pin::new(&mut this.tls).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_shutdown(cx)
+        let this = &mut *self;
+        ready!(this.hold.release(&mut this.tls, cx))?;
+        Pin::new(&mut this.tls).poll_shutdown(cx)
     }
 }
 

@@ -84,9 +84,7 @@ pub fn admit(
     let listener = now.listener(&facts.listener).ok_or(Refusal::Internal)?;
     let time = UnixTime::now();
     still_trusted(facts, listener, now.generation, time)?;
-    if !listener.peers.take(&*facts.peer_key).allowed {
-        return Err(Refusal::PeerRateExceeded);
-    }
+    peer_rate(facts, listener, story)?;
     let route = now
         .route(&head.authority.host, &head.path, head.method, head.headers)
         .ok_or(Refusal::RouteUnknown)?;
@@ -151,6 +149,23 @@ fn still_trusted(
     facts.counts.judge(generation);
     Ok(())
 }
+
+/// The limit in front of everything that costs more. Clients hear of it when they run into it.
+fn peer_rate(
+    facts: &ConnectionFacts,
+    listener: &ListenerPlan,
+    story: &mut Story,
+) -> Result<(), Refusal> {
+    let taken = listener.peers.take(&*facts.peer_key);
+    if taken.allowed {
+        return Ok(());
+    }
+    story.taken.push((PEER_LIMIT.into(), taken));
+    Err(Refusal::PeerRateExceeded)
+}
+
+/// By what name clients know the limit of the listener.
+const PEER_LIMIT: &str = "peer";
 
 /// A body that says beforehand that it is too large is refused before a byte of it is read.
 fn body_size(head: &RequestHead<'_>, route: &RoutePlan) -> Result<(), Refusal> {

@@ -105,3 +105,35 @@ pub(super) fn sort(error: &Error) -> Ending {
         (_, false) => Ending::Refused(Refusal::RequestMalformed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_found_again_whatever_context_is_put_around_it() {
+        for &refusal in Refusal::ALL {
+            let error = carry(refusal).more_context("a phase").into_up();
+            assert_eq!(sort(&error), Ending::Refused(refusal));
+        }
+    }
+
+    #[test]
+    fn what_nobody_outside_caused_is_a_fault_of_ours() {
+        let kinds = [
+            ErrorType::InternalError,
+            ErrorType::ConnectionClosed,
+            ErrorType::Custom("new"),
+        ];
+        for kind in kinds {
+            let unset = Error::explain(kind.clone(), "");
+            assert_eq!(sort(&unset), Ending::Refused(Refusal::Internal), "{kind:?}");
+            let internal = Error::explain(kind.clone(), "").into_in();
+            assert_eq!(
+                sort(&internal),
+                Ending::Refused(Refusal::Internal),
+                "{kind:?}"
+            );
+        }
+    }
+}

@@ -140,3 +140,18 @@ impl Journey {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_that_runs_before_admit_or_after_a_refusal_is_refused() {
+        let mut journey = Journey::new(Instant::now());
+        for stage in [Stage::Arrived, Stage::Refused(Refusal::RouteUnknown)] {
+            journey.stage = stage;
+            assert_eq!(journey.admitted().err(), Some(Refusal::NotAdmitted));
+            assert_eq!(journey.admitted_mut().err(), Some(Refusal::NotAdmitted));
+        }
+    }
+}

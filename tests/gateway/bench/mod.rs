@@ -73,7 +73,7 @@
 //!   `.wait_for_handshakes(n)`, `.wait_until(..)`; `.set_reply(..)`, `.set_identity(..)`, `.stop()`. `service::Plain`: TCP without TLS.
 //! - **Gateway**: `.metrics().await.value("portcullis_requests_total", &[("route", "open")])` (the sum of all series
 //!   with these labels), `.wait_for_metric(name, labels, |v| v >= 1.0)`, `.wait_for_log(|line| ..)`,
-//!   `.wait_for_event(|json| ..)`, `.log()`, `.admin("/readyz")`, `.reload(&config)`, `.reload_text(..)`,
+//!   `.wait_for_event(|json| ..)`, `.access_line(&answer)`, `.reason(&answer)`, `.log()`, `.admin("/readyz")`, `.reload(&config)`, `.reload_text(..)`,
 //!   `.reload_by(|| identity.write(..))` -> `Reloaded::{Applied(generation), Refused}`, `.sighup()`, `.sigterm()`,
 //!   `.exited()`, `.pid()`, `.resident_bytes()`, `.config`.
 //!   `Gateway::start_with_file(&world, &config, path)` for a file that the test lays out itself (`config.choose_ports()`
