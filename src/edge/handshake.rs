@@ -97,7 +97,9 @@ async fn handshake(
     let socket_digest = io
         .get_socket_digest()
         .unwrap_or_else(|| Arc::new(SocketDigest::from_raw_fd(fd)));
-    let socket = Socket::open(io).await.map_err(|error| Failed::of(&error))?;
+    let socket = Socket::open(io, listener.limits.body_timeout)
+        .await
+        .map_err(|error| Failed::of(&error))?;
     if socket.speaks_plain_http() {
         let failed = Failed::new(HandshakeFailure::PlainHttp, "HTTP without TLS");
         return Err(Box::new(Failed {

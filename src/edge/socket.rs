@@ -1,11 +1,14 @@
 //! [`Socket`]: a plain connection whose first bytes were looked at before TLS reads them.
 
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 /// A connection that pingora accepted, with its first bytes put back.
 #[derive(Debug)]
@@ -16,7 +19,16 @@ pub(super) struct Socket {
     read: usize,
     /// How many of `first` were handed on.
     given: usize,
+    /// How long the peer may take nothing while there is something for it.
+    patience: Duration,
+    /// Runs while the peer takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
+
+/// The peer took nothing of what we have for it.
+#[derive(Debug, thiserror::Error)]
+#[error("the peer takes nothing")]
+struct SlowReader;
 
 /// As long as a TLS record's header; enough to see an HTTP method.
 const FIRST_BYTES: usize = 5;
@@ -24,17 +36,20 @@ const FIRST_BYTES: usize = 5;
 const METHOD_BYTES_MIN: usize = 3;
 
 impl Socket {
-    /// Waits for the first bytes.
+    /// Waits for the first bytes. A write that moves nothing for `patience` is an
+    /// error of kind `TimedOut`.
     ///
     /// # Errors
     ///
     /// Those of the network; `UnexpectedEof` if the peer closes before the first byte.
-    pub(super) async fn open(io: Stream) -> io::Result<Self> {
+    pub(super) async fn open(io: Stream, patience: Duration) -> io::Result<Self> {
         let mut socket = Self {
             io,
             first: [0; FIRST_BYTES],
             read: 0,
             given: 0,
+            patience,
+            stalled: None,
         };
         loop {
             let rest = socket.first.get_mut(socket.read..).unwrap_or_default();
@@ -55,6 +70,25 @@ impl Socket {
 
     fn first(&self) -> &[u8] {
         self.first.get(..self.read).unwrap_or_default()
+    }
+
+    fn in_time<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.patience;
+        let timer = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        timer.as_mut().poll(cx).map(|()| {
+            let error = io::Error::new(io::ErrorKind::TimedOut, SlowReader);
+            Err(error)
+        })
     }
 
     /// Whether the first bytes are those of an HTTP request, which TLS never begins with.
@@ -91,7 +125,8 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, data)
+        let written = Pin::new(&mut self.io).poll_write(cx, data);
+        self.in_time(cx, written)
     }
 
     fn poll_write_vectored(
@@ -99,7 +134,8 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, data)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, data);
+        self.in_time(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
