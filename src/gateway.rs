@@ -229,16 +229,25 @@ async fn serve_all(
         async move { until.notified().await },
     ));
     let forced = Arc::clone(&signals.reload);
-    let reloader = tokio::spawn(Reloader::new(file, live, stores, forced).run());
+    let reloader = tokio::spawn(Reloader::new(file, Arc::clone(&live), stores, forced).run());
     readiness.ready();
     tracing::info!(admin = %spec.admin.address, "ready");
     signals.stop().await;
     readiness.draining();
-    tracing::info!(deadline = ?spec.shutdown.deadline, "stopping: not ready, no new connections");
-    sleep(spec.shutdown.delay).await;
-    reloader.abort();
-    stop.send_replace(true);
-    drain(&caps, spec.shutdown.deadline).await;
+    let how = live.now().spec.shutdown;
+    tracing::info!(delay = ?how.delay, deadline = ?how.deadline, "stopping: not ready, and after the delay no new connections");
+    let drained = async {
+        sleep(how.delay).await;
+        reloader.abort();
+        stop.send_replace(true);
+        drain(&caps, how.deadline).await;
+    };
+    tokio::select! {
+        () = drained => {}
+        () = signals.stop() => {
+            tracing::warn!(open = open(&caps), "stopped: a second signal came with connections open");
+        }
+    }
     edges.abort_all();
     admin_stop.notify_one();
     drop(tokio::time::timeout(Duration::from_secs(1), admin_task).await);
@@ -249,7 +258,7 @@ async fn serve_all(
 async fn drain(caps: &[Arc<Caps>], deadline: Duration) {
     let end = Instant::now() + deadline;
     loop {
-        let open: usize = caps.iter().map(|caps| caps.open()).sum();
+        let open = open(caps);
         if open == 0 {
             return tracing::info!("stopped: every connection has ended");
         }
@@ -261,6 +270,11 @@ async fn drain(caps: &[Arc<Caps>], deadline: Duration) {
         }
         sleep(DRAIN_STEP).await;
     }
+}
+
+/// Connections that are open on all listeners.
+fn open(caps: &[Arc<Caps>]) -> usize {
+    caps.iter().map(|caps| caps.open()).sum()
 }
 
 /// Accepts connections of one listener until `stopping`.
