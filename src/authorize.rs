@@ -132,7 +132,7 @@ mod tests {
                     rest: true,
                 },
                 methods: vec![],
-                headers: BTreeMap::new(),
+                headers: Vec::new(),
             },
             clients,
             token,

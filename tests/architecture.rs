@@ -11,10 +11,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// The layers, lowest first. A file may name its own folder and lower layers.
-const LAYERS: [&[&str]; 6] = [
+/// The layers, lowest first. A file may name its own folder and lower layers. `observe` stands
+/// above `config`, whose words for logs it reads; `cli` stands above what it starts.
+const LAYERS: &[&[&str]] = &[
     &["identity", "refusal", "handshake_failure"],
-    &["config", "trust", "observe", "pki", "transport"],
+    &["config", "trust", "pki", "transport"],
+    &["observe"],
     &[
         "edge",
         "route",
@@ -25,18 +27,24 @@ const LAYERS: [&[&str]; 6] = [
     ],
     &["snapshot"],
     &["proxy", "reload", "admin"],
-    &["main", "lib", "cli", "demo", "gateway"],
+    &["gateway"],
+    &["demo"],
+    &["cli"],
+    &["main", "lib"],
 ];
 
 /// Outside crates, and the only places where they may be named. A room is a folder, or a file (its
-/// beginning is enough).
+/// beginning is enough). Tests may name every crate.
 const ROOMS: &[(&str, &[&str])] = &[
     (
         "pingora",
         &["gateway", "proxy/", "edge/", "upstream/", "transport/"],
     ),
     ("rustls", TLS),
-    ("tokio_rustls", &["edge/", "upstream/", "transport/"]),
+    (
+        "tokio_rustls",
+        &["edge/", "upstream/", "transport/", "demo/"],
+    ),
     ("webpki", TLS),
     ("x509_parser", TLS),
     ("rcgen", &["pki/"]),
@@ -46,7 +54,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["authenticate/", "cli", "demo/"]),
     ("governor", &["limit/", "observe/"]),
     ("notify", &["reload/"]),
-    ("clap", &["cli", "main.rs"]),
+    ("clap", &["cli", "demo/", "main.rs"]),
     ("hyper", &["admin/", "demo/"]),
     ("hyper_util", &["admin/", "demo/"]),
 ];
@@ -62,6 +70,9 @@ const TLS: &[&str] = &[
     "observe/tls_facts.rs",
     "demo/",
 ];
+
+/// A name of an outside crate that is at home everywhere: a time, and nothing of TLS.
+const EVERYWHERE: [&str; 1] = ["rustls::pki_types::UnixTime"];
 
 /// Names of modules that say nothing.
 const EMPTY_NAMES: [&str; 4] = ["utils", "common", "helpers", "types"];
@@ -88,7 +99,7 @@ impl Source {
 
     /// Whether it is a file of tests alone.
     fn is_test(&self) -> bool {
-        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+        self.path.ends_with("tests.rs") || self.path.contains("/tests/")
     }
 
     /// The line of a place in `code`.
@@ -314,6 +325,10 @@ fn outside_crates_stay_in_their_rooms() {
             }
             for prefix in [format!("{outside}::"), format!("use {outside} ")] {
                 for (at, _) in names_after(&file.code, &prefix) {
+                    let named = file.code.get(at..).unwrap_or_default();
+                    if EVERYWHERE.iter().any(|name| named.starts_with(name)) {
+                        continue;
+                    }
                     let line = file.line(at);
                     problems.push(format!(
                         "{}:{line}: `{outside}` is not at home here",

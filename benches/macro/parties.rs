@@ -57,6 +57,9 @@ pub struct Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         // SIGTERM, for nginx ends its worker then; and SIGKILL when that takes long.
         let command = format!("kill -TERM {}", self.child.id());
         drop(Command::new("sh").args(["-c", &command]).status());

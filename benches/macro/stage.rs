@@ -170,7 +170,7 @@ impl Stage {
             };
             write!(
                 yaml,
-                "  r{number}:\n    match: {{ host: {host}, path: /r{number}/{{id}}/** }}\n    \
+                "  r{number}:\n    match: {{ host: {host}, path: \"/r{number}/{{id}}/**\" }}\n    \
                  clients: any\n    token: none\n    upstream: orders\n"
             )
             .expect("writing to a String");

@@ -23,10 +23,9 @@ use serde_yaml::Value;
 
 pub use parse::{InvalidHostPattern, InvalidPathPattern};
 pub use places::Places;
-pub use problem::{Problem, Problems, nearest};
 
 use node::Report;
-use problem::Mark;
+use problem::{Mark, Problem, Problems, one_line};
 use spec::Spec;
 
 /// A configuration, and where its parts stand in the file.
@@ -133,7 +132,7 @@ fn text<'a>(file: &Path, bytes: &'a [u8]) -> Result<&'a str, Problem> {
 fn is_hidden(c: char) -> bool {
     let hidden = matches!(
         c,
-        '\u{85}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        '\u{85}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
     );
     hidden || (c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
 }
@@ -156,7 +155,18 @@ fn values(file: &Path, text: &str) -> Result<Value, Problem> {
             line: place.line(),
             column: place.column(),
         });
-        Problem::new(file, mark, "", format!("this is not YAML: {error}")).with_hint(
+        let error = error.to_string();
+        if error.contains("128`") || error.contains("128, expected") {
+            return Problem::new(file, mark, "", "this number is too large for anything here")
+                .with_hint("write a smaller one, or put it in quotes if it is meant as text");
+        }
+        Problem::new(
+            file,
+            mark,
+            "",
+            format!("this is not YAML: {}", one_line(&error)),
+        )
+        .with_hint(
             "the mistake may be on the line before: look at indentation, quotes and brackets",
         )
     })

@@ -21,6 +21,11 @@ pub(super) struct Report<'a> {
     problems: RefCell<Vec<Problem>>,
 }
 
+/// Beyond this nothing is kept: bounds what a file of nothing but mistakes takes.
+const PROBLEMS_MAX: usize = 10_000;
+/// Twice as many as are shown. A search goes through up to 10,000 names.
+const SEARCHED_MAX: usize = 200;
+
 /// One value of the file.
 #[derive(Clone, Debug)]
 pub(super) struct Node<'a> {
@@ -46,7 +51,15 @@ impl<'a> Report<'a> {
     }
 
     fn push(&self, problem: Problem) {
-        self.problems.borrow_mut().push(problem);
+        let mut problems = self.problems.borrow_mut();
+        if problems.len() < PROBLEMS_MAX {
+            problems.push(problem);
+        }
+    }
+
+    /// Whether there are so few problems that each deserves a search for what was meant.
+    fn is_short(&self) -> bool {
+        self.problems.borrow().len() < SEARCHED_MAX
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {
@@ -66,6 +79,17 @@ impl<'a> Node<'a> {
     /// Reports a problem with this value. Answers `None`, to end an expression with.
     pub(super) fn refuse<T>(&self, what: impl Into<String>, hint: impl Into<String>) -> Option<T> {
         let problem = self.report.places.problem(&self.path, what);
+        self.report.push(problem.with_hint(hint));
+        None
+    }
+
+    /// Reports a problem with the key of this value.
+    pub(super) fn refuse_key<T>(
+        &self,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Option<T> {
+        let problem = self.report.places.problem_with_key(&self.path, what);
         self.report.push(problem.with_hint(hint));
         None
     }
@@ -167,18 +191,19 @@ impl<'a> Node<'a> {
             return text.parse().ok(); // if it is not well formed, that is said where it is defined
         }
         let what = format!("no {kind} is named {}", shown(text));
-        let hint = match nearest(text, names.0.iter().copied()) {
+        let near = self
+            .report
+            .is_short()
+            .then(|| nearest(text, names.0.iter().copied()));
+        let hint = match near.flatten() {
             Some(name) => format!("did you mean {name:?}?"),
             None if names.0.is_empty() => {
                 format!("there is no {kind} yet: define it under `{}`", names.1)
             }
             None => {
-                let some = names.0.iter().copied().take(10);
-                format!(
-                    "`{}` has {}; define it there, or name another",
-                    names.1,
-                    list(some)
-                )
+                let some: Vec<_> = names.0.iter().take(10).map(|name| shown(name)).collect();
+                let some = some.join(", ");
+                format!("`{}` has {some}; define it there, or name another", names.1)
             }
         };
         self.refuse(what, hint)
@@ -268,7 +293,12 @@ impl<'a> Node<'a> {
             return Some(mapping);
         }
         let what = format!("{} stands where keys are wanted", kind(self.value));
-        self.refuse(what, format!("write keys below it, like {example}"))
+        let hint = if self.value.is_null() {
+            format!("write keys below it, like {example}, or remove the key")
+        } else {
+            format!("write keys below it, like {example}")
+        };
+        self.refuse(what, hint)
     }
 
     fn child(&self, key: &str, value: &'a Value) -> Self {

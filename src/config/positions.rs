@@ -11,11 +11,11 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use serde_yaml::Value;
 
 use super::places::{Marks, Places, below, entry};
-use super::problem::{Mark, Problem};
+use super::problem::{Mark, Problem, one_line, shown};
 
 /// Deeper files are no configuration: ours needs eight levels, claims of tests a few more.
 const DEPTH_MAX: usize = 32;
-/// What the index may take, in bytes. A file of 10,000 routes takes about 20 MiB.
+/// What the index may take, in bytes. A file of 10,000 routes takes about 40 MiB.
 const INDEX_BYTES_MAX: usize = 128 << 20;
 
 /// Makes the index of `text`, which was read from `file`.
@@ -143,8 +143,9 @@ impl Builder<'_> {
 
     fn open(&mut self, mark: Mark, open: Open) -> Result<(), Problem> {
         if self.stack.len() >= DEPTH_MAX {
+            let (Open::Mapping { path, .. } | Open::List { path, .. }) = &open;
             let what = format!("this is more than {DEPTH_MAX} levels deep");
-            return Err(self.problem(mark, "", what).with_hint(
+            return Err(self.problem(mark, path, what).with_hint(
                 "no key of ours stands that deep: look for a bracket that is not closed",
             ));
         }
@@ -198,10 +199,10 @@ impl Builder<'_> {
             self.problems
                 .push(problem.with_hint("write the keys out where they hold"));
         } else if plain && !is_text(text) {
-            let what = format!("the key {text} is not a text in YAML");
+            let what = "to YAML this key is a number, a truth value or nothing, not a text";
             let problem = self.problem(node.mark, &here, what);
-            self.problems
-                .push(problem.with_hint(format!("write it in quotes: \"{text}\"")));
+            let hint = format!("write it in quotes: {}", shown(text));
+            self.problems.push(problem.with_hint(hint));
         }
         if twice {
             let first = self.marks.get(&here).map_or(0, |marks| marks.key.line);
@@ -241,10 +242,14 @@ impl Builder<'_> {
             let what = "this begins with `*`, which YAML reads as an alias";
             return self.problem(mark, "", what).with_hint(ALIAS_HINT);
         }
-        self.problem(mark, "", format!("this is not YAML: {}", error.info()))
-            .with_hint(
-                "the mistake may be on the line before: look at indentation, quotes and brackets",
-            )
+        self.problem(
+            mark,
+            "",
+            format!("this is not YAML: {}", one_line(error.info())),
+        )
+        .with_hint(
+            "the mistake may be on the line before: look at indentation, quotes and brackets",
+        )
     }
 
     /// A problem at `mark`; without a path it is told by where we are in the file.

@@ -204,6 +204,14 @@ pub(super) fn shown(text: &str) -> String {
     out
 }
 
+/// A text of a library in a message: one line, cut, harmless.
+pub(super) fn one_line(text: &str) -> String {
+    let chars = text.chars().take(2 * SHOWN_CHARS_MAX);
+    chars
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
 /// Words as `a`, `a or b`, `a, b or c`.
 pub(super) fn either<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let words: Vec<&str> = words.into_iter().collect();
@@ -226,6 +234,9 @@ pub fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option
     }
     let lower = wanted.to_lowercase();
     let slips_max = (lower.chars().count() / 3).clamp(1, 3);
+    // `warning` for `warn`, `order` for `orders-read`.
+    let begins =
+        |a: &str, b: &str| a.len().min(b.len()) >= 4 && (a.starts_with(b) || b.starts_with(a));
     names
         .filter(|name| name.len() <= NEAREST_BYTES_MAX && *name != wanted)
         .map(|name| {
@@ -234,7 +245,10 @@ pub fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option
                 name,
             )
         })
-        .filter(|(slips, name)| *slips <= slips_max && *slips < name.chars().count())
+        .filter(|(slips, name)| {
+            let few = *slips <= slips_max && *slips < name.chars().count();
+            few || begins(&lower, &name.to_lowercase())
+        })
         .min()
         .map(|(_slips, name)| name)
 }
@@ -245,12 +259,14 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_one_slip_away_not_three_words() {
-        let names = ["billing", "orders", "upstream", "max_body"];
+        let names = ["billing", "orders", "upstream", "max_body", "warn"];
         let cases = [
             ("bilings", Some("billing")),
             ("Orders", Some("orders")),
             ("upsteam", Some("upstream")),
             ("maxbody", Some("max_body")),
+            ("warning", Some("warn")),
+            ("bill", Some("billing")),
             ("payments", None),
             ("x", None),
             ("", None),

@@ -30,8 +30,8 @@ pub struct ConnectionFacts {
     pub tls: TlsFacts,
     /// The trust bundle that the client's chain was verified against.
     pub trust: [u8; 32],
-    /// By what limits count this client: see [`peer_key`].
-    pub peer_key: Box<[u8]>,
+    /// By what limits count this client, and what logs call it: see [`peer_key`].
+    pub peer_key: Box<str>,
     /// What happened on the connection since.
     pub counts: ConnectionCounts,
 }
@@ -60,6 +60,15 @@ pub struct ConnectionCounts {
 }
 
 impl ConnectionFacts {
+    /// The verified identity as a text, if there is one.
+    #[must_use]
+    pub fn identity_text(&self) -> Option<&str> {
+        match &self.peer {
+            Presented::Certificate { .. } => Some(&self.peer_key),
+            Presented::Nothing => None,
+        }
+    }
+
     /// The verified identity, if there is one.
     #[must_use]
     pub fn identity(&self) -> Option<&Arc<PeerIdentity>> {
@@ -82,12 +91,12 @@ impl ConnectionFacts {
 
 /// By what limits count a client: the identity of its certificate, or its source without one.
 #[must_use]
-pub fn peer_key(peer: &Presented, source: IpAddr) -> Box<[u8]> {
+pub fn peer_key(peer: &Presented, source: IpAddr) -> Box<str> {
     let text = match peer {
         Presented::Certificate { identity, .. } => identity.display(),
         Presented::Nothing => format!("source:{}", source_key(source)),
     };
-    text.into_bytes().into()
+    text.into()
 }
 
 /// By what limits count a source: the address, or for IPv6 its /64, which one party commonly holds

@@ -239,3 +239,54 @@ fn libraries_are_not_heard_below_warn_and_levels_are_kept() {
         assert!(!log.contains("secret") && !log.contains("chatter"), "{log}");
     }
 }
+
+#[test]
+#[ignore = "`a_panic_is_one_line_and_is_counted` runs it in a process of its own"]
+fn logs_and_panics_for_real() {
+    let logging = start_logging(LogFormat::Json, LogLevel::Info).unwrap();
+    assert!(start_logging(LogFormat::Json, LogLevel::Info).is_err());
+    let metrics = crate::observe::Metrics::new();
+    metrics.show_logging(&logging);
+    let panicked = std::thread::spawn(|| panic!("what a stranger said:\n\"level\":\"INFO\""));
+    assert!(panicked.join().is_err());
+    let page = metrics.render();
+    tracing::info!(
+        counted = page.contains("\nportcullis_panics_total 1\n"),
+        "the end"
+    );
+    logging.flush(Duration::from_secs(10));
+}
+
+#[test]
+fn a_panic_is_one_line_and_is_counted() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "--nocapture"])
+        .arg("observe::logging::tests::logs_and_panics_for_real")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = said
+        .lines()
+        .filter_map(|line| serde_json::from_str(line.get(line.find("{\"time\"")?..)?).ok())
+        .collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    assert_eq!(lines[0]["level"], "ERROR");
+    assert_eq!(
+        lines[0]["error"],
+        "what a stranger said:\n\"level\":\"INFO\""
+    );
+    assert!(
+        lines[0]["place"]
+            .as_str()
+            .unwrap()
+            .contains("logging_tests.rs:")
+    );
+    assert_eq!(
+        (&lines[1]["message"], &lines[1]["counted"]),
+        (&"the end".into(), &true.into())
+    );
+    assert!(
+        !String::from_utf8_lossy(&output.stderr).contains("stranger"),
+        "one place for panics"
+    );
+}

@@ -216,3 +216,30 @@ impl IssuerMetrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_stands_at_its_own_place_in_all() {
+        assert!(
+            Refusal::ALL
+                .iter()
+                .enumerate()
+                .all(|(i, v)| *v as usize == i)
+        );
+    }
+
+    #[test]
+    fn a_route_that_was_never_asked_for_is_small() {
+        let route = RouteMetrics::new(Arc::new(RefusalTotals::new()));
+        route.set_limits(3);
+        assert!(size_of::<RouteMetrics>() <= 64);
+        assert!(route.used.get().is_none());
+        route.request(200, None, Duration::ZERO);
+        assert!(route.used().refused.get().is_none());
+        route.request(404, Some(Refusal::RouteUnknown), Duration::ZERO);
+        assert!(route.used().refused.get().is_some() && route.used().cut_short.get().is_none());
+    }
+}

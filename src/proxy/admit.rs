@@ -7,7 +7,7 @@ use rustls::pki_types::UnixTime;
 
 use super::head::RequestHead;
 use super::journey::Story;
-use crate::config::spec::LimitKey;
+use crate::config::spec::{ClientCertificate, LimitKey};
 use crate::edge::facts::{ConnectionFacts, Presented, source_key};
 use crate::identity::host::Authority;
 use crate::identity::path::NormalPath;
@@ -131,7 +131,11 @@ fn still_trusted(
     time: UnixTime,
 ) -> Result<(), Refusal> {
     let Presented::Certificate { identity, chain } = &facts.peer else {
-        return Ok(());
+        // The listener may have said `optional` when the connection was opened.
+        return match listener.edge.certificate {
+            ClientCertificate::Optional => Ok(()),
+            ClientCertificate::Required => Err(Refusal::CertificateMissing),
+        };
     };
     if i64::try_from(time.as_secs()).unwrap_or(i64::MAX) > identity.not_after {
         return Err(Refusal::CertificateExpired);

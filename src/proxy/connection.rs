@@ -136,7 +136,7 @@ async fn http1(
         let head = tokio::select! {
             biased;
             head = io.get_mut().next_head(limits, idle) => head,
-            () = shutdown.requested() => return close(io).await,
+            () = shutdown.requested() => return Box::pin(close(io)).await,
         };
         match head {
             Head::Ready => {}
@@ -145,16 +145,16 @@ async fn http1(
                 listener
                     .metrics
                     .connection_closed_for(ConnectionAbuse::IdleTimeout);
-                return close(io).await;
+                return Box::pin(close(io)).await;
             }
             Head::Refused(problem) => {
-                return refuse(io, problem, door, listener, &facts).await;
+                return Box::pin(refuse(io, problem, door, listener, &facts)).await;
             }
         }
         let last = facts.counts.request() >= limits.requests_per_connection.get();
         let mut session = ServerSession::new_http1(io);
         session.set_keepalive((!last).then_some(limits.idle_timeout.as_secs().max(1)));
-        let reused = Box::pin(proxy.process_new_http(session, shutdown.watch())).await;
+        let reused = proxy.process_new_http(session, shutdown.watch()).await;
         let Some(stream) = reused.map(|reused| reused.consume().0) else {
             return;
         };

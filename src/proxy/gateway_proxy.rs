@@ -19,14 +19,14 @@ use super::errors::{Ending, carry, sort};
 use super::forward;
 use super::head::RequestHead;
 use super::ids::RequestIds;
-use super::journey::{Journey, Stage, Story};
+use super::journey::{Journey, Stage};
 use super::log;
 use super::respond::{respond, set_rate_limit};
 use crate::edge::facts::ConnectionFacts;
 use crate::identity::certificate::PeerIdentity;
 use crate::observe::Metrics;
 use crate::refusal::Refusal;
-use crate::snapshot::{Live, Snapshot};
+use crate::snapshot::Live;
 use crate::transport::facts_of;
 use crate::upstream::{
     ConnectFailure, Upgrades, UpstreamFacts, connect_failure, late_handshake_failure, peer,
@@ -58,13 +58,15 @@ impl GatewayProxy {
     }
 
     /// Who asks, under which snapshot, and may they?
-    fn decide(session: &Session, now: &Snapshot, story: &mut Story) -> Result<Admitted, Refusal> {
-        let facts = story.facts.clone().ok_or(Refusal::Internal)?;
-        let listener = now.listener(&facts.listener).ok_or(Refusal::Internal)?;
-        let head = RequestHead::read(session.req_header(), &listener.edge.limits)?;
+    fn decide(session: &Session, journey: &mut Journey) -> Result<Admitted, Refusal> {
+        let now = journey.now.clone().ok_or(Refusal::Internal)?;
+        let facts = journey.story.facts.clone().ok_or(Refusal::Internal)?;
+        let limits = &journey.listener()?.edge.limits;
+        let head = RequestHead::read(session.req_header(), limits)?;
+        let story = &mut journey.story;
         story.host = Some(head.authority.host.to_string());
         story.path = Some(head.path.as_str().to_owned());
-        admit(&head, &facts, now, story)
+        admit(&head, &facts, &now, story)
     }
 }
 
@@ -92,8 +94,8 @@ impl ProxyHttp for GatewayProxy {
         let facts: Option<&Arc<ConnectionFacts>> = facts_of(session.digest());
         journey.story.facts = facts.cloned();
         journey.story.ids = Some(RequestIds::of(&session.req_header().headers));
-        let now = self.live.now();
-        if let Some(listener) = facts.and_then(|facts| now.listener(&facts.listener)) {
+        journey.now = Some(self.live.now());
+        if let Ok(listener) = journey.listener() {
             let limits = &listener.edge.limits;
             let rate = usize::try_from(limits.min_rate.get()).unwrap_or(usize::MAX);
             session.set_read_timeout(Some(limits.body_timeout));
@@ -107,8 +109,7 @@ impl ProxyHttp for GatewayProxy {
     }
 
     async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> Result<bool> {
-        let now = self.live.now();
-        match Self::decide(session, &now, &mut journey.story) {
+        match Self::decide(session, journey) {
             Ok(admitted) => {
                 journey.stage = Stage::Admitted(Box::new(admitted));
                 Ok(GO_ON)
@@ -188,9 +189,9 @@ impl ProxyHttp for GatewayProxy {
         _end: bool,
         journey: &mut Journey,
     ) -> Result<()> {
-        let now = self.live.now();
-        let facts = journey.story.facts.clone();
-        let listener = facts.and_then(|facts| now.listener(&facts.listener).cloned());
+        let now = journey.now.clone();
+        let listener = journey.story.facts.as_ref().zip(now.as_ref());
+        let listener = listener.and_then(|(facts, now)| now.listener(&facts.listener));
         let listener = listener.ok_or_else(|| carry(Refusal::Internal))?;
         forward::request_body(body.as_ref(), journey, &listener.edge.limits)
     }
@@ -323,7 +324,6 @@ impl ProxyHttp for GatewayProxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, journey: &mut Journey) {
         let client_gone = error.is_some_and(|error| sort(error) == Ending::ClientGone);
-        let log_access = self.live.now().spec.logs.access;
-        log::end(session, journey, client_gone, &self.metrics, log_access);
+        log::end(session, journey, client_gone, &self.metrics);
     }
 }

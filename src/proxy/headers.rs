@@ -132,7 +132,7 @@ pub(super) fn set_ours(
     }
     if let Presented::Certificate { identity, chain } = &facts.peer {
         if forward.identity {
-            request.insert_header("x-client-identity", identity.display())?;
+            request.insert_header("x-client-identity", &*facts.peer_key)?;
         }
         if let (true, Some(leaf)) = (forward.client_cert, chain.first()) {
             // RFC 9440, section 2.1: a byte sequence of structured fields.

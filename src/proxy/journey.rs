@@ -11,13 +11,16 @@ use crate::identity::certificate::PeerIdentity;
 use crate::identity::subject::Subject;
 use crate::limit::store::Taken;
 use crate::refusal::Refusal;
-use crate::snapshot::plan::RoutePlan;
+use crate::snapshot::Snapshot;
+use crate::snapshot::plan::{ListenerPlan, RoutePlan};
 
 /// One request, from its head to its log line.
 #[derive(Debug)]
 pub struct Journey {
     /// When its head was read.
     pub(super) arrived: Instant,
+    /// The configuration that decides about it from start to end.
+    pub(super) now: Option<Arc<Snapshot>>,
     pub(super) stage: Stage,
     /// What was found out about it.
     pub(super) story: Story,
@@ -76,6 +79,7 @@ impl Journey {
     pub(super) fn new(arrived: Instant) -> Self {
         Self {
             arrived,
+            now: None,
             stage: Stage::Arrived,
             story: Story::default(),
             body: 0,
@@ -102,6 +106,20 @@ impl Journey {
             Stage::Admitted(admitted) => Ok(admitted),
             Stage::Arrived | Stage::Refused(_) => Err(Refusal::NotAdmitted),
         }
+    }
+
+    /// The listener that it came to, as its snapshot has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Internal`] before the first phase of the request.
+    pub(super) fn listener(&self) -> Result<&ListenerPlan, Refusal> {
+        let (Some(now), Some(facts)) = (&self.now, &self.story.facts) else {
+            return Err(Refusal::Internal);
+        };
+        now.listener(&facts.listener)
+            .map(AsRef::as_ref)
+            .ok_or(Refusal::Internal)
     }
 
     /// Why it was refused, if it was.

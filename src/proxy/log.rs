@@ -18,13 +18,7 @@ use crate::refusal::Refusal;
 const CLIENT_CLOSED: u16 = 499;
 
 /// Counts a request and writes its line.
-pub(super) fn end(
-    session: &Session,
-    journey: &Journey,
-    client_gone: bool,
-    metrics: &Metrics,
-    log_access: bool,
-) {
+pub(super) fn end(session: &Session, journey: &Journey, client_gone: bool, metrics: &Metrics) {
     let took = journey.arrived.elapsed();
     let story = &journey.story;
     let answered = session.response_written().map(|response| response.status);
@@ -46,7 +40,7 @@ pub(super) fn end(
     if let (true, Some(facts)) = (client_gone && session.is_http2(), &story.facts) {
         facts.counts.reset();
     }
-    if log_access {
+    if journey.now.as_ref().is_none_or(|now| now.spec.logs.access) {
         line(session, journey, status, took, upstream_took);
     }
 }
@@ -65,7 +59,6 @@ fn line(
     let request = session.req_header();
     let raw_path = String::from_utf8_lossy(request.raw_path());
     let identity = facts.identity();
-    let peer = identity.map(|identity| identity.display());
     let proved = upstream
         .identity
         .as_ref()
@@ -76,7 +69,7 @@ fn line(
         listener: facts.listener.as_str(),
         source: facts.source,
         sni: facts.server_name.as_ref().and_then(|name| name.dns_name()),
-        peer: peer.as_deref(),
+        peer: facts.identity_text(),
         common_name: identity.and_then(|identity| identity.shown.common_name.as_deref()),
         issuer: story
             .subject
@@ -117,14 +110,13 @@ pub(super) fn unread(
     let status = refusal.status().as_u16();
     unrouted.request(status, Some(refusal), took);
     let identity = facts.identity();
-    let peer = identity.map(|identity| identity.display());
     access(&AccessLine {
         request_id: ids.request_text(),
         trace_id: None,
         listener: facts.listener.as_str(),
         source: facts.source,
         sni: facts.server_name.as_ref().and_then(|name| name.dns_name()),
-        peer: peer.as_deref(),
+        peer: facts.identity_text(),
         common_name: identity.and_then(|identity| identity.shown.common_name.as_deref()),
         issuer: None,
         subject: None,

@@ -242,7 +242,7 @@ fn named<'a, T>(
     for (name, node) in entries {
         let name = match name.parse::<Name>() {
             Ok(name) => Some(name),
-            Err(error) => node.refuse(
+            Err(error) => node.refuse_key(
                 format!("{} cannot be a name: {error}", shown(name)),
                 "names are labels in metrics and logs: keep them short and plain",
             ),

@@ -166,6 +166,9 @@ fn read(text: &str, units: &[(&str, u64)]) -> Result<u64, Unread> {
 }
 
 fn show_duration(time: Duration) -> String {
+    if time.is_zero() {
+        return "0s".to_owned();
+    }
     show(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), TIMES)
 }
 
@@ -176,7 +179,7 @@ fn show_size(bytes: u64) -> String {
 /// In the largest unit that gives a whole number.
 fn show(number: u64, units: &[(&str, u64)]) -> String {
     let whole = |(_, one): &&(&str, u64)| number > 0 && number.is_multiple_of(*one);
-    let (name, one) = units.iter().rev().find(whole).copied().unwrap_or(("", 1));
+    let (name, one) = units.iter().rev().find(whole).copied().unwrap_or(("B", 1));
     format!("{}{name}", number / one)
 }
 

@@ -135,6 +135,10 @@ fn clients(node: &Node<'_>) -> Option<ClientsSpec> {
         };
         return node.refuse(what, hint);
     }
+    if node.value().is_null() {
+        let what = "nothing is said here: leaving it open would let everybody in";
+        return node.refuse(what, format!("write {CLIENTS}"));
+    }
     let items = node.items("`[spiffe://partners.example/web/*]`")?;
     if items.is_empty() {
         let what = "the list is empty, so nobody could use this route";
@@ -159,8 +163,13 @@ fn token(node: &Node<'_>, around: &Around<'_>) -> Option<TokenSpec> {
         return Some(TokenSpec::None);
     }
     if text.is_some() || node.value().is_null() {
-        let shown = text.map_or("nothing".to_owned(), shown);
-        let what = format!("{shown} is neither `none` nor what a token must have");
+        let what = match text {
+            Some(text) => format!(
+                "{} is neither `none` nor what a token must have",
+                shown(text)
+            ),
+            None => "nothing is said here: leaving it open would let everybody in".to_owned(),
+        };
         return node.refuse(what, format!("write {TOKEN}"));
     }
     let file = TokenFile::read(node)?;

@@ -109,34 +109,39 @@ pub(super) fn method(node: &Node<'_>) -> Option<Method> {
     node.refuse(what, hint)
 }
 
-/// The name of a header field; `node` is where the problem is shown.
+/// The name of a header field: the text of `node`, or the key that it stands behind.
 pub(super) fn field_name(node: &Node<'_>, text: &str, usage: FieldUse) -> Option<HeaderName> {
+    let refuse = |what: String, hint: &str| match usage {
+        FieldUse::LimitKey => node.refuse(what, hint),
+        FieldUse::Match | FieldUse::Test => node.refuse_key(what, hint),
+    };
     let Ok(name) = text.parse::<HeaderName>() else {
         let what = format!("{} is no name of a header field", shown(text));
-        return node.refuse(what, "a name is letters, digits and `-`, like `x-tenant`");
+        return refuse(what, "a name is letters, digits and `-`, like `x-tenant`");
     };
     if OF_ONE_HOP.contains(&name.as_str()) {
         let what = format!("`{name}` belongs to one connection, not to the request");
-        return node.refuse(what, "name another field");
+        return refuse(what, "name another field");
     }
-    if name == http::header::HOST && usage != FieldUse::LimitKey {
-        let hint = match usage {
-            FieldUse::Test => "write the host in `url`",
-            FieldUse::Match | FieldUse::LimitKey => "write the host under `match.host`",
-        };
-        return node.refuse("`host` is not matched as a header field", hint);
+    let own_key = match usage {
+        FieldUse::Match => Some("write the host as `match.host`"),
+        FieldUse::Test => Some("write the host in `url`"),
+        FieldUse::LimitKey => None,
+    };
+    if let Some(hint) = own_key.filter(|_| name == http::header::HOST) {
+        return refuse("the host is not written as a header field".to_owned(), hint);
     }
     if CREDENTIALS.contains(&name.as_str()) {
         let hint = match usage {
             FieldUse::Match => "no secret stands in this file: ask for a token with `token`",
             FieldUse::LimitKey => {
-                "write `per: subject` to count by the token's subject, or `per: client`"
+                "count by the token's subject with `per: subject`, or `per: client`"
             }
             FieldUse::Test => {
                 "no secret stands in this file: write the token's content as `claims`"
             }
         };
-        return node.refuse(format!("`{name}` carries a secret"), hint);
+        return refuse(format!("`{name}` carries a secret"), hint);
     }
     Some(name)
 }
@@ -154,7 +159,7 @@ pub(super) fn fields(node: &Node<'_>, usage: FieldUse) -> Option<Vec<(HeaderName
         };
         if fields.iter().any(|(other, _)| *other == name) {
             let what = format!("`{name}` stands twice: case does not count in header fields");
-            complete = value.refuse(what, "keep one of them").unwrap_or(false);
+            complete = value.refuse_key(what, "keep one of them").unwrap_or(false);
         }
         fields.push((name, text));
     }

@@ -26,6 +26,7 @@ impl Config {
             "workers": 1,
             "admin": { "address": "127.0.0.1:0" },
             "logs": { "format": "json", "level": "info" },
+            "shutdown": { "deadline": "5s" },
             "listeners": { "edge": {
                 "address": "127.0.0.1:0",
                 "tls": {
@@ -167,7 +168,7 @@ impl Config {
     }
 
     /// Gives every listener with port 0, and admin, a port that is free now.
-    pub(super) fn choose_ports(&mut self) {
+    pub fn choose_ports(&mut self) {
         let mut places = vec!["admin.address".to_owned()];
         let listeners = self.get("listeners").as_object().expect("a map");
         places.extend(

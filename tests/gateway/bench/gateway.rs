@@ -71,7 +71,8 @@ impl Gateway {
         for _ in 0..3 {
             let mut config = config.clone();
             config.choose_ports();
-            let mut gateway = Self::spawn(world, config);
+            let file = world.folder.write("gateway.yaml", config.yaml());
+            let mut gateway = Self::spawn(world, config, file);
             if gateway.ready().await {
                 return gateway;
             }
@@ -85,9 +86,21 @@ impl Gateway {
         panic!("no free ports for the gateway");
     }
 
+    /// Starts the gateway with a file that the test has written itself from `config` (behind a
+    /// link, say), after [`Config::choose_ports`]; waits until it is ready.
+    pub async fn start_with_file(world: &World, config: &Config, file: PathBuf) -> Self {
+        let mut gateway = Self::spawn(world, config.clone(), file);
+        let ready = gateway.ready().await;
+        assert!(
+            ready,
+            "the gateway ended before it was ready:\n{}",
+            gateway.log().join("\n")
+        );
+        gateway
+    }
+
     /// Starts the gateway and does not wait. Ports must be chosen.
-    fn spawn(world: &World, config: Config) -> Self {
-        let file = world.folder.write("gateway.yaml", config.yaml());
+    fn spawn(world: &World, config: Config, file: PathBuf) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .args(["run", "--config"])
             .arg(&file)
@@ -205,11 +218,15 @@ impl Gateway {
     ) -> f64 {
         let end = Instant::now() + PATIENCE;
         loop {
-            let value = self.metrics().await.get(name, labels);
+            let metrics = self.metrics().await;
+            let value = metrics.get(name, labels);
             if let Some(value) = value.filter(|value| wanted(*value)) {
                 return value;
             }
-            assert!(Instant::now() < end, "{name} {labels:?} stays at {value:?}");
+            if Instant::now() > end {
+                let own = metrics.series(name, &[]);
+                panic!("{name} {labels:?} stays at {value:?}; of that name there are {own:#?}");
+            }
             sleep(POLL).await;
         }
     }

@@ -22,7 +22,7 @@
 //!
 //! One listener `edge` (certificate for `api.example.com`, clients must show one of `partners`),
 //! trust `partners` and `mesh`, identity `gateway`, issuer `corp` (ES256, key `world.issuer`),
-//! upstream `orders`, one worker, JSON logs, and the routes
+//! upstream `orders`, one worker, JSON logs, a shutdown deadline of 5 s, and the routes
 //!
 //! | route | path | clients | token |
 //! |---|---|---|---|
@@ -42,7 +42,7 @@
 //! - **Config**: `config.set("routes.orders-read.token", "none")` (any JSON value, also
 //!   `json!({..})`), `.remove(place)`, `.get(place)`, `.route(name, path, upstream)` (open to all),
 //!   `.upstream(name, address, server_name, &[accept])`, `.endpoints("orders", &[addresses])`, `.yaml()`.
-//!   Addresses with port 0 get a free port: `gateway.address("second")`.
+//!   Addresses with port 0 (as all in the standard configuration) get a free port: `gateway.address("second")`.
 //! - **Certificates**: `authority.issue(Leaf::client("cn").spiffe(..).dns(..).ip(..).expired())`;
 //!   `Leaf::{client, server, both, for_usage}`, `.not_yet_valid()`, `.valid(from, until)`, `.key(KeyKind::Rsa2048)`,
 //!   `.serial(7)`, `.authority()`, `.unknown_extension(critical)`, `.change(|params| ..)`; several `.spiffe()` are
@@ -75,7 +75,9 @@
 //!   with these labels), `.wait_for_metric(name, labels, |v| v >= 1.0)`, `.wait_for_log(|line| ..)`,
 //!   `.wait_for_event(|json| ..)`, `.log()`, `.admin("/readyz")`, `.reload(&config)`, `.reload_text(..)`,
 //!   `.reload_by(|| identity.write(..))` -> `Reloaded::{Applied(generation), Refused}`, `.sighup()`, `.sigterm()`,
-//!   `.exited()`, `.pid()`, `.resident_bytes()`, `.config`. `gateway::run(&world, &config, &["check", ..])`: the binary to its end.
+//!   `.exited()`, `.pid()`, `.resident_bytes()`, `.config`.
+//!   `Gateway::start_with_file(&world, &config, path)` for a file that the test lays out itself (`config.choose_ports()`
+//!   first). `gateway::run(&world, &config, &["check", ..])`: the binary to its end.
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};

@@ -2,6 +2,7 @@
 //! folder on disk that they are written to.
 
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -63,6 +64,11 @@ pub fn write_atomically(path: &Path, content: &[u8]) {
     }
     let beside = path.with_extension("being-written");
     std::fs::write(&beside, content).expect("write a file");
+    if path.extension().is_some_and(|extension| extension == "key") {
+        // As the gateway wants keys to be: for their owner alone.
+        let owner_only = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&beside, owner_only).expect("set a file's mode");
+    }
     std::fs::rename(&beside, path).expect("rename a file");
 }
 
