@@ -230,10 +230,13 @@ impl ProxyHttp for GatewayProxy {
 
     async fn response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         journey: &mut Journey,
     ) -> Result<()> {
+        if session.is_process_shutting_down() {
+            session.set_keepalive(None); // the client should not ask here again
+        }
         if let Some(ids) = &journey.story.ids {
             response.insert_header("x-request-id", ids.request.clone())?;
         }

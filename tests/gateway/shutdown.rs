@@ -121,9 +121,7 @@ async fn a_body_that_is_on_its_way_when_the_gateway_stops_arrives_whole() {
     let mut client = gateway.client(&world.web()).connect().await;
     let head = format!("POST /open/up HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 10\r\n\r\nhello");
     client.send(head).await.expect("sent");
-    orders
-        .wait_until("the begin of the body", |orders| orders.bytes() > 0)
-        .await;
+    orders.wait_for_handshakes(1).await;
     gateway.sigterm();
     no_new_connections(&gateway).await;
     let answer = client.exchange("world").await.expect("an answer");
@@ -200,7 +198,10 @@ async fn past_the_deadline_it_ends_all_the_same_and_says_how_many_were_open() {
     gateway.sigterm();
     assert_eq!(gateway.exited().await.code(), Some(0));
     let took = begun.elapsed();
-    assert!(took >= Duration::from_millis(400), "{took:?} is before the deadline");
+    assert!(
+        took >= Duration::from_millis(400),
+        "{took:?} is before the deadline"
+    );
     assert!(took < Duration::from_secs(4), "{took:?}");
     let line = said(&gateway, "the deadline has passed").await;
     assert_eq!((&line["open"], &line["level"]), (&3.into(), &"WARN".into()));

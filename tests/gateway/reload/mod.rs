@@ -77,9 +77,7 @@ async fn an_upload_under_way_ends_under_the_limits_with_which_it_began() {
         .send(format!("{head}5\r\nhello\r\n"))
         .await
         .expect("sent");
-    orders
-        .wait_until("the begin of the upload", |orders| orders.bytes() > 0)
-        .await;
+    orders.wait_for_handshakes(1).await;
     let mut smaller = gateway.config.clone();
     smaller.set("routes.open.max_body", "3B");
     assert_eq!(gateway.reload(&smaller).await, Reloaded::Applied(2));
