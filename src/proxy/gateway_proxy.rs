@@ -139,7 +139,13 @@ impl ProxyHttp for GatewayProxy {
         };
         let peer = peer(&endpoint, &route.policy, &route.upstream.timeouts, upgrades);
         let (text, address) = (Arc::clone(&endpoint.text), endpoint.address);
+        let metrics = Arc::clone(&route.upstream.metrics);
         admitted.endpoint = Some(endpoint);
+        journey.upstream.begun.get_or_insert_with(Instant::now);
+        journey
+            .upstream
+            .under_way
+            .get_or_insert_with(|| metrics.request_started());
         journey.upstream.endpoint = Some(text);
         journey.upstream.address = Some(address);
         Ok(peer)
