@@ -66,6 +66,14 @@ enum Command {
         portcullis demo\n  \
         portcullis demo --dir /tmp/demo --edge 127.0.0.1:9000 --admin 127.0.0.1:9001")]
     Demo(demo::Options),
+    /// Run a sample service that answers the gateway alone
+    ///
+    /// It requires mTLS, and answers with what arrived and who called: to see what the gateway tells
+    /// its services. The compose file in `docker/` has two of them.
+    #[command(after_help = "Examples:\n  \
+        portcullis service --cert orders.pem --key orders.key --client-ca mesh-ca.pem \\\n    \
+        --caller spiffe://mesh.example/ns/edge/sa/gateway --name orders")]
+    Service(demo::SampleOptions),
     /// Make certificates for development, and read any
     ///
     /// Makes a CA, and with it certificates for servers, clients and services (which are both).
@@ -111,6 +119,9 @@ fn run(command: Command) -> ExitCode {
         Command::Run(file) => gateway::run(&file.config),
         Command::Check(file) => check(&file.config),
         Command::Demo(options) => demo::run(&options, print).map_err(|error| error.to_string()),
+        Command::Service(options) => {
+            demo::run_sample(&options, print).map_err(|error| error.to_string())
+        }
         Command::Pki(command) => pki::run(command).map_err(|error| error.to_string()),
         Command::Token(command) => token::run(command).map_err(|error| error.to_string()),
     };

@@ -129,7 +129,11 @@ impl Material {
         let mesh = read_text(&self.pki("mesh-ca.pem"))?;
         let tls = mutual_server(&cert, &key, &mesh)?;
         let identity = identity(&cert)?.0;
-        Ok(Arc::new(Service::new(identity, GATEWAY, tls.into())))
+        Ok(Arc::new(Service::new(
+            identity,
+            GATEWAY.to_owned(),
+            tls.into(),
+        )))
     }
 
     fn is_good(&self, until: OffsetDateTime) -> bool {

@@ -8,6 +8,7 @@ mod child;
 mod lines;
 mod material;
 mod place;
+mod sample;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::pki::{Overwrite, PkiError, write_public};
+
+pub use sample::{SampleOptions, run_sample};
 
 use child::Child;
 use material::Material;

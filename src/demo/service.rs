@@ -26,7 +26,8 @@ use super::DemoError;
 /// Who answers, and to whom.
 pub(super) struct Service {
     identity: String,
-    answers: &'static str,
+    /// The one caller that gets an answer.
+    answers: String,
     tls: TlsAcceptor,
 }
 
@@ -36,7 +37,7 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 const HEAD_WITHIN: Duration = Duration::from_secs(300);
 
 impl Service {
-    pub(super) const fn new(identity: String, answers: &'static str, tls: TlsAcceptor) -> Self {
+    pub(super) const fn new(identity: String, answers: String, tls: TlsAcceptor) -> Self {
         Self {
             identity,
             answers,

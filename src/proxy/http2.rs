@@ -53,7 +53,10 @@ pub(super) async fn serve(
     let streams = Arc::new(Streams::default());
     let mut draining = false;
     loop {
-        let (wait, abuse) = patience(&facts, limits);
+        let (wait, abuse) = match draining {
+            true => (DRAIN_IDLE, None),
+            false => patience(&facts, limits),
+        };
         let next = tokio::select! {
             biased;
             () = shutdown.requested(), if !draining => {
@@ -63,7 +66,9 @@ pub(super) async fn serve(
             }
             next = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => next,
             () = streams.idle_for(wait) => {
-                metrics.connection_closed_for(abuse);
+                if let Some(abuse) = abuse {
+                    metrics.connection_closed_for(abuse);
+                }
                 return;
             }
         };
@@ -107,13 +112,19 @@ fn spawn(proxy: &Arc<Proxy>, session: HttpSession, active: ActiveStream, shutdow
 }
 
 /// How long the connection may be idle, and what it is counted as if it is longer.
-fn patience(facts: &ConnectionFacts, limits: &ListenerLimits) -> (Duration, ConnectionAbuse) {
+fn patience(
+    facts: &ConnectionFacts,
+    limits: &ListenerLimits,
+) -> (Duration, Option<ConnectionAbuse>) {
     if facts.counts.requests() == 0 {
-        (limits.header_timeout, ConnectionAbuse::HeaderTimeout)
+        (limits.header_timeout, Some(ConnectionAbuse::HeaderTimeout))
     } else {
-        (limits.idle_timeout, ConnectionAbuse::IdleTimeout)
+        (limits.idle_timeout, Some(ConnectionAbuse::IdleTimeout))
     }
 }
+
+/// How long a client may take to hear GOAWAY when nothing of it is under way.
+const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
 /// Streams that were reset cost us a request each; an honest client's are few among many.
 fn resets_too_often(facts: &ConnectionFacts, limits: &ListenerLimits) -> bool {

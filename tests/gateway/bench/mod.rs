@@ -95,6 +95,7 @@ pub mod service;
 pub mod token;
 
 mod proof;
+mod whole;
 
 use config::Config;
 use gateway::Gateway;
