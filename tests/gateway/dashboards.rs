@@ -66,7 +66,8 @@ fn each_alert_fires_when_it_should_and_has_a_test_that_says_so() {
     let tests = read("prometheus/alerts_test.yaml");
     for (name, _) in alerts() {
         assert!(
-            tests.contains(&format!("alertname: {name}")),
+            tests.contains(&format!("alertname=\"{name}\""))
+                || tests.contains(&format!("alertname: {name}")),
             "no test names {name}"
         );
     }

@@ -315,13 +315,9 @@ fn each_line_of_demo_json_comes_out_as_it_says_and_is_counted_under_its_reason()
         }
         let before = demo.count(line);
         let repeat = line["repeat"].as_u64().expect("a number");
+        command.arg(url);
         let mut last = None;
         for _ in 0..repeat {
-            command.args(
-                ["", url]
-                    .iter()
-                    .filter(|word| last.is_none() && !word.is_empty()),
-            );
             last = Some(command.output().expect("curl"));
         }
         let last = last.expect("at least one");

@@ -558,10 +558,8 @@ async fn a_failed_handshake_says_who_it_was_in_the_fields_that_are_documented() 
     let access = gateway
         .wait_for_event(|line| line["target"] == "access")
         .await;
-    assert_eq!(
-        access["endpoint_identity"],
-        "spiffe://mesh.example/imposter"
-    );
+    let shown = access["endpoint_identity"].as_str().unwrap_or_default();
+    assert!(shown.contains("spiffe://mesh.example/imposter"), "{access}");
 }
 
 #[tokio::test]
@@ -589,7 +587,7 @@ async fn a_log_that_nobody_reads_holds_no_request_up() {
     let orders = world.orders().start().await;
     let mut config = world.config();
     config.endpoints("orders", &[orders.address]);
-    config.set("listeners.edge.limits.http2_streams", 200);
+    config.set("listeners.edge.limits.http2.streams", 200);
     config.choose_ports();
     let file = world.folder.write("gateway.yaml", config.yaml());
     // Its standard output is a pipe that is never read.
@@ -598,7 +596,7 @@ async fn a_log_that_nobody_reads_holds_no_request_up() {
         .arg(&file)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::inherit())
         .spawn()
         .expect("start the gateway");
     let address = |place: &str| {
