@@ -18,11 +18,11 @@ use pingora::services::Service as _;
 use rustls::pki_types::UnixTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use crate::admin::{self, Readiness};
-use crate::config::spec::Spec;
+use crate::config::spec::{ShutdownSpec, Spec};
 use crate::edge::caps::Caps;
 use crate::identity::name::Name;
 use crate::limit::store::LimitStore;
@@ -236,14 +236,8 @@ async fn serve_all(
     readiness.draining();
     let how = live.now().spec.shutdown;
     tracing::info!(delay = ?how.delay, deadline = ?how.deadline, "stopping: not ready, and after the delay no new connections");
-    let drained = async {
-        sleep(how.delay).await;
-        reloader.abort();
-        stop.send_replace(true);
-        drain(&caps, how.deadline).await;
-    };
     tokio::select! {
-        () = drained => {}
+        () = wind_down(how, reloader, &stop, &caps) => {}
         () = signals.stop() => {
             tracing::warn!(open = open(&caps), "stopped: a second signal came with connections open");
         }
@@ -252,6 +246,19 @@ async fn serve_all(
     admin_stop.notify_one();
     drop(tokio::time::timeout(Duration::from_secs(1), admin_task).await);
     Ok(())
+}
+
+/// Goes on for the delay, then takes no new connections and waits for those that are open.
+async fn wind_down(
+    how: ShutdownSpec,
+    reloader: JoinHandle<()>,
+    stop: &watch::Sender<bool>,
+    caps: &[Arc<Caps>],
+) {
+    sleep(how.delay).await;
+    reloader.abort();
+    stop.send_replace(true);
+    drain(caps, how.deadline).await;
 }
 
 /// Waits until no connection is open, or the deadline has passed.

@@ -75,11 +75,7 @@ impl Watch {
     }
 }
 
-/// What stands in the files now.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "runs on a blocking thread, for a reload"
-)]
+/// What stands in the files now. Blocks.
 pub(super) fn digest(files: &BTreeSet<PathBuf>) -> Digest {
     let of = |path: &PathBuf| {
         let mut content = Vec::new();

@@ -1,26 +1,26 @@
 //! The metrics page: everything that `docs/metrics.md` promises is there from the start, everything
 //! moves, and nothing that a stranger says ever becomes a series.
 
+mod admin;
+mod hostile;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::bench::client::HOST;
 use crate::bench::config::free_port;
 use crate::bench::gateway::{Gateway, Metrics, Reloaded};
-use crate::bench::http1::{Request, Wire};
+use crate::bench::http1::Request;
 use crate::bench::pki::Leaf;
 use crate::bench::service::{Reply, Step, server_config};
 use crate::bench::token::{Token, unix_now};
-use crate::bench::{ORDERS_ID, ORDERS_NAME, World, within};
+use crate::bench::{ORDERS_ID, ORDERS_NAME, World};
 
 fn document() -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
@@ -578,156 +578,6 @@ async fn gauges_come_back_to_zero_when_everything_has_ended() {
     }
 }
 
-/// The series of a page without their values.
-fn series(metrics: &Metrics) -> BTreeSet<String> {
-    metrics
-        .0
-        .iter()
-        .map(|one| format!("{}{:?}", one.name, one.labels))
-        .collect()
-}
-
-/// Everything that a stranger can choose, with this marker in it.
-async fn hostile(stage: &Stage, marker: &str) {
-    let (world, gateway) = (&stage.world, &stage.gateway);
-    let identity = world.partners.issue(
-        Leaf::client(&format!("{marker}-common-name"))
-            .spiffe(&format!("spiffe://partners.example/web/{marker}"))
-            .dns(&format!("{marker}.example")),
-    );
-    let client = gateway.client(&identity);
-    let token = Token::new()
-        .scope("orders:read")
-        .subject(&format!("{marker}-subject"))
-        .claim("iss", "https://id.example.com");
-    let good = token.sign(&world.issuer);
-    let bad = token
-        .clone()
-        .claim("iss", format!("https://{marker}.example"))
-        .sign(&world.issuer);
-    let mut h1 = client.connect().await;
-    let requests = [
-        Request::get(&format!("/orders/{marker}?{marker}={marker}")).bearer(&good),
-        Request::get(&format!("/orders/{marker}")).bearer(&bad),
-        Request::get(&format!("/{marker}/{marker}")),
-        Request::get("/open/x")
-            .header(marker, marker)
-            .header("X-Request-Id", marker),
-        Request::get("/open/x")
-            .header("traceparent", marker)
-            .header("User-Agent", marker),
-    ];
-    for request in &requests {
-        drop(h1.request(request).await);
-    }
-    // Each of these may end its connection.
-    let alone = [
-        Request::new(&marker.to_uppercase(), "/open/x"),
-        Request::get("/open/x").host(&format!("{marker}.example")),
-        Request::get(&format!("http://{marker}.example/open/x")),
-        Request::get(&format!("/open/../{marker}")),
-        Request::get("/open/x").header("Transfer-Encoding", marker),
-        Request::get("/open/x").header("Authorization", marker),
-    ];
-    for request in &alone {
-        drop(client.connect().await.try_request(request).await);
-    }
-    let mut h2 = client.connect_h2().await;
-    for request in &requests {
-        drop(h2.request(request).await);
-    }
-    // Refused handshakes: an unknown name, a stranger, an expired certificate.
-    let leaf =
-        || Leaf::client(&format!("{marker}-cn")).spiffe(&format!("spiffe://{marker}.example/x"));
-    drop(
-        gateway
-            .client(&identity)
-            .name(&format!("{marker}.example.net"))
-            .rejection()
-            .await,
-    );
-    drop(
-        gateway
-            .client(&world.stranger.issue(leaf()))
-            .rejection()
-            .await,
-    );
-    drop(
-        gateway
-            .client(&world.partners.issue(leaf().expired()))
-            .rejection()
-            .await,
-    );
-    drop(gateway.anonymous().alpn(&[marker]).try_connect().await);
-}
-
-#[tokio::test]
-async fn whatever_strangers_say_makes_no_series_and_stands_nowhere_on_the_page() {
-    let stage = stage().await;
-    hostile(&stage, "marker0").await;
-    let first = series(&stage.gateway.metrics().await);
-    for round in 1..4 {
-        hostile(&stage, &format!("marker{round}")).await;
-    }
-    let metrics = stage.gateway.metrics().await;
-    assert_eq!(
-        series(&metrics),
-        first,
-        "more of the same makes no more series"
-    );
-    let page = stage.gateway.admin("/metrics").await.text().to_lowercase();
-    assert!(
-        !page.contains("marker"),
-        "{:#?}",
-        page.lines()
-            .filter(|line| line.contains("marker"))
-            .collect::<Vec<_>>()
-    );
-    // And every value is one of the closed sets, or a name of the configuration.
-    let mut known: BTreeSet<String> = document()
-        .lines()
-        .filter_map(cells)
-        .map(|row| row[0].clone())
-        .collect();
-    let names = [
-        "edge",
-        "narrow",
-        "orders",
-        "early",
-        "dead",
-        "limited",
-        "open",
-        "orders-read",
-        "orders-write",
-        "corp",
-        "(none)",
-        "hit",
-        "miss",
-        "ok",
-        "none",
-        "1xx",
-        "2xx",
-        "3xx",
-        "4xx",
-        "5xx",
-        "0",
-    ];
-    known.extend(names.map(str::to_owned));
-    known.extend(documented("#### `reason` of requests"));
-    let free = [
-        "le", "endpoint", "place", "serial", "subject", "ca", "version",
-    ];
-    for one in &metrics.0 {
-        for (label, value) in one
-            .labels
-            .iter()
-            .filter(|(label, _)| !free.contains(&label.as_str()))
-        {
-            assert!(known.contains(value), "{} {label}={value}", one.name);
-        }
-    }
-}
-
 #[tokio::test]
 async fn every_certificate_that_is_loaded_is_shown_with_its_times_cas_included() {
     let world = World::new();
@@ -783,110 +633,4 @@ async fn every_certificate_that_is_loaded_is_shown_with_its_times_cas_included()
     let metrics = gateway.metrics().await;
     let serials = values(&metrics, AFTER, "serial", &edge);
     assert_eq!(serials, BTreeSet::from(["47:12".to_owned()]));
-}
-
-/// Sends bytes to the admin listener and reads until it closes.
-async fn admin_raw(gateway: &Gateway, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(gateway.admin_address())
-        .await
-        .expect("admin");
-    stream.write_all(bytes).await.expect("sent");
-    let mut answer = Vec::new();
-    drop(
-        within(
-            "the admin listener to close",
-            stream.read_to_end(&mut answer),
-        )
-        .await,
-    );
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
-#[tokio::test]
-async fn the_admin_listener_shows_and_does_nothing_else() {
-    let world = World::new();
-    let orders = world.orders().start().await;
-    let gateway = world.gateway(&orders).await;
-    for (path, status, text) in [
-        ("/livez", 200, "alive\n"),
-        ("/readyz", 200, "ready\n"),
-        ("/nothing", 404, "not found\n"),
-        ("/metrics/../livez", 404, "not found\n"),
-    ] {
-        let answer = gateway.admin(path).await;
-        assert_eq!(
-            (answer.status, answer.text().as_str()),
-            (status, text),
-            "{path}"
-        );
-    }
-    for method in [
-        "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "RELOAD",
-    ] {
-        for path in ["/metrics", "/readyz", "/livez", "/reload"] {
-            let request =
-                format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-            let answer = admin_raw(&gateway, request.as_bytes()).await;
-            let refused = answer.starts_with("HTTP/1.1 405 ")
-                || (method == "CONNECT" && answer.starts_with("HTTP/1.1 4"));
-            assert!(refused, "{method} {path}: {answer}");
-        }
-    }
-    let wrong: [&[u8]; 4] = [
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a client hello\r\n\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"GET /metrics HTTP/9.9\r\n\r\n",
-        b"GET  /metrics\r\n\r\n",
-    ];
-    for bytes in wrong {
-        let answer = admin_raw(&gateway, bytes).await;
-        assert!(
-            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
-            "{answer}"
-        );
-    }
-    let long = format!(
-        "GET /livez HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
-        "x".repeat(100_000)
-    );
-    let mut stream = TcpStream::connect(gateway.admin_address())
-        .await
-        .expect("admin");
-    drop(stream.write_all(long.as_bytes()).await); // it may be closed on us half-way
-    let answer = Wire::new(stream).read_answer("GET").await;
-    assert!(answer.map_or(true, |answer| answer.status == 431));
-    // The edge does not know these pages.
-    for path in ["/metrics", "/livez", "/readyz"] {
-        assert_eq!(
-            gateway.client(&world.web()).get(path).await.status,
-            404,
-            "{path}"
-        );
-    }
-    assert_eq!(gateway.admin("/readyz").await.status, 200);
-}
-
-#[tokio::test]
-async fn an_admin_client_that_sends_its_head_slowly_is_closed_and_holds_nobody_up() {
-    let world = World::new();
-    let orders = world.orders().start().await;
-    let gateway = world.gateway(&orders).await;
-    let mut silent = Vec::new();
-    for _ in 0..40 {
-        let mut stream = TcpStream::connect(gateway.admin_address())
-            .await
-            .expect("admin");
-        stream.write_all(b"GET /metr").await.expect("sent");
-        silent.push(stream);
-    }
-    let scraped = tokio::time::timeout(Duration::from_secs(3), gateway.admin("/metrics")).await;
-    assert_eq!(scraped.expect("a scrape between them").status, 200);
-    let mut rest = Vec::new();
-    let last = silent.last_mut().expect("one");
-    drop(within("it to be closed", last.read_to_end(&mut rest)).await);
-    assert!(
-        rest.is_empty() || rest.starts_with(b"HTTP/1.1 4"),
-        "{}",
-        String::from_utf8_lossy(&rest)
-    );
 }
