@@ -51,7 +51,7 @@ pub fn load(file: &Path) -> Result<Loaded, Problems> {
     let bytes = read(file).map_err(|error| {
         let what = format!("it cannot be read: {error}");
         let problem = Problem::new(file, None, "", what).with_hint(unreadable(error.kind()));
-        Problems::new(file, vec![problem])
+        Problems::unreadable(file, problem)
     })?;
     parse(file, &bytes)
 }

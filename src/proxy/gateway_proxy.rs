@@ -144,7 +144,13 @@ impl ProxyHttp for GatewayProxy {
         };
         let peer = peer(&endpoint, &route.policy, &route.upstream.timeouts, upgrades);
         let (text, address) = (Arc::clone(&endpoint.text), endpoint.address);
+        let metrics = Arc::clone(&route.upstream.metrics);
         admitted.endpoint = Some(endpoint);
+        journey.upstream.begun.get_or_insert_with(Instant::now);
+        journey
+            .upstream
+            .under_way
+            .get_or_insert_with(|| metrics.request_started());
         journey.upstream.endpoint = Some(text);
         journey.upstream.address = Some(address);
         Ok(peer)
@@ -239,10 +245,13 @@ impl ProxyHttp for GatewayProxy {
 
     async fn response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         journey: &mut Journey,
     ) -> Result<()> {
+        if session.is_process_shutting_down() {
+            session.set_keepalive(None); // the client should not ask here again
+        }
         if let Some(ids) = &journey.story.ids {
             response.insert_header("x-request-id", ids.request.clone())?;
         }

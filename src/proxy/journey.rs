@@ -11,6 +11,7 @@ use crate::identity::certificate::PeerIdentity;
 use crate::identity::subject::Subject;
 use crate::limit::store::Taken;
 use crate::observe::ConnectionAbuse;
+use crate::observe::UpstreamRequest;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plan::{ListenerPlan, RoutePlan};
@@ -76,6 +77,10 @@ pub(super) struct UpstreamStory {
     /// Who it proved to be; or who it said it was, where that was refused.
     pub(super) identity: Option<Arc<PeerIdentity>>,
     pub(super) imposter: Option<String>,
+    /// When the service began to count, connecting included.
+    pub(super) begun: Option<Instant>,
+    /// Counts the request as under way there until it is dropped with the journey.
+    pub(super) under_way: Option<UpstreamRequest>,
     /// When the request was handed to a connection.
     pub(super) sent: Option<Instant>,
     /// How long the head of the answer took.

@@ -33,9 +33,10 @@ pub(super) fn end(session: &Session, journey: &Journey, client_gone: bool, metri
         Some(route) => route.metrics.request(status, refusal, took),
         None => metrics.unrouted().request(status, refusal, took),
     }
-    let upstream_took = journey.upstream.sent.map(|sent| sent.elapsed());
+    let upstream_took = journey.upstream.begun.map(|begun| begun.elapsed());
     if let (Some(route), Some(upstream_took)) = (&story.route, upstream_took) {
         route.metrics.upstream_took(upstream_took);
+        route.upstream.metrics.request_seconds(upstream_took);
     }
     if let (true, Some(facts)) = (client_gone && session.is_http2(), &story.facts) {
         facts.counts.reset();

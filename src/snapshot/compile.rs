@@ -55,7 +55,14 @@ pub fn build(
         why: ReloadFailure::Problems,
         problems,
     };
-    let loaded = load(file).map_err(refused)?;
+    let loaded = load(file).map_err(|problems| Refused {
+        why: if problems.is_unreadable() {
+            ReloadFailure::Unreadable
+        } else {
+            ReloadFailure::Problems
+        },
+        problems,
+    })?;
     let compiled = compile(loaded, stores, previous, generation, now)
         .map_err(|problems| refused(Problems::new(file, problems)))?;
     let failed = rehearse(&compiled.snapshot, &compiled.places, now);

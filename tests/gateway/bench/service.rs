@@ -238,7 +238,8 @@ impl Builder {
     }
 }
 
-fn server_config(
+/// The TLS of a service that proves `identity` to clients of `clients`.
+pub fn server_config(
     identity: &Identity,
     clients: &rustls::RootCertStore,
     alpn: &[Vec<u8>],
