@@ -299,6 +299,7 @@ async fn listen(
     };
     let mut options = HttpServerOptions::default();
     options.force_custom = true; // each connection comes to `serve` before any TLS
+    options.allow_connect_method_proxying = true; // `admit` refuses CONNECT, by name
     let face = GatewayProxy::new(Arc::clone(&door.live), Arc::clone(&stores.metrics));
     let connector = MtlsConnector::new(Arc::clone(&stores.policies), Arc::clone(&door.handshakes));
     let on_connection = Arc::new(move |proxy: Arc<Proxy>, io: Stream, stop: &ShutdownWatch| {

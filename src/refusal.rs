@@ -128,8 +128,6 @@ refusals! {
     UpstreamClosed, BAD_GATEWAY, "upstream_closed", "The service did not answer.";
     /// The service answered with something that is not HTTP, or that no request had asked for.
     UpstreamProtocol, BAD_GATEWAY, "upstream_protocol", "The service did not answer.";
-    /// The issuer's keys are unknown through no fault of the client.
-    IssuerKeysUnavailable, SERVICE_UNAVAILABLE, "issuer_keys_unavailable", "Please try again later.";
     /// No endpoint of the upstream has an address.
     UpstreamNoEndpoint, SERVICE_UNAVAILABLE, "upstream_no_endpoint", "Please try again later.";
     /// The upstream has as many requests under way as it may.

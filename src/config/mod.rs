@@ -37,8 +37,8 @@ pub struct Loaded {
     pub places: Places,
 }
 
-/// 10,000 routes take about 3 MiB.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+/// 100,000 routes take about 20 MiB.
+const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Reads and parses `file`. Paths in it become relative to its folder, so that they can be opened
 /// as they are. No other file is looked at.

@@ -16,7 +16,7 @@ use super::problem::{Mark, Problem, one_line, shown};
 /// Deeper files are no configuration: ours needs eight levels, claims of tests a few more.
 const DEPTH_MAX: usize = 32;
 /// What the index may take, in bytes. A file of 10,000 routes takes about 40 MiB.
-const INDEX_BYTES_MAX: usize = 128 << 20;
+const INDEX_BYTES_MAX: usize = 512 << 20;
 
 /// Makes the index of `text`, which was read from `file`.
 ///

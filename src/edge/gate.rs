@@ -9,7 +9,7 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -19,6 +19,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::frames::FrameWatch;
 use super::head::{HeadProblem, Scan, scan};
+use super::hold::Hold;
 use super::socket::Socket;
 use crate::config::spec::ListenerLimits;
 
@@ -27,6 +28,8 @@ pub struct Gate {
     tls: TlsStream<Socket>,
     /// Bytes of a head that came in pieces, not yet read by pingora.
     pending: BytesMut,
+    /// The head of an answer that waits for its body.
+    hold: Hold,
     frames: Option<Box<FrameWatch>>,
 }
 
@@ -37,10 +40,23 @@ pub enum Head {
     Ready,
     /// The client closed, or broke off.
     Closed,
+    /// What came is no TLS.
+    Broken,
     /// The connection was idle for too long.
     Idle,
     /// The head is refused; nothing of it was read by pingora.
     Refused(HeadProblem),
+}
+
+impl Head {
+    /// rustls says `InvalidData` where TLS was broken; all else is the network's.
+    fn of(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::InvalidData {
+            Self::Broken
+        } else {
+            Self::Closed
+        }
+    }
 }
 
 impl Gate {
@@ -48,6 +64,7 @@ impl Gate {
         Self {
             tls,
             pending: BytesMut::new(),
+            hold: Hold::default(),
             frames: None,
         }
     }
@@ -64,10 +81,19 @@ impl Gate {
     ///
     /// Dropping the future loses nothing: what was read is kept for the next call.
     pub async fn next_head(&mut self, limits: &ListenerLimits, idle: Duration) -> Head {
+        let head = self.await_head(limits, idle).await;
+        if head == Head::Ready {
+            self.hold.expect_head();
+        }
+        head
+    }
+
+    async fn await_head(&mut self, limits: &ListenerLimits, idle: Duration) -> Head {
         if self.pending.is_empty() {
             match timeout(idle, self.tls.fill_buf()).await {
                 Err(_elapsed) => return Head::Idle,
-                Ok(Err(_) | Ok([])) => return Head::Closed,
+                Ok(Err(error)) => return Head::of(&error),
+                Ok(Ok([])) => return Head::Closed,
                 Ok(Ok(chunk)) => match scan(chunk, limits) {
                     Scan::Whole => return Head::Ready, // and stays in rustls' buffer
                     Scan::Refused(problem) => return Head::Refused(problem),
@@ -85,7 +111,8 @@ impl Gate {
     async fn gather(&mut self, limits: &ListenerLimits) -> Head {
         loop {
             let read = match self.tls.fill_buf().await {
-                Err(_) | Ok([]) => return Head::Closed,
+                Err(error) => return Head::of(&error),
+                Ok([]) => return Head::Closed,
                 Ok(chunk) => {
                     self.pending.extend_from_slice(chunk);
                     chunk.len()
@@ -132,8 +159,12 @@ impl AsyncWrite for Gate {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tls).poll_write(cx, data);
-        self.note(&written);
+        let this = &mut *self;
+        if let Some(taken) = this.hold.take(&mut this.tls, cx, &[io::IoSlice::new(data)]) {
+            return taken;
+        }
+        let written = Pin::new(&mut this.tls).poll_write(cx, data);
+        this.note(&written);
         written
     }
 
@@ -142,8 +173,12 @@ impl AsyncWrite for Gate {
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tls).poll_write_vectored(cx, data);
-        self.note(&written);
+        let this = &mut *self;
+        if let Some(taken) = this.hold.take(&mut this.tls, cx, data) {
+            return taken;
+        }
+        let written = Pin::new(&mut this.tls).poll_write_vectored(cx, data);
+        this.note(&written);
         written
     }
 
@@ -152,11 +187,15 @@ impl AsyncWrite for Gate {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_flush(cx)
+        let this = &mut *self;
+        ready!(this.hold.release(&mut this.tls, cx))?;
+        Pin::new(&mut this.tls).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_shutdown(cx)
+        let this = &mut *self;
+        ready!(this.hold.release(&mut this.tls, cx))?;
+        Pin::new(&mut this.tls).poll_shutdown(cx)
     }
 }
 

@@ -71,6 +71,7 @@ impl Listener {
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.ticketer = Arc::clone(&ticketer);
+            config.ignore_client_order = true; // of cipher suites: see `trust::provider`
             // One ticket a handshake: a client that resumes gets a fresh one each time.
             config.send_tls13_tickets = 1;
             // 0-RTT can be replayed by whoever recorded it (RFC 8446, section 8).

@@ -9,6 +9,7 @@ pub mod frames;
 pub mod gate;
 pub mod handshake;
 pub mod head;
+mod hold;
 pub mod listener;
 mod socket;
 mod verifier;

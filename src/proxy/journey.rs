@@ -10,7 +10,7 @@ use crate::edge::facts::ConnectionFacts;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::subject::Subject;
 use crate::limit::store::Taken;
-use crate::observe::UpstreamRequest;
+use crate::observe::{ConnectionAbuse, UpstreamRequest};
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plan::{ListenerPlan, RoutePlan};
@@ -27,6 +27,12 @@ pub struct Journey {
     pub(super) story: Story,
     /// Bytes of its body so far.
     pub(super) body: u64,
+    /// When its first piece came.
+    pub(super) body_began: Option<Instant>,
+    /// Whether the whole body has come.
+    pub(super) body_ended: bool,
+    /// Which bound of its connection the client ran into.
+    pub(super) abuse: Option<ConnectionAbuse>,
     /// Attempts to reach a service.
     pub(super) attempts: u32,
     /// Heads of answers so far, informational ones included.
@@ -88,6 +94,9 @@ impl Journey {
             stage: Stage::Arrived,
             story: Story::default(),
             body: 0,
+            body_began: None,
+            body_ended: false,
+            abuse: None,
             attempts: 0,
             answers: 0,
             upstream: UpstreamStory::default(),
@@ -132,6 +141,21 @@ impl Journey {
         match &self.stage {
             Stage::Refused(refusal) => Some(*refusal),
             Stage::Arrived | Stage::Admitted(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_that_runs_before_admit_or_after_a_refusal_is_refused() {
+        let mut journey = Journey::new(Instant::now());
+        for stage in [Stage::Arrived, Stage::Refused(Refusal::RouteUnknown)] {
+            journey.stage = stage;
+            assert_eq!(journey.admitted().err(), Some(Refusal::NotAdmitted));
+            assert_eq!(journey.admitted_mut().err(), Some(Refusal::NotAdmitted));
         }
     }
 }

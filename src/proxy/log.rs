@@ -11,7 +11,7 @@ use pingora::proxy::Session;
 use super::ids::RequestIds;
 use super::journey::{Journey, Story};
 use crate::edge::facts::ConnectionFacts;
-use crate::observe::{AccessLine, Metrics, RouteMetrics, access};
+use crate::observe::{AccessLine, ConnectionAbuse, Metrics, RouteMetrics, access};
 use crate::refusal::Refusal;
 
 /// What nginx and others write for a client that went away before it was answered.
@@ -86,6 +86,7 @@ fn line(
         route: story.route.as_ref().map(|route| route.name.as_str()),
         status,
         refusal: journey.refusal(),
+        closed: journey.abuse,
         upstream: story
             .route
             .as_ref()
@@ -127,6 +128,7 @@ pub(super) fn unread(
         route: None,
         status,
         refusal: Some(refusal),
+        closed: (refusal == Refusal::HeadTimeout).then_some(ConnectionAbuse::HeaderTimeout),
         upstream: None,
         endpoint: None,
         endpoint_identity: None,

@@ -14,3 +14,5 @@ mod log;
 mod respond;
 
 pub use gateway_proxy::GatewayProxy;
+pub use head::RequestHead;
+pub use journey::Story;

@@ -116,8 +116,9 @@ fn challenge(refusal: Refusal, story: &Story) -> Option<String> {
         return None;
     }
     if refusal == Refusal::TokenMissing {
-        // RFC 6750, section 3.1: no error code where no token was shown.
-        return Some("Bearer".to_owned());
+        // RFC 6750, section 3.1: no error code where no token was shown; section 3: but one
+        // parameter at least.
+        return Some("Bearer realm=\"api\"".to_owned());
     }
     let text = refusal.public_text();
     Some(format!(

@@ -32,7 +32,7 @@ mod dashboards;
 mod demo;
 mod handshake;
 mod headers;
-mod http1;
+pub mod http1;
 mod http2;
 mod identity;
 mod limits;

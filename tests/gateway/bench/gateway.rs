@@ -273,6 +273,20 @@ impl Gateway {
         parse(&line).expect("JSON, as it was a moment ago")
     }
 
+    /// The line of the access log that belongs to an answer.
+    pub async fn access_line(&self, answer: &Answer) -> Value {
+        let id = answer.header("x-request-id");
+        let id = id.unwrap_or_else(|| panic!("no X-Request-Id: {answer:?}"));
+        self.wait_for_event(|event| event["target"] == "access" && event["request_id"] == id)
+            .await
+    }
+
+    /// Why a request was refused, as the access log has it; `None` if it was not.
+    pub async fn reason(&self, answer: &Answer) -> Option<String> {
+        let line = self.access_line(answer).await;
+        line["reason"].as_str().map(str::to_owned)
+    }
+
     // ---- reload
 
     /// Replaces the configuration file in one step and waits until the gateway has taken or

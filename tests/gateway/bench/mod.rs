@@ -67,13 +67,13 @@
 //!   `.until(|frame| ..)`, `.find(..)`, `.status(stream)`; `frame.error_code()`.
 //! - **Service**: `world.orders().reply(|request| Reply::ok("x")).at_head().early(b"..").alpn(..).at(address).start()`;
 //!   `Reply::{ok, status, new, raw, hang, close}` + `.then(Step::..)`; steps: `Send`, `Drip`, `Flood`, `Pause`, `Gate`, `Hang`,
-//!   `Close`, `Cut`, `Echo`. Records: `.requests()`, `.only_request()`, `.last_request()` (`method`, `target`,
+//!   `Close`, `Cut`, `Echo`, `Read`. Records: `.requests()`, `.only_request()`, `.last_request()` (`method`, `target`,
 //!   `headers`, raw `head`, `body`, `trailers`, `connection`, `peer`), `.handshakes()` (`resumed`, `server_name`,
 //!   `error`), `.bytes()` (0: it was told nothing), `.connections()`, `.open_connections()`; `.wait_for_requests(n)`,
 //!   `.wait_for_handshakes(n)`, `.wait_until(..)`; `.set_reply(..)`, `.set_identity(..)`, `.stop()`. `service::Plain`: TCP without TLS.
 //! - **Gateway**: `.metrics().await.value("portcullis_requests_total", &[("route", "open")])` (the sum of all series
 //!   with these labels), `.wait_for_metric(name, labels, |v| v >= 1.0)`, `.wait_for_log(|line| ..)`,
-//!   `.wait_for_event(|json| ..)`, `.log()`, `.admin("/readyz")`, `.reload(&config)`, `.reload_text(..)`,
+//!   `.wait_for_event(|json| ..)`, `.access_line(&answer)`, `.reason(&answer)`, `.log()`, `.admin("/readyz")`, `.reload(&config)`, `.reload_text(..)`,
 //!   `.reload_by(|| identity.write(..))` -> `Reloaded::{Applied(generation), Refused}`, `.sighup()`, `.sigterm()`,
 //!   `.exited()`, `.pid()`, `.resident_bytes()`, `.config`.
 //!   `Gateway::start_with_file(&world, &config, path)` for a file that the test lays out itself (`config.choose_ports()`

@@ -27,17 +27,37 @@ pub enum Algorithm {
     Es256,
     Es384,
     Rs256,
+    Rs384,
+    Rs512,
     Ps256,
+    Ps384,
+    Ps512,
     EdDsa,
 }
 
 impl Algorithm {
+    pub const ALL: [Self; 9] = [
+        Self::Es256,
+        Self::Es384,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::EdDsa,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
             Self::Es384 => "ES384",
             Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
             Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
             Self::EdDsa => "EdDSA",
         }
     }
@@ -56,8 +76,8 @@ impl IssuerKey {
         let kind = match algorithm {
             Algorithm::Es256 => &rcgen::PKCS_ECDSA_P256_SHA256,
             Algorithm::Es384 => &rcgen::PKCS_ECDSA_P384_SHA384,
-            Algorithm::Rs256 | Algorithm::Ps256 => &rcgen::PKCS_RSA_SHA256,
             Algorithm::EdDsa => &rcgen::PKCS_ED25519,
+            _ => &rcgen::PKCS_RSA_SHA256,
         };
         let key = KeyPair::generate_for(kind).expect("a key");
         Self {
@@ -92,7 +112,7 @@ impl IssuerKey {
                 json!({"kty": "EC", "crv": "P-384", "x": encode(&raw[1..49]), "y": encode(&raw[49..])})
             }
             Algorithm::EdDsa => json!({"kty": "OKP", "crv": "Ed25519", "x": encode(raw)}),
-            Algorithm::Rs256 | Algorithm::Ps256 => {
+            _ => {
                 let (modulus, exponent) = rsa_numbers(&self.rsa());
                 json!({"kty": "RSA", "n": encode(&modulus), "e": encode(&exponent)})
             }
@@ -124,10 +144,14 @@ impl IssuerKey {
                 let key = Ed25519KeyPair::from_pkcs8(&pkcs8).expect("an Ed25519 key");
                 key.sign(message).as_ref().to_vec()
             }
-            Algorithm::Rs256 | Algorithm::Ps256 => {
+            _ => {
                 let key = self.rsa();
                 let padding: &dyn signature::RsaEncoding = match self.algorithm {
                     Algorithm::Ps256 => &RSA_PSS_SHA256,
+                    Algorithm::Ps384 => &signature::RSA_PSS_SHA384,
+                    Algorithm::Ps512 => &signature::RSA_PSS_SHA512,
+                    Algorithm::Rs384 => &signature::RSA_PKCS1_SHA384,
+                    Algorithm::Rs512 => &signature::RSA_PKCS1_SHA512,
                     _ => &RSA_PKCS1_SHA256,
                 };
                 let mut signed = vec![0; key.public_modulus_len()];

@@ -1,0 +1,221 @@
+//! The table: how each refusal is provoked. A new variant without an arm here does not compile.
+
+use futures_util::future::BoxFuture;
+use portcullis::refusal::Refusal;
+use serde_json::{Value, json};
+
+use super::stage::{LOOK_AGAIN, Stage};
+use crate::bench::gateway::Reloaded;
+use crate::bench::http1::{Answer, Request};
+use crate::bench::pki::{Authority, Leaf};
+use crate::bench::token::{IssuerKey, Token, with_broken_signature};
+
+/// How a refusal is provoked.
+pub enum Row {
+    /// By this request of the right client, in HTTP/1.1 and in h2 alike. No service hears of it.
+    Request(Request),
+    /// By this request, in HTTP/1.1: h2 has no such thing. No service hears of it.
+    Http1(Request),
+    /// By a request that a service, or the way to it, fails: in HTTP/1.1 and in h2 alike.
+    Service(Request),
+    /// By these steps; the answer is the refusal.
+    Steps(for<'s> fn(&'s Stage) -> BoxFuture<'s, Answer>),
+    /// By nobody outside: why, and the unit test that holds it.
+    NotFromOutside(&'static str),
+}
+
+/// A request to the route that asks for scope `orders:read`, with this token.
+fn with_token(token: &str) -> Row {
+    Row::Request(Request::get("/orders/7").bearer(token))
+}
+
+/// The same, signed by the issuer's own key.
+fn signed(stage: &Stage, token: Token) -> Row {
+    with_token(&token.sign(&stage.world.issuer))
+}
+
+/// A request to the route that asks for a type, a scope and a claim.
+fn typed(stage: &Stage, token: Token) -> Row {
+    let token = token.sign(&stage.world.issuer);
+    Row::Request(Request::get("/typed/x").bearer(&token))
+}
+
+/// A request to the route that asks for a bound token.
+fn written(stage: &Stage, token: Token) -> Row {
+    let token = token.sign(&stage.world.issuer);
+    Row::Request(Request::post("/orders/7", "x").bearer(&token))
+}
+
+pub fn row(stage: &Stage, refusal: Refusal) -> Row {
+    let open = || Request::get("/open/x");
+    let at = |target: &str| Request::get(target);
+    let good = Token::new().sign(&stage.world.issuer);
+    match refusal {
+        Refusal::RequestMalformed => Row::Http1(open().header("Bad Name", "x")),
+        Refusal::PathAmbiguous => Row::Request(at("/open/%2e%2e/x")),
+        Refusal::HostMalformed => Row::Http1(open().host("a.example.com, b.example.com")),
+        Refusal::HeaderAmbiguous => Row::Request(open().bearer(&good).bearer(&good)),
+        Refusal::ConnectionNominates => Row::Http1(open().header("Connection", "Authorization")),
+        Refusal::FramingAmbiguous => {
+            Row::Http1(open().header("Transfer-Encoding", "gzip, chunked"))
+        }
+        Refusal::TokenMissing => Row::Request(at("/orders/7")),
+        Refusal::TokenMalformed => with_token("a.b"),
+        Refusal::TokenAlgorithm => with_token(&Token::new().unsigned()),
+        Refusal::TokenHeader => signed(stage, Token::new().header("crit", json!(["exp"]))),
+        Refusal::TokenKeyUnknown => signed(stage, Token::new().header("kid", "another")),
+        Refusal::TokenSignature => with_token(&with_broken_signature(&good)),
+        Refusal::TokenIssuer => signed(stage, Token::new().claim("iss", "https://other.example")),
+        Refusal::TokenAudience => signed(stage, Token::new().claim("aud", "somebody-else")),
+        Refusal::TokenExpired => signed(stage, Token::new().expired()),
+        Refusal::TokenNotYetValid => signed(stage, Token::new().valid(600, 1200)),
+        Refusal::TokenType => typed(stage, Token::new().scope("read").claim("tenant", "a")),
+        Refusal::TokenUnbound => written(stage, Token::new()),
+        Refusal::TokenOfAnotherPeer => {
+            written(stage, Token::new().bound_to(&stage.world.gateway_identity))
+        }
+        Refusal::CertificateMissing => Row::Steps(certificate_missing),
+        Refusal::CertificateExpired => Row::Steps(certificate_expired),
+        Refusal::CertificateUntrusted => Row::Steps(certificate_untrusted),
+        Refusal::PeerNotAllowed => Row::Steps(peer_not_allowed),
+        Refusal::ScopeMissing => typed(
+            stage,
+            Token::new().header("typ", "at+jwt").claim("tenant", "a"),
+        ),
+        Refusal::ClaimMissing => typed(stage, Token::new().header("typ", "at+jwt").scope("read")),
+        Refusal::RouteUnknown => Row::Request(at("/elsewhere")),
+        Refusal::MethodRefused => Row::Request(Request::new("TRACE", "/open/x")),
+        Refusal::HeadTimeout => Row::Steps(head_timeout),
+        Refusal::BodyTimeout => Row::Steps(body_timeout),
+        Refusal::BodyTooLarge => Row::Request(Request::post("/open/x", "seventeen bytes!!")),
+        Refusal::UriTooLong => Row::Request(at(&format!("/open/{}", "x".repeat(8 * 1024)))),
+        Refusal::Misdirected => Row::Request(open().host("other.example.org")),
+        Refusal::RateExceeded => Row::Steps(rate_exceeded),
+        Refusal::PeerRateExceeded => Row::Steps(peer_rate_exceeded),
+        Refusal::PeerInFlightExceeded => Row::Steps(peer_in_flight_exceeded),
+        Refusal::HeadersTooLarge => Row::Request((0..101).fold(open(), |request, number| {
+            request.header(&format!("x-{number}"), "1")
+        })),
+        Refusal::Internal => Row::NotFromOutside(
+            "a fault of ours: `proxy::errors` and `upstream::connect_failure` test its ways",
+        ),
+        Refusal::NotAdmitted => Row::NotFromOutside(
+            "a fault of ours: `proxy::journey` tests that a phase that runs too early refuses",
+        ),
+        Refusal::UpstreamIdentityMismatch => Row::Service(at("/impostor/x")),
+        Refusal::UpstreamHandshake => Row::Service(at("/foreign/x")),
+        Refusal::UpstreamUnreachable => Row::Service(at("/gone/x")),
+        Refusal::UpstreamClosed => Row::Service(at("/open/close")),
+        Refusal::UpstreamProtocol => Row::Service(at("/open/garbage")),
+        Refusal::UpstreamNoEndpoint => Row::Service(at("/nowhere/x")),
+        Refusal::UpstreamInFlightExceeded => Row::Steps(upstream_in_flight_exceeded),
+        Refusal::UpstreamConnectTimeout => Row::Service(at("/mute/x")),
+        Refusal::UpstreamResponseTimeout => Row::Service(at("/silent/hang")),
+    }
+}
+
+fn certificate_missing(stage: &Stage) -> BoxFuture<'_, Answer> {
+    let client = stage.gateway.anonymous();
+    let client = client.address(stage.gateway.address("optional"));
+    Box::pin(async move { client.get("/orders/7").await })
+}
+
+/// The certificate ends while the connection is open.
+fn certificate_expired(stage: &Stage) -> BoxFuture<'_, Answer> {
+    Box::pin(async move {
+        let leaf = Leaf::client("short").spiffe("spiffe://partners.example/web/short");
+        let short = stage.world.partners.issue(leaf.valid(-60, 3));
+        let mut connection = stage.gateway.client(&short).connect().await;
+        let first = connection.get("/open/x").await;
+        assert_eq!(first.status, 200, "it was good when the connection began");
+        loop {
+            let answer = connection.get("/open/x").await;
+            if answer.status != 200 {
+                return answer;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    })
+}
+
+/// The authority of the certificate is taken away while the connection is open.
+fn certificate_untrusted(stage: &Stage) -> BoxFuture<'_, Answer> {
+    Box::pin(async move {
+        let leaf = Leaf::client("partner").spiffe("spiffe://partners.example/web/r");
+        let identity = stage.rotating.issue(leaf);
+        let client = stage.gateway.client(&identity);
+        let client = client.address(stage.gateway.address("rotating"));
+        let mut connection = client.connect().await;
+        assert_eq!(connection.get("/open/x").await.status, 200);
+        let next = Authority::new("next");
+        let folder = &stage.world.folder;
+        let swap = || drop(folder.write("rotating-ca.pem", next.pem()));
+        let reloaded = stage.gateway.reload_by(swap).await;
+        assert!(matches!(reloaded, Reloaded::Applied(_)), "{reloaded:?}");
+        connection.get("/open/x").await
+    })
+}
+
+fn peer_not_allowed(stage: &Stage) -> BoxFuture<'_, Answer> {
+    let other = stage.world.partner("spiffe://partners.example/batch/a");
+    let token = Token::new().sign(&stage.world.issuer);
+    let request = Request::get("/orders/7").bearer(&token);
+    Box::pin(async move { stage.gateway.client(&other).request(&request).await })
+}
+
+fn head_timeout(stage: &Stage) -> BoxFuture<'_, Answer> {
+    Box::pin(async move {
+        let mut connection = stage.client_of("hasty").connect().await;
+        let answer = connection.exchange("GET /open/x HTTP/1.1\r\nHost:").await;
+        answer.expect("an answer to half a head")
+    })
+}
+
+fn body_timeout(stage: &Stage) -> BoxFuture<'_, Answer> {
+    Box::pin(async move {
+        let mut connection = stage.client_of("hasty").connect().await;
+        let head =
+            "POST /open/x HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 9\r\n\r\nhalf";
+        connection.exchange(head).await.expect("an answer")
+    })
+}
+
+fn rate_exceeded(stage: &Stage) -> BoxFuture<'_, Answer> {
+    Box::pin(async move {
+        let mut connection = stage.client().connect().await;
+        assert_eq!(connection.get("/limited/x").await.status, 200);
+        connection.get("/limited/x").await
+    })
+}
+
+fn peer_rate_exceeded(stage: &Stage) -> BoxFuture<'_, Answer> {
+    Box::pin(async move {
+        let mut connection = stage.client_of("tight").connect().await;
+        assert_eq!(connection.get("/open/x").await.status, 200);
+        connection.get("/open/x").await
+    })
+}
+
+/// Asks once for what hangs, and once more beside it.
+async fn beside_a_hanging_one(stage: &Stage, listener: &str, hanging: &str) -> Answer {
+    let before = stage.orders.requests().len();
+    let mut first = stage.client_of(listener).connect().await;
+    let head = format!("GET {hanging} HTTP/1.1\r\nHost: api.example.com\r\n\r\n");
+    first.send(head).await.expect("to send");
+    stage.orders.wait_for_requests(before + 1).await;
+    stage.client_of(listener).get(hanging).await
+}
+
+fn peer_in_flight_exceeded(stage: &Stage) -> BoxFuture<'_, Answer> {
+    Box::pin(beside_a_hanging_one(stage, "few", "/open/hang"))
+}
+
+fn upstream_in_flight_exceeded(stage: &Stage) -> BoxFuture<'_, Answer> {
+    Box::pin(beside_a_hanging_one(stage, "edge", "/full/hang"))
+}
+
+/// Another key under the name of the issuer's: no variant of its own, but the classic.
+pub fn of_another_key(stage: &Stage) -> Request {
+    let key = IssuerKey::es256(&stage.world.issuer.kid);
+    Request::get("/orders/7").bearer(&Token::new().claim("x", Value::Null).sign(&key))
+}

@@ -1,0 +1,168 @@
+//! One gateway on which every refusal can be provoked: listeners with tight bounds, services that
+//! misbehave, routes that ask for each thing.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::bench::client::{Client, HOST};
+use crate::bench::config::{Config, free_port};
+use crate::bench::gateway::Gateway;
+use crate::bench::pki::{Authority, Identity, Leaf};
+use crate::bench::service::{Plain, Reply, Service};
+use crate::bench::{ORDERS_ID, ORDERS_NAME, World};
+
+pub struct Stage {
+    pub world: World,
+    pub gateway: Gateway,
+    /// Answers well, except below `/open/close`, `/open/garbage` and `/open/hang`.
+    pub orders: Service,
+    /// Its certificate is one that the gateway does not trust.
+    foreign: Service,
+    /// Takes connections and never says a word of TLS.
+    mute: Plain,
+    pub web: Identity,
+    /// Signs the clients of the listener `rotating`, until its bundle is replaced.
+    pub rotating: Authority,
+}
+
+/// Names of the configuration, identities and addresses: no answer to a stranger has them.
+pub const SECRETS: [&str; 22] = [
+    "orders",
+    "open",
+    "typed",
+    "limited",
+    "impostor",
+    "foreign",
+    "gone",
+    "nowhere",
+    "mute",
+    "silent",
+    "full",
+    "corp",
+    "partners",
+    "mesh",
+    "tenant",
+    "spiffe",
+    "internal.",
+    "127.0.0",
+    "localhost",
+    "rustls",
+    "pingora",
+    "portcullis",
+];
+
+/// More than one listener holds 127.0.0.1; each stands for one set of bounds.
+fn listeners(config: &mut Config) {
+    let edge = config.get("listeners.edge").clone();
+    let mut listener = |name: &str, key: &str, value: serde_json::Value| {
+        config.set(&format!("listeners.{name}"), edge.clone());
+        config.set(&format!("listeners.{name}.{key}"), value);
+    };
+    listener("optional", "tls.clients.certificate", json!("optional"));
+    listener(
+        "tight",
+        "limits.requests_per_peer",
+        json!({ "rate": "1/h", "burst": 1 }),
+    );
+    listener("few", "limits.in_flight_per_peer", json!(1));
+    listener(
+        "hasty",
+        "limits",
+        json!({ "header_timeout": "300ms", "body_timeout": "1s" }),
+    );
+    listener("rotating", "tls.clients.trust", json!("rotating"));
+}
+
+/// Upstreams that fail, each in its own way, with a route to each below `/NAME/**`.
+fn upstreams(config: &mut Config, orders: SocketAddr, foreign: SocketAddr, mute: SocketAddr) {
+    config.endpoints("orders", &[orders]);
+    let gone = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let other = "spiffe://mesh.example/ns/shop/sa/other";
+    let list = [
+        ("impostor", orders, other),
+        ("foreign", foreign, ORDERS_ID),
+        ("gone", gone, ORDERS_ID),
+        ("nowhere", gone, ORDERS_ID),
+        ("mute", mute, ORDERS_ID),
+        ("silent", orders, ORDERS_ID),
+        ("full", orders, ORDERS_ID),
+    ];
+    for (name, address, accept) in list {
+        config.upstream(name, address, ORDERS_NAME, &[accept]);
+        config.route(name, &format!("/{name}/**"), name);
+    }
+    config.set("upstreams.nowhere.endpoints", json!(["nowhere.invalid:9"]));
+    config.set("upstreams.mute.timeouts.connect", "300ms");
+    config.set("upstreams.silent.timeouts.response", "300ms");
+    config.set("upstreams.full.in_flight", 1);
+}
+
+impl Stage {
+    pub async fn set() -> Self {
+        let world = World::new();
+        let rotating = Authority::new("rotating");
+        world.folder.write("rotating-ca.pem", rotating.pem());
+        let script = |request: &crate::bench::service::Received| {
+            let step = request.target.split('/').nth(2).unwrap_or_default();
+            match step {
+                "close" => Reply::close(),
+                "garbage" => Reply::raw("\u{1}\u{2} this is not HTTP\r\n\r\n"),
+                "hang" => Reply::hang(),
+                _ => Reply::ok("hello"),
+            }
+        };
+        let orders = world.orders().reply(script).start().await;
+        let stranger = Leaf::server("x").spiffe(ORDERS_ID).dns(ORDERS_NAME);
+        let stranger = world.stranger.issue(stranger);
+        let foreign = world.service_as(&stranger).start().await;
+        let mute = Plain::start(b"").await;
+        let mut config = world.config();
+        config.set("trust.rotating.ca", "rotating-ca.pem");
+        listeners(&mut config);
+        upstreams(&mut config, orders.address, foreign.address, mute.address);
+        config.route("typed", "/typed/**", "orders");
+        config.set(
+            "routes.typed.token",
+            json!({ "issuer": "corp", "typ": "at+jwt", "scopes": ["read"], "claims": { "tenant": "a" } }),
+        );
+        config.route("limited", "/limited/**", "orders");
+        config.set(
+            "routes.limited.limits",
+            json!([{ "rate": "1/h", "per": "client" }]),
+        );
+        config.set("routes.open.max_body", "16B");
+        let gateway = world.gateway_with(&config).await;
+        let web = world.web();
+        Self {
+            world,
+            gateway,
+            orders,
+            foreign,
+            mute,
+            web,
+            rotating,
+        }
+    }
+
+    /// A client that the standard routes let in.
+    pub fn client(&self) -> Client {
+        self.gateway.client(&self.web)
+    }
+
+    /// The same client on another listener.
+    pub fn client_of(&self, listener: &str) -> Client {
+        self.client().address(self.gateway.address(listener))
+    }
+
+    /// Requests that any service has seen, and bytes that came to it by other ways.
+    pub fn told(&self) -> (usize, usize, usize) {
+        let foreign = self.foreign.bytes();
+        let mute = String::from_utf8_lossy(&self.mute.received()).contains(HOST);
+        (self.orders.requests().len(), foreign, usize::from(mute))
+    }
+}
+
+/// Long enough for a certificate of a few seconds to end.
+pub const LOOK_AGAIN: Duration = Duration::from_millis(100);
