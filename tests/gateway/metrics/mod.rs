@@ -316,7 +316,7 @@ fn rows() -> BTreeMap<&'static str, Row> {
                 &[
                     ("side", "upstream"),
                     ("name", "orders"),
-                    ("cipher_suite", "TLS_AES_256_GCM_SHA384"),
+                    ("cipher_suite", "TLS_AES_128_GCM_SHA256"),
                 ],
                 1.0,
             ),
