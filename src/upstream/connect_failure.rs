@@ -105,7 +105,7 @@ pub fn connection_gone(error: &Error) -> bool {
     *error.esource() == ErrorSource::Upstream && find_cause(error).is_some_and(gone)
 }
 
-/// Whether the time of the request was over when the service still answered ([`super::timed`]).
+/// Whether the time of the request was over when the service still answered (see `timed.rs`).
 #[must_use]
 pub fn answer_timed_out(error: &Error) -> bool {
     find_cause::<io::Error>(error).is_some_and(|failed| failed.kind() == io::ErrorKind::TimedOut)
