@@ -1,6 +1,7 @@
 //! Who the client is, and which host its connection is for.
 
 mod hosts;
+mod listeners;
 mod names;
 mod over_time;
 
