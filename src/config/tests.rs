@@ -11,7 +11,7 @@ use serde_yaml::Value;
 use super::file::SECTIONS;
 use super::problem::Problems;
 use super::spec::{ClientsSpec, HostPattern, LimitKey, TlsVersion, TokenSpec};
-use super::{Loaded, load, parse};
+use super::{Loaded, load as load_or_faulty, parse as parse_or_faulty};
 
 /// Between the input and the message of a file in `rejects`.
 const CUT: &str = "---8<---\n";
@@ -29,6 +29,14 @@ fn golden(folder: &str) -> Vec<PathBuf> {
     files.sort();
     assert!(!files.is_empty(), "{}", folder.display());
     files
+}
+
+fn load(file: &Path) -> Result<Loaded, Problems> {
+    load_or_faulty(file).map_err(|faulty| Problems::new(file, faulty.problems))
+}
+
+fn parse(file: &Path, bytes: &[u8]) -> Result<Loaded, Problems> {
+    parse_or_faulty(file, bytes).map_err(|faulty| Problems::new(file, faulty.problems))
 }
 
 fn parse_text(text: &str) -> Result<Loaded, Problems> {

@@ -11,7 +11,7 @@ use super::materials::Materials;
 use super::rehearse::rehearse;
 use super::stores::Stores;
 use crate::config::problem::{Problem, Problems};
-use crate::config::{Loaded, Places, load};
+use crate::config::{Faulty, Loaded, Places, load};
 use crate::observe::{CertificateSeries, ReloadFailure};
 use crate::route::table::{RouteTable, Tie};
 
@@ -53,11 +53,21 @@ pub fn build(
 ) -> Result<Compiled, Refused> {
     let refused = |problems| Refused {
         why: ReloadFailure::Problems,
-        problems,
+        problems: Problems::new(file, problems),
     };
-    let loaded = load(file).map_err(refused)?;
-    let compiled = compile(loaded, stores, previous, generation, now)
-        .map_err(|problems| refused(Problems::new(file, problems)))?;
+    let compiled = match load(file) {
+        Ok(loaded) => compile(loaded, stores, previous, generation, now).map_err(refused)?,
+        Err(faulty) => {
+            let Faulty {
+                mut problems,
+                sound,
+            } = *faulty;
+            // What comes of the sound entries is not used: only what is wrong with their files.
+            let more = sound.map(|sound| compile(sound, stores, previous, generation, now));
+            problems.extend(more.and_then(Result::err).into_iter().flatten());
+            return Err(refused(problems));
+        }
+    };
     let failed = rehearse(&compiled.snapshot, &compiled.places, now);
     if !failed.is_empty() {
         let problems = Problems::new(file, failed);
