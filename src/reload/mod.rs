@@ -105,8 +105,9 @@ impl Reloader {
             snapshot,
             certificates,
             warnings,
-            ..
+            places,
         } = compiled;
+        drop(places); // the whole file
         for warning in warnings {
             tracing::warn!("{warning}");
         }

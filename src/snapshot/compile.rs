@@ -2,6 +2,7 @@
 //! requests need. `check`, start and reload all come through [`build`], so that "valid" means
 //! "runs".
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rustls::pki_types::UnixTime;
@@ -79,6 +80,9 @@ pub fn build(
     Ok(compiled)
 }
 
+/// More routes that tie are not told in one go.
+const TIES_MAX: usize = 10_000;
+
 fn compile(
     loaded: Loaded,
     stores: &Stores,
@@ -86,7 +90,7 @@ fn compile(
     generation: u64,
     now: UnixTime,
 ) -> Result<Compiled, Vec<Problem>> {
-    let Loaded { spec, places } = loaded;
+    let Loaded { mut spec, places } = loaded;
     let mut materials = Materials::new(&places, stores, previous, now);
     materials.read(&spec);
     let listeners = materials.listeners(&spec);
@@ -97,7 +101,7 @@ fn compile(
     let routes = match routes {
         Ok(routes) => routes,
         Err(ties) => {
-            problems.extend(ties.iter().map(|tie| tied(tie, &places)));
+            problems.extend(ties.iter().take(TIES_MAX).map(|tie| tied(tie, &places)));
             return Err(problems);
         }
     };
@@ -105,6 +109,7 @@ fn compile(
         return Err(problems);
     }
     let plans = plans.into_boxed_slice();
+    spec.routes = BTreeMap::new();
     let snapshot = Snapshot {
         generation,
         spec,
