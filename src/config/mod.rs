@@ -11,6 +11,7 @@ mod node;
 mod parse;
 mod places;
 mod reader;
+mod report;
 mod tree;
 
 #[cfg(test)]
@@ -23,8 +24,8 @@ use std::path::Path;
 pub use parse::{InvalidHostPattern, InvalidPathPattern};
 pub use places::Places;
 
-use node::Report;
 use problem::{Mark, Problem};
+use report::Report;
 use spec::Spec;
 
 /// A configuration, and where its parts stand in the file.
@@ -91,10 +92,13 @@ fn parse(file: &Path, bytes: &[u8]) -> Result<Loaded, Box<Faulty>> {
 }
 
 fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    let file = File::open(file)?;
+    let size = file.metadata()?.len().min(FILE_BYTES_MAX);
+    // One more, for the read that finds the end.
+    let room = usize::try_from(size).unwrap_or_default().saturating_add(1);
+    let mut bytes = Vec::with_capacity(room);
     // One byte more than is allowed, so that `text` sees that it is too long.
-    File::open(file)?
-        .take(FILE_BYTES_MAX.saturating_add(1))
+    file.take(FILE_BYTES_MAX.saturating_add(1))
         .read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -3,7 +3,6 @@
 //! Each question answers a value, or reports a problem and answers `None`; the caller goes on, so
 //! that all problems are shown at once.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::num::NonZeroU64;
@@ -11,23 +10,9 @@ use std::str::FromStr;
 
 use serde_yaml::Number;
 
-use super::places::Places;
 use super::problem::{Mark, Problem, either, nearest, shown};
-use super::tree::{Id, Marks, Tree, Value};
-
-/// What has been found so far. Interior, so that a [`Node`] can report while others are held.
-#[derive(Debug)]
-pub(super) struct Report<'a> {
-    places: &'a Places,
-    problems: RefCell<Vec<Problem>>,
-    /// Whether something was left out of what was read.
-    gaps: Cell<bool>,
-}
-
-/// Beyond this nothing is kept: bounds what a file of nothing but mistakes takes.
-const PROBLEMS_MAX: usize = 10_000;
-/// Twice as many as are shown. A search goes through up to 10,000 names.
-const SEARCHED_MAX: usize = 200;
+use super::report::Report;
+use super::tree::{Id, Marks, Value};
 
 /// One value of the file.
 #[derive(Clone, Copy, Debug)]
@@ -42,51 +27,6 @@ pub(super) struct Field<'a> {
     key: &'static str,
     section: Node<'a>,
     value: Option<Node<'a>>,
-}
-
-impl<'a> Report<'a> {
-    pub(super) fn new(places: &'a Places) -> Self {
-        Self {
-            places,
-            problems: RefCell::default(),
-            gaps: Cell::new(false),
-        }
-    }
-
-    fn tree(&self) -> &'a Tree {
-        self.places.tree()
-    }
-
-    fn push(&self, problem: Problem) {
-        let mut problems = self.problems.borrow_mut();
-        if problems.len() < PROBLEMS_MAX {
-            problems.push(problem);
-        }
-    }
-
-    /// Whether there are so few problems that each deserves a search for what was meant.
-    fn is_short(&self) -> bool {
-        self.problems.borrow().len() < SEARCHED_MAX
-    }
-
-    /// Something is left out; why is said by a problem.
-    pub(super) fn gap(&self) {
-        self.gaps.set(true);
-    }
-
-    /// All problems.
-    ///
-    /// # Errors
-    ///
-    /// The same if there is any, or if something was left out.
-    pub(super) fn finish(self) -> Result<(), Vec<Problem>> {
-        let problems = self.problems.into_inner();
-        if problems.is_empty() && !self.gaps.get() {
-            Ok(())
-        } else {
-            Err(problems)
-        }
-    }
 }
 
 impl<'a> Node<'a> {
@@ -116,7 +56,7 @@ impl<'a> Node<'a> {
     fn push(&self, mark: fn(Marks) -> Mark, what: impl Into<String>, hint: impl Into<String>) {
         let tree = self.report.tree();
         let mark = tree.marks(self.id).map(mark);
-        let problem = Problem::new(self.report.places.file(), mark, &tree.path(self.id), what);
+        let problem = Problem::new(self.report.file(), mark, &tree.path(self.id), what);
         self.report.push(problem.with_hint(hint));
     }
 

@@ -21,8 +21,9 @@ use std::time::Duration;
 pub use pattern::{InvalidHostPattern, InvalidPathPattern};
 
 use super::file::{AdminFile, IdentityFile, LogsFile, RootFile, ShutdownFile, TrustFile};
-use super::node::{Field, Names, Node, Report};
+use super::node::{Field, Names, Node};
 use super::problem::shown;
+use super::report::Report;
 use super::spec::{
     AdminSpec, KeyPairSpec, ListenerSpec, LogFormat, LogLevel, LogSpec, ShutdownSpec, Spec,
     TrustSpec,

@@ -116,7 +116,36 @@ fn mistakes_of_writing_and_files_that_cannot_be_used_are_told_in_one_go() {
     assert_eq!(without_positions(&err), ALL_OF_BOTH, "{err}");
 }
 
-const ALL_OF_BOTH: &str = "";
+const ALL_OF_BOTH: &str = "\
+portcullis: gateway.yaml: 14 problems
+  identities.gateway: the key in gateway.key is not that of the certificate in gateway.pem
+      hint: name the certificate and the key that were made together
+  issuers.corp.keys.file: none.json: the key set has no usable key (it is empty)
+      hint: write a public key of the issuer for ES256
+  issuers.corp.leeway: 30 has no unit
+      hint: write a duration with its unit: `10s`, `500ms` or `5m`; 30 may have meant `30s`
+  listeners.edge.limits.idle_timeout: \"soon\" is not one whole number with one unit
+      hint: write a duration like `10s`, `500ms` or `5m`
+  listeners.edge.tls.certificates[1]: the certificate in old.pem (CN=old) expired on 2021-01-01
+      hint: renew it
+  listeners.edge.tls.certificates[2]: missing.pem cannot be read: No such file or directory (os error 2)
+      hint: check the path and that the user of the gateway may read the file
+  routes.open.upstream: no upstream is named \"order\"
+      hint: did you mean \"orders\"?
+  routes.orders-read: `clients` is missing
+      hint: say who may ask: write `clients: [spiffe://partners.example/web/*]`, or `clients: any` for everybody that the listener let in
+  routes.orders-write: `token` is missing
+      hint: say it either way: write `token: { issuer: NAME, scopes: [orders:read] }`, or `token: none` if no token is looked at
+  routes.twin-a.websockets: there is no such key here
+      hint: did you mean \"websocket\"? The keys here are match, clients, token, limits, upstream, accept, forward, max_body, websocket
+  routes.twin-b.match: it matches requests that route twin-a matches as well, and neither goes first
+      hint: give one of them another host, path, method or header, or remove it
+  trust.empty: empty-ca.pem has no certificate in it
+      hint: name a PEM file with a block that begins `-----BEGIN CERTIFICATE-----`
+  trust.unwritten: `ca` is missing
+      hint: write `ca:` with a PEM file of CA certificates
+  upstreams.orders.timeouts.connect: 5 has no unit
+      hint: write a duration with its unit: `10s`, `500ms` or `5m`; 5 may have meant `5s`";
 
 #[test]
 fn a_problem_names_the_line_and_column_of_its_place() {
