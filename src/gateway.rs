@@ -18,11 +18,11 @@ use pingora::services::Service as _;
 use rustls::pki_types::UnixTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use crate::admin::{self, Readiness};
-use crate::config::spec::Spec;
+use crate::config::spec::{ShutdownSpec, Spec};
 use crate::edge::caps::Caps;
 use crate::identity::name::Name;
 use crate::limit::store::LimitStore;
@@ -191,7 +191,7 @@ async fn serve_all(
     }
     let mut signals = Signals::watch()?;
     let readiness = Arc::new(Readiness::default());
-    let (admin_spec, shutdown) = (snapshot.spec.admin.clone(), snapshot.spec.shutdown);
+    let admin_address = snapshot.spec.admin.address;
     stores.metrics.set_certificates(&certificates);
     stores
         .metrics
@@ -230,27 +230,43 @@ async fn serve_all(
         async move { until.notified().await },
     ));
     let forced = Arc::clone(&signals.reload);
-    let reloader = tokio::spawn(Reloader::new(file, live, stores, forced).run());
+    let reloader = tokio::spawn(Reloader::new(file, Arc::clone(&live), stores, forced).run());
     readiness.ready();
-    tracing::info!(admin = %admin_spec.address, "ready");
+    tracing::info!(admin = %admin_address, "ready");
     signals.stop().await;
     readiness.draining();
-    tracing::info!(deadline = ?shutdown.deadline, "stopping: not ready, no new connections");
-    sleep(shutdown.delay).await;
-    reloader.abort();
-    stop.send_replace(true);
-    drain(&caps, shutdown.deadline).await;
+    let how = live.now().spec.shutdown;
+    tracing::info!(delay = ?how.delay, deadline = ?how.deadline, "stopping: not ready, and after the delay no new connections");
+    tokio::select! {
+        () = wind_down(how, reloader, &stop, &caps) => {}
+        () = signals.stop() => {
+            tracing::warn!(open = open(&caps), "stopped: a second signal came with connections open");
+        }
+    }
     edges.abort_all();
     admin_stop.notify_one();
     drop(tokio::time::timeout(Duration::from_secs(1), admin_task).await);
     Ok(())
 }
 
+/// Goes on for the delay, then takes no new connections and waits for those that are open.
+async fn wind_down(
+    how: ShutdownSpec,
+    reloader: JoinHandle<()>,
+    stop: &watch::Sender<bool>,
+    caps: &[Arc<Caps>],
+) {
+    sleep(how.delay).await;
+    reloader.abort();
+    stop.send_replace(true);
+    drain(caps, how.deadline).await;
+}
+
 /// Waits until no connection is open, or the deadline has passed.
 async fn drain(caps: &[Arc<Caps>], deadline: Duration) {
     let end = Instant::now() + deadline;
     loop {
-        let open: usize = caps.iter().map(|caps| caps.open()).sum();
+        let open = open(caps);
         if open == 0 {
             return tracing::info!("stopped: every connection has ended");
         }
@@ -262,6 +278,11 @@ async fn drain(caps: &[Arc<Caps>], deadline: Duration) {
         }
         sleep(DRAIN_STEP).await;
     }
+}
+
+/// Connections that are open on all listeners.
+fn open(caps: &[Arc<Caps>]) -> usize {
+    caps.iter().map(|caps| caps.open()).sum()
 }
 
 /// Accepts connections of one listener until `stopping`.
@@ -279,6 +300,7 @@ async fn listen(
     };
     let mut options = HttpServerOptions::default();
     options.force_custom = true; // each connection comes to `serve` before any TLS
+    options.allow_connect_method_proxying = true; // `admit` refuses CONNECT, by name
     let face = GatewayProxy::new(Arc::clone(&door.live), Arc::clone(&stores.metrics));
     let connector = MtlsConnector::new(Arc::clone(&stores.policies), Arc::clone(&door.handshakes));
     let on_connection = Arc::new(move |proxy: Arc<Proxy>, io: Stream, stop: &ShutdownWatch| {

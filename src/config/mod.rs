@@ -1,8 +1,8 @@
 //! What the operator wrote: `gateway.yaml`, read and parsed, with every mistake shown in its place.
 //!
-//! `reader.rs` reads YAML and refuses what means something else than it shows, `tree.rs` has the
-//! values with their places, `file.rs` has the shape of the YAML, `parse/` turns each text into a value, `spec.rs` has
-//! the values, `problem.rs` the mistakes. No certificate is read here: that is `trust`'s work.
+//! `reader.rs` reads YAML and refuses what means something else than it shows, `tree.rs` has what
+//! stands there with its places, `file.rs` has the shape of the YAML, `parse/` turns each text into
+//! a value, `spec.rs` has the values, `problem.rs` the mistakes. No certificate is read here: that is `trust`'s work.
 
 pub mod spec;
 pub mod problem;
@@ -48,6 +48,8 @@ pub struct Faulty {
     /// The entries that have no problem, to look for more in the files that they name: a
     /// configuration with gaps, never to be run. `None` if the file is no YAML of our kind.
     pub sound: Option<Loaded>,
+    /// Whether the file could not be read, so that nothing is known of what it says.
+    pub unreadable: bool,
 }
 
 impl Faulty {
@@ -55,6 +57,7 @@ impl Faulty {
         Box::new(Self {
             problems,
             sound: None,
+            unreadable: false,
         })
     }
 }
@@ -70,7 +73,11 @@ pub fn load(file: &Path) -> Result<Loaded, Box<Faulty>> {
     let bytes = read(file).map_err(|error| {
         let what = format!("it cannot be read: {error}");
         let problem = Problem::new(file, None, "", what).with_hint(unreadable(error.kind()));
-        Faulty::unread(vec![problem])
+        Box::new(Faulty {
+            problems: vec![problem],
+            sound: None,
+            unreadable: true,
+        })
     })?;
     parse(file, &bytes)
 }
@@ -87,7 +94,11 @@ fn parse(file: &Path, bytes: &[u8]) -> Result<Loaded, Box<Faulty>> {
     match (loaded, sound) {
         (Some(loaded), Ok(())) => Ok(loaded),
         (None, Ok(())) => Err(Faulty::unread(Vec::new())),
-        (sound, Err(problems)) => Err(Box::new(Faulty { problems, sound })),
+        (sound, Err(problems)) => Err(Box::new(Faulty {
+            problems,
+            sound,
+            unreadable: false,
+        })),
     }
 }
 

@@ -3,15 +3,15 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 
-use crate::identity::certificate::PeerIdentity;
+use crate::identity::certificate::{PeerIdentity, not_after};
 use crate::identity::host::Host;
 use crate::identity::name::Name;
 use crate::observe::TlsFacts;
-use crate::trust::KeyPair;
+use crate::trust::{KeyPair, TrustBundle};
 
 /// What is known of a client's connection. Every request on it is held against this.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ pub struct ConnectionCounts {
     resets: AtomicU32,
     /// The newest generation under which the client's chain was judged good.
     judged: AtomicU64,
+    /// Until when that judgement holds, in seconds since 1970.
+    good_until: AtomicI64,
 }
 
 impl ConnectionFacts {
@@ -87,6 +89,18 @@ impl ConnectionFacts {
             None => self.served.serves(host),
         }
     }
+}
+
+/// Until when a chain that verifies now need not be looked at again: the first end of a certificate
+/// in it or of a CA, in seconds since 1970. A certificate that is over already plays no part.
+#[must_use]
+pub fn good_until(chain: &[CertificateDer<'_>], trust: &TrustBundle, now: UnixTime) -> i64 {
+    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let ends = chain
+        .iter()
+        .filter_map(|certificate| not_after(certificate));
+    ends.filter(|end| *end >= seconds)
+        .fold(trust.next_end(now), i64::min)
 }
 
 /// By what limits count a client: the identity of its certificate, or its source without one.
@@ -136,14 +150,30 @@ impl ConnectionCounts {
         self.resets.load(Ordering::Relaxed)
     }
 
+    /// Counters of a connection that was just opened, with a chain that is good until then.
+    #[must_use]
+    pub fn new(good_until: i64) -> Self {
+        Self {
+            good_until: AtomicI64::new(good_until),
+            ..Self::default()
+        }
+    }
+
     /// Whether the chain was judged good under this generation.
     #[must_use]
     pub fn judged_under(&self, generation: u64) -> bool {
         self.judged.load(Ordering::Relaxed) == generation
     }
 
-    /// Notes that the chain was judged good under this generation.
-    pub fn judge(&self, generation: u64) {
+    /// Until when the last judgement holds, in seconds since 1970.
+    #[must_use]
+    pub fn good_until(&self) -> i64 {
+        self.good_until.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the chain was judged good under this generation, and until when that holds.
+    pub fn judge(&self, generation: u64, good_until: i64) {
         self.judged.store(generation, Ordering::Relaxed);
+        self.good_until.store(good_until, Ordering::Relaxed);
     }
 }

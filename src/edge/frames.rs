@@ -26,6 +26,8 @@ pub struct FrameWatch {
 pub struct RequestCount {
     begun: AtomicU32,
     exceeded: AtomicBool,
+    /// Whether the last frame was one more piece of something that may go on without end.
+    filling: AtomicBool,
 }
 
 const HEADER_BYTES: usize = 9;
@@ -36,6 +38,7 @@ const PREFACE_BYTES: usize = 24;
 const BYTES_PER_EARNED_FRAME: usize = 1024;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 
 /// Too many frames came that carry no request.
@@ -47,6 +50,13 @@ impl RequestCount {
     /// Counts a request.
     pub fn add(&self) {
         self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the last frame was DATA or CONTINUATION. h2 has bounds of its own on both and on
+    /// resets, and does not say which of them was met.
+    #[must_use]
+    pub fn filling(&self) -> bool {
+        self.filling.load(Ordering::Relaxed)
     }
 
     /// Whether the connection was ended for [`TooManyFrames`].
@@ -109,6 +119,8 @@ impl FrameWatch {
         let [a, b, c, kind, flags, ..] = self.header;
         let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         self.skip = length;
+        let filling = matches!(kind, DATA | CONTINUATION);
+        self.requests.filling.store(filling, Ordering::Relaxed);
         let carries = match kind {
             DATA => length > 0 || flags & END_STREAM != 0,
             HEADERS => true,
@@ -153,6 +165,8 @@ mod tests {
             watch.read(&ping).is_err(),
             "the eleventh before any request"
         );
+        let mut watch = FrameWatch::new(10, Arc::clone(&requests));
+        watch.read(&[b'x'; PREFACE_BYTES]).unwrap();
         requests.add();
         watch.read(&frame(HEADERS, b"block")).unwrap();
         for byte in ping.chunks(1).cycle().take(5 * ping.len()) {
@@ -162,7 +176,7 @@ mod tests {
         for _ in 0..100 {
             watch.read(&frame(8, &[0, 0, 1, 0])).unwrap();
         }
-        let flood: Vec<u8> = ping.repeat(20);
+        let flood: Vec<u8> = ping.repeat(50); // 20 for one request, 100 for the bytes, 105 spent
         assert!(watch.read(&flood).is_err());
     }
 

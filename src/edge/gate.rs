@@ -40,10 +40,23 @@ pub enum Head {
     Ready,
     /// The client closed, or broke off.
     Closed,
+    /// What came is no TLS.
+    Broken,
     /// The connection was idle for too long.
     Idle,
     /// The head is refused; nothing of it was read by pingora.
     Refused(HeadProblem),
+}
+
+impl Head {
+    /// rustls says `InvalidData` where TLS was broken; all else is the network's.
+    fn of(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::InvalidData {
+            Self::Broken
+        } else {
+            Self::Closed
+        }
+    }
 }
 
 impl Gate {
@@ -79,7 +92,8 @@ impl Gate {
         if self.pending.is_empty() {
             match timeout(idle, self.tls.fill_buf()).await {
                 Err(_elapsed) => return Head::Idle,
-                Ok(Err(_) | Ok([])) => return Head::Closed,
+                Ok(Err(error)) => return Head::of(&error),
+                Ok(Ok([])) => return Head::Closed,
                 Ok(Ok(chunk)) => match scan(chunk, limits) {
                     Scan::Whole => return Head::Ready, // and stays in rustls' buffer
                     Scan::Refused(problem) => return Head::Refused(problem),
@@ -97,7 +111,8 @@ impl Gate {
     async fn gather(&mut self, limits: &ListenerLimits) -> Head {
         loop {
             let read = match self.tls.fill_buf().await {
-                Err(_) | Ok([]) => return Head::Closed,
+                Err(error) => return Head::of(&error),
+                Ok([]) => return Head::Closed,
                 Ok(chunk) => {
                     self.pending.extend_from_slice(chunk);
                     chunk.len()

@@ -14,7 +14,7 @@ use tokio::time::{timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::{StartHandshake, TlsStream};
 
-use super::facts::{ConnectionCounts, ConnectionFacts, Presented, peer_key};
+use super::facts::{ConnectionCounts, ConnectionFacts, Presented, good_until, peer_key};
 use super::gate::Gate;
 use super::listener::{Listener, Served};
 use super::socket::Socket;
@@ -97,7 +97,9 @@ async fn handshake(
     let socket_digest = io
         .get_socket_digest()
         .unwrap_or_else(|| Arc::new(SocketDigest::from_raw_fd(fd)));
-    let socket = Socket::open(io).await.map_err(|error| Failed::of(&error))?;
+    let socket = Socket::open(io, listener.limits.body_timeout)
+        .await
+        .map_err(|error| Failed::of(&error))?;
     if socket.speaks_plain_http() {
         let failed = Failed::new(HandshakeFailure::PlainHttp, "HTTP without TLS");
         return Err(Box::new(Failed {
@@ -118,13 +120,18 @@ async fn handshake(
             ..failed
         }));
     };
-    let (tls, seen) = complete(hello, served).await.map_err(|failed| {
+    let named = |failed| {
         Box::new(Failed {
-            server_name: asked,
+            server_name: asked.clone(),
             ..failed
         })
-    })?;
-    let peer = present(listener, &tls, seen)?;
+    };
+    let (tls, seen) = complete(hello, served).await.map_err(named)?;
+    let peer = present(listener, &tls, seen).map_err(|failed| named(*failed))?;
+    let good_until = match &peer {
+        Presented::Certificate { chain, .. } => good_until(chain, &listener.trust, UnixTime::now()),
+        Presented::Nothing => i64::MAX,
+    };
     let session = tls.get_ref().1;
     let h2 = session.alpn_protocol() == Some(b"h2");
     let facts = Arc::new(ConnectionFacts {
@@ -136,7 +143,7 @@ async fn handshake(
         peer,
         tls: tls_facts::read(session, TlsFacts::of),
         trust: listener.trust.digest(),
-        counts: ConnectionCounts::default(),
+        counts: ConnectionCounts::new(good_until),
     });
     let alpn = if h2 { ALPN::H2 } else { ALPN::H1 };
     let io = TlsIo::new(Gate::new(tls), fd, alpn, socket_digest, Arc::clone(&facts))

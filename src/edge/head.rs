@@ -26,6 +26,10 @@ pub enum HeadProblem {
     TooLarge,
     /// The request target is longer than the listener takes.
     UriTooLong,
+    /// The length of the body is said in more than one way, or in none that is well formed.
+    Framing,
+    /// There is not exactly one `Host`.
+    Host,
     /// The head was not whole in time.
     Slow,
 }
@@ -50,6 +54,7 @@ fn scan_lines(bytes: &[u8], limits: &ListenerLimits) -> Scan {
     let mut rest = bytes;
     let mut fields = 0_usize;
     let mut first = true;
+    let mut seen = Seen::default();
     loop {
         let Some(end) = memchr::memchr(b'\n', rest) else {
             return unfinished(rest, first, limits);
@@ -62,16 +67,17 @@ fn scan_lines(bytes: &[u8], limits: &ListenerLimits) -> Scan {
         if line.is_empty() && !first {
             let whole = bytes.len() - rest.len();
             let fits = whole <= limits.header_bytes.get();
-            return if fits {
-                Scan::Whole
-            } else {
-                Scan::Refused(HeadProblem::TooLarge)
+            return match seen.judge() {
+                _ if !fits => Scan::Refused(HeadProblem::TooLarge),
+                Ok(()) => Scan::Whole,
+                Err(problem) => Scan::Refused(problem),
             };
         }
         let checked = if first {
+            seen.old = line.ends_with(b"1.0");
             request_line(line, limits)
         } else {
-            field_line(line)
+            field_line(line, &mut seen)
         };
         if let Err(problem) = checked {
             return Scan::Refused(problem);
@@ -88,6 +94,12 @@ fn scan_lines(bytes: &[u8], limits: &ListenerLimits) -> Scan {
 
 /// A line whose end has not come: what can be refused without it is refused at once.
 fn unfinished(line: &[u8], first: bool, limits: &ListenerLimits) -> Scan {
+    if first
+        && line.iter().take(METHOD_BYTES_MAX + 1).all(is_token)
+        && line.len() > METHOD_BYTES_MAX
+    {
+        return Scan::Refused(HeadProblem::Malformed); // no method is that long
+    }
     // The method and its space come before the target.
     if first && line.len() > limits.uri_bytes.get() + METHOD_BYTES_MAX {
         return Scan::Refused(HeadProblem::UriTooLong);
@@ -128,7 +140,49 @@ fn request_line(line: &[u8], limits: &ListenerLimits) -> Result<(), HeadProblem>
     }
 }
 
-fn field_line(line: &[u8]) -> Result<(), HeadProblem> {
+/// The fields that say whom a request is for and where it ends. pingora repairs some of them, or
+/// answers where nobody counts it; so they are judged before.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The version is HTTP/1.0, which has no transfer codings.
+    old: bool,
+    hosts: usize,
+    lengths: usize,
+    codings: usize,
+    malformed: bool,
+}
+
+impl Seen {
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        if name.eq_ignore_ascii_case(b"host") {
+            self.hosts += 1;
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            self.lengths += 1;
+            let number = (1..=LENGTH_DIGITS_MAX).contains(&value.len());
+            self.malformed |= !number || !value.iter().all(u8::is_ascii_digit);
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.codings += 1;
+            self.malformed |= !value.eq_ignore_ascii_case(b"chunked");
+        }
+    }
+
+    /// RFC 9112, sections 3.2 and 6.3.
+    fn judge(&self) -> Result<(), HeadProblem> {
+        if self.malformed || self.lengths + self.codings > 1 || (self.old && self.codings > 0) {
+            return Err(HeadProblem::Framing);
+        }
+        if self.hosts == 1 {
+            Ok(())
+        } else {
+            Err(HeadProblem::Host)
+        }
+    }
+}
+
+/// More would not fit into 64 bits.
+const LENGTH_DIGITS_MAX: usize = 19;
+
+fn field_line(line: &[u8], seen: &mut Seen) -> Result<(), HeadProblem> {
     let colon = memchr::memchr(b':', line).ok_or(HeadProblem::Malformed)?;
     let (name, value) = line.split_at(colon);
     // A space before the colon, or at the beginning (a folded line), is no token.
@@ -137,6 +191,8 @@ fn field_line(line: &[u8]) -> Result<(), HeadProblem> {
         .iter()
         .all(|b| *b >= b' ' && *b != 0x7f || *b == b'\t');
     if name_well_formed && value_well_formed {
+        let value = value.get(1..).unwrap_or_default();
+        seen.field(name, value.trim_ascii());
         Ok(())
     } else {
         Err(HeadProblem::Malformed)
@@ -193,9 +249,9 @@ mod tests {
         let cases: &[(&str, Scan)] = &[
             ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Scan::Whole),
             ("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", Scan::Whole),
-            ("GET / HTTP/1.1\r\n\r\nGET", Scan::Whole),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET", Scan::Whole),
             (
-                "GET /?a=%2f HTTP/1.0\r\nA:\r\nB: \u{e9}\r\n\r\n",
+                "GET /?a=%2f HTTP/1.0\r\nA:\r\nB: \u{e9}\r\nhost:\r\n\r\n",
                 Scan::Whole,
             ),
             ("", Scan::Partial),
@@ -243,6 +299,33 @@ mod tests {
             (&large, Scan::Refused(TooLarge)),
             (&long_uri, Scan::Refused(UriTooLong)),
             (&long_start, Scan::Refused(UriTooLong)),
+        ];
+        for (head, want) in cases {
+            assert_eq!(scan(head.as_bytes(), &limits()), *want, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn host_and_length_are_said_once_and_in_one_way() {
+        use HeadProblem::{Framing, Host};
+        let cases: &[(&str, Scan)] = &[
+            ("GET / HTTP/1.1\r\n\r\n", Scan::Refused(Host)),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nHOST: a\r\n\r\n",
+                Scan::Refused(Host),
+            ),
+            (
+                "GET / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n",
+                Scan::Refused(Framing),
+            ),
+            (
+                "GET / HTTP/1.1\r\nContent-Length:\r\n\r\n",
+                Scan::Refused(Framing),
+            ),
+            (
+                "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Scan::Refused(Framing),
+            ),
         ];
         for (head, want) in cases {
             assert_eq!(scan(head.as_bytes(), &limits()), *want, "{head:?}");

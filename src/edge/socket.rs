@@ -1,11 +1,14 @@
 //! [`Socket`]: a plain connection whose first bytes were looked at before TLS reads them.
 
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 /// A connection that pingora accepted, with its first bytes put back.
 #[derive(Debug)]
@@ -16,35 +19,83 @@ pub(super) struct Socket {
     read: usize,
     /// How many of `first` were handed on.
     given: usize,
+    /// How long the peer may take nothing while there is something for it.
+    patience: Duration,
+    /// Runs while the peer takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
+
+/// The peer took nothing of what we have for it.
+#[derive(Debug, thiserror::Error)]
+#[error("the peer takes nothing")]
+struct SlowReader;
 
 /// As long as a TLS record's header; enough to see an HTTP method.
 const FIRST_BYTES: usize = 5;
+/// `GET`: the shortest method that anybody sends.
+const METHOD_BYTES_MIN: usize = 3;
 
 impl Socket {
-    /// Waits for the first bytes.
+    /// Waits for the first bytes. A write that moves nothing for `patience` is an
+    /// error of kind `TimedOut`.
     ///
     /// # Errors
     ///
     /// Those of the network; `UnexpectedEof` if the peer closes before the first byte.
-    pub(super) async fn open(io: Stream) -> io::Result<Self> {
+    pub(super) async fn open(io: Stream, patience: Duration) -> io::Result<Self> {
         let mut socket = Self {
             io,
             first: [0; FIRST_BYTES],
             read: 0,
             given: 0,
+            patience,
+            stalled: None,
         };
-        socket.read = socket.io.read(&mut socket.first).await?;
+        loop {
+            let rest = socket.first.get_mut(socket.read..).unwrap_or_default();
+            let read = socket.io.read(rest).await?;
+            socket.read += read;
+            // A record of TLS begins with a number below 32: only letters need a second look, and
+            // they may come one by one.
+            let letters = socket.first().iter().all(u8::is_ascii_alphabetic);
+            if read == 0 || !letters || socket.read == FIRST_BYTES {
+                break;
+            }
+        }
         if socket.read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(socket)
     }
 
+    fn first(&self) -> &[u8] {
+        self.first.get(..self.read).unwrap_or_default()
+    }
+
+    fn in_time<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.patience;
+        let timer = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        timer.as_mut().poll(cx).map(|()| {
+            let error = io::Error::new(io::ErrorKind::TimedOut, SlowReader);
+            Err(error)
+        })
+    }
+
     /// Whether the first bytes are those of an HTTP request, which TLS never begins with.
     pub(super) fn speaks_plain_http(&self) -> bool {
-        let first = self.first.get(..self.read).unwrap_or_default();
-        first.len() >= 3 && first.iter().all(|b| b.is_ascii_alphabetic() || *b == b' ')
+        let first = self.first();
+        let method = first.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+        method >= METHOD_BYTES_MIN && first.get(method).is_none_or(|after| *after == b' ')
     }
 }
 
@@ -74,7 +125,8 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, data)
+        let written = Pin::new(&mut self.io).poll_write(cx, data);
+        self.in_time(cx, written)
     }
 
     fn poll_write_vectored(
@@ -82,7 +134,8 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, data)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, data);
+        self.in_time(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -130,6 +130,13 @@ pub fn describe(leaf: &[u8]) -> Option<(Shown, Vec<String>, i64)> {
     ))
 }
 
+/// When the validity of a certificate (DER) ends, in seconds since 1970; `None` if it cannot be read.
+#[must_use]
+pub fn not_after(certificate: &[u8]) -> Option<i64> {
+    let (_rest, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Some(certificate.validity().not_after.timestamp())
+}
+
 fn spiffe_id(names: &[GeneralName<'_>]) -> Result<Option<SpiffeId>, NoIdentity> {
     let mut uris = names.iter().filter_map(|name| {
         if let GeneralName::URI(uri) = name {

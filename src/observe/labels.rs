@@ -41,7 +41,8 @@ labels! {
         /// The gateway is stopping.
         Draining = "draining";
     }
-    /// Which bound a client ran into so that its connection was closed.
+    /// Which bound a client ran into so that its connection was closed; over h2, for what is about one
+    /// request alone, its stream.
     ConnectionAbuse {
         /// The head of a request, or the first byte of the first one, did not come in time.
         HeaderTimeout = "header_timeout";
@@ -51,15 +52,15 @@ labels! {
         BodyTimeout = "body_timeout";
         /// The body of a request came slower than `min_rate`.
         SlowBody = "slow_body";
-        /// The client took its answer slower than `min_rate`, or not at all.
+        /// The client took nothing of its answer for `body_timeout`, or took it slower than `min_rate`.
         SlowReader = "slow_reader";
-        /// h2: more streams ended in an error or a reset than `http2_resets`.
+        /// h2: more streams ended in an error or a reset than `http2.resets`.
         Http2Resets = "http2_resets";
-        /// h2: more frames without a request came than `http2_idle_frames`.
+        /// h2: more frames without a request came than `http2.idle_frames`, or headers without end.
         Http2IdleFrames = "http2_idle_frames";
-        /// h2: the preface or the acknowledgement of our settings did not come in time.
+        /// h2: the preface did not come in time.
         Http2Silent = "http2_silent";
-        /// The bytes on the connection broke HTTP or TLS after the handshake.
+        /// The bytes on the connection broke HTTP/2 or TLS after the handshake.
         ProtocolError = "protocol_error";
     }
     /// Why no TCP connection to a service came about. What comes after is a failed handshake.

@@ -9,7 +9,8 @@ use super::*;
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::Shown;
 use crate::observe::{
-    AccessLine, HandshakeFailureLine, HandshakeLog, RefusedCertificate, Side, TlsFacts, access,
+    AccessLine, ConnectionAbuse, HandshakeFailureLine, HandshakeLog, RefusedCertificate, Side,
+    TlsFacts, access,
 };
 use crate::refusal::Refusal;
 
@@ -62,6 +63,7 @@ fn line<'a>(path: &'a str, subject: &'a str) -> AccessLine<'a> {
         route: Some("orders-read"),
         status: 403,
         refusal: Some(Refusal::ScopeMissing),
+        closed: Some(ConnectionAbuse::SlowBody),
         upstream: Some("orders"),
         endpoint: Some("orders-1:9443"),
         endpoint_identity: Some("spiffe://mesh.example/ns/shop/sa/orders"),

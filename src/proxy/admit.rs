@@ -8,7 +8,8 @@ use rustls::pki_types::UnixTime;
 use super::head::RequestHead;
 use super::journey::Story;
 use crate::config::spec::{ClientCertificate, LimitKey};
-use crate::edge::facts::{ConnectionFacts, Presented, source_key};
+use crate::edge::facts::{ConnectionFacts, Presented, good_until, source_key};
+use crate::handshake_failure::HandshakeFailure;
 use crate::identity::host::Authority;
 use crate::identity::path::NormalPath;
 use crate::identity::subject::Subject;
@@ -16,6 +17,7 @@ use crate::limit::in_flight::InFlightGuard;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plan::{Authenticator, ListenerPlan, RoutePlan};
+use crate::trust::Usage;
 use crate::upstream::Endpoint;
 
 /// The proof that a request may go on: [`admit`] is its only maker, and whatever comes later asks
@@ -120,8 +122,9 @@ pub fn admit(
     })
 }
 
-/// A connection lives longer than what it was opened under: its certificate may have ended, and the
-/// trust bundle may be another. The chain is judged again once for each new bundle.
+/// A connection lives longer than what it was opened under: a certificate may have ended, the trust
+/// bundle may be another, and one without a certificate may not be enough any more. The chain is
+/// judged again for each new bundle, and from the end of the first certificate in it or above it.
 fn still_trusted(
     facts: &ConnectionFacts,
     listener: &ListenerPlan,
@@ -135,18 +138,27 @@ fn still_trusted(
             ClientCertificate::Required => Err(Refusal::CertificateMissing),
         };
     };
-    if i64::try_from(time.as_secs()).unwrap_or(i64::MAX) > identity.not_after {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    if seconds > identity.not_after {
         return Err(Refusal::CertificateExpired);
     }
-    let trust = &listener.edge.trust;
-    if facts.trust == trust.digest() || facts.counts.judged_under(generation) {
+    let (trust, counts) = (&listener.edge.trust, &facts.counts);
+    let judged = facts.trust == trust.digest() || counts.judged_under(generation);
+    if judged && seconds <= counts.good_until() {
         return Ok(());
     }
     let (leaf, intermediates) = chain.split_first().ok_or(Refusal::CertificateUntrusted)?;
     trust
-        .verify(leaf, intermediates, crate::trust::Usage::Client, time)
-        .map_err(|_no_longer| Refusal::CertificateUntrusted)?;
-    facts.counts.judge(generation);
+        .verify(leaf, intermediates, Usage::Client, time)
+        .map_err(|no_longer| {
+            let reason = HandshakeFailure::from_rustls(&no_longer);
+            if reason == HandshakeFailure::CertificateExpired {
+                Refusal::CertificateExpired
+            } else {
+                Refusal::CertificateUntrusted
+            }
+        })?;
+    counts.judge(generation, good_until(chain, trust, time));
     Ok(())
 }
 

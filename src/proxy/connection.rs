@@ -102,17 +102,17 @@ pub async fn serve(proxy: Arc<Proxy>, io: Stream, door: Arc<Door>, shutdown: Shu
             .metrics
             .connection_refused(ConnectionRefused::Draining);
     }
+    let _open = listener.metrics.connection_opened();
+    let _permit = permit; // given back before the gauge falls: who sees the place free can have it
     let accepted = Box::pin(accept(io, source, &listener, &door.handshakes)).await;
     drop(handshaking);
     let Some(accepted) = accepted else { return };
-    let _open = listener.metrics.connection_opened();
-    let _permit = permit;
     if accepted.h2 {
         Box::pin(http2::serve(
             proxy,
             accepted,
-            &listener.limits,
-            &listener.metrics,
+            &listener,
+            &door.metrics,
             shutdown,
         ))
         .await;
@@ -131,20 +131,20 @@ async fn http1(
 ) {
     let Accepted { mut io, facts, .. } = accepted;
     let limits = &listener.limits;
-    let mut idle = limits.header_timeout;
+    let metrics = &listener.metrics;
+    let mut idle = (limits.header_timeout, ConnectionAbuse::HeaderTimeout);
     loop {
         let head = tokio::select! {
             biased;
-            head = io.get_mut().next_head(limits, idle) => head,
+            head = io.get_mut().next_head(limits, idle.0) => head,
             () = shutdown.requested() => return Box::pin(close(io)).await,
         };
         match head {
             Head::Ready => {}
             Head::Closed => return,
+            Head::Broken => return metrics.connection_closed_for(ConnectionAbuse::ProtocolError),
             Head::Idle => {
-                listener
-                    .metrics
-                    .connection_closed_for(ConnectionAbuse::IdleTimeout);
+                metrics.connection_closed_for(idle.1);
                 return Box::pin(close(io)).await;
             }
             Head::Refused(problem) => {
@@ -162,7 +162,7 @@ async fn http1(
             return;
         };
         io = ours;
-        idle = limits.idle_timeout;
+        idle = (limits.idle_timeout, ConnectionAbuse::IdleTimeout);
     }
 }
 
@@ -185,10 +185,15 @@ async fn refuse(
         HeadProblem::Target => Refusal::PathAmbiguous,
         HeadProblem::TooLarge => Refusal::HeadersTooLarge,
         HeadProblem::UriTooLong => Refusal::UriTooLong,
+        HeadProblem::Framing => Refusal::FramingAmbiguous,
+        HeadProblem::Host => Refusal::HostMalformed,
         HeadProblem::Slow => Refusal::HeadTimeout,
     };
     let ids = RequestIds::of(&http::HeaderMap::new());
     let took = if problem == HeadProblem::Slow {
+        listener
+            .metrics
+            .connection_closed_for(ConnectionAbuse::HeaderTimeout);
         listener.limits.header_timeout
     } else {
         std::time::Duration::ZERO

@@ -4,8 +4,9 @@ use std::fmt;
 
 use pingora::{Error, ErrorSource, ErrorType};
 
+use crate::observe::ConnectionAbuse;
 use crate::refusal::Refusal;
-use crate::upstream::{connect_failure, late_handshake_failure};
+use crate::upstream::{answer_timed_out, connect_failure, late_handshake_failure};
 
 /// What an error of pingora's means for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,38 @@ pub(super) fn carry(refusal: Refusal) -> Box<Error> {
     Error::because(ErrorType::Custom("refused"), "refused", Carried(refusal))
 }
 
+/// The client ran into this bound of its connection, if that is what the error says.
+pub(super) fn abuse(error: &Error) -> Option<ConnectionAbuse> {
+    if let Some(Carried(Refusal::BodyTimeout)) = error.root_cause().downcast_ref() {
+        return Some(ConnectionAbuse::SlowBody);
+    }
+    if *error.esource() != ErrorSource::Upstream && takes_nothing(error) {
+        return Some(ConnectionAbuse::SlowReader);
+    }
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(ConnectionAbuse::BodyTimeout),
+        (ErrorSource::Downstream, ErrorType::WriteTimedout) => Some(ConnectionAbuse::SlowReader),
+        _another => None,
+    }
+}
+
+/// The service said nothing for as long as it may. Before the whole body has come, that is no
+/// silence of the service's: over h2 nothing else bounds a body that stands still.
+pub(super) fn waits_for_body(error: &Error) -> bool {
+    matches!(
+        (error.esource(), error.etype()),
+        (ErrorSource::Upstream, ErrorType::ReadTimedout)
+    )
+}
+
+/// A write ran out of the socket's patience. h2 keeps of such an error no more than its kind.
+fn takes_nothing(error: &Error) -> bool {
+    let root = error.root_cause();
+    let over_h2 = root.downcast_ref::<h2::Error>().and_then(h2::Error::get_io);
+    let cause = root.downcast_ref::<std::io::Error>().or(over_h2);
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
+}
+
 /// What an error means.
 pub(super) fn sort(error: &Error) -> Ending {
     if let Some(Carried(refusal)) = error.root_cause().downcast_ref() {
@@ -49,6 +82,9 @@ pub(super) fn sort(error: &Error) -> Ending {
         ErrorSource::Downstream => false,
         ErrorSource::Internal | ErrorSource::Unset => return Ending::Refused(Refusal::Internal),
     };
+    if upstream && answer_timed_out(error) {
+        return Ending::Refused(Refusal::UpstreamResponseTimeout);
+    }
     match (error.etype(), upstream) {
         (ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout, true) => {
             Ending::Refused(Refusal::UpstreamConnectTimeout)

@@ -41,19 +41,24 @@ pub(super) fn rewrite(request: &mut RequestHeader, journey: &Journey) -> pingora
 /// The refusal, carried.
 pub(super) fn request_body(
     body: Option<&Bytes>,
+    ended: bool,
     journey: &mut Journey,
     limits: &ListenerLimits,
 ) -> pingora::Result<()> {
     let length = body.map_or(0, Bytes::len);
+    journey.body_ended |= ended;
     journey.body = journey
         .body
         .saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
-    let admitted = journey.admitted().map_err(carry)?;
-    if journey.body > admitted.route().max_body {
+    if journey.body > journey.admitted().map_err(carry)?.route().max_body {
         return Err(carry(Refusal::BodyTooLarge));
     }
-    let took = journey.arrived.elapsed();
-    if took > limits.body_timeout && is_slow(journey.body, took, limits) {
+    // Until the service was reached nobody read: that time is not the client's.
+    let took = journey
+        .body_began
+        .get_or_insert_with(Instant::now)
+        .elapsed();
+    if !ended && took > limits.body_timeout && is_slow(journey.body, took, limits) {
         return Err(carry(Refusal::BodyTimeout));
     }
     in_total_time(journey)

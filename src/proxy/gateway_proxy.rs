@@ -15,7 +15,7 @@ use pingora::{Error, Result};
 use rustls::pki_types::UnixTime;
 
 use super::admit::{Admitted, admit};
-use super::errors::{Ending, carry, sort};
+use super::errors::{Ending, abuse, carry, sort, waits_for_body};
 use super::forward;
 use super::head::RequestHead;
 use super::ids::RequestIds;
@@ -24,12 +24,13 @@ use super::log;
 use super::respond::{respond, set_rate_limit};
 use crate::edge::facts::ConnectionFacts;
 use crate::identity::certificate::PeerIdentity;
-use crate::observe::Metrics;
+use crate::observe::{ConnectionAbuse, Metrics};
 use crate::refusal::Refusal;
 use crate::snapshot::Live;
 use crate::transport::facts_of;
 use crate::upstream::{
-    ConnectFailure, Upgrades, UpstreamFacts, connect_failure, late_handshake_failure, peer,
+    ConnectFailure, Upgrades, UpstreamFacts, connect_failure, connection_gone,
+    late_handshake_failure, peer,
 };
 
 /// What pingora asks at each phase of a request.
@@ -95,12 +96,16 @@ impl ProxyHttp for GatewayProxy {
         journey.story.facts = facts.cloned();
         journey.story.ids = Some(RequestIds::of(&session.req_header().headers));
         journey.now = Some(self.live.now());
-        if let Ok(listener) = journey.listener() {
+        let facts = journey.story.facts.as_ref();
+        if let (Ok(listener), Some(facts)) = (journey.listener(), facts) {
             let limits = &listener.edge.limits;
             let rate = usize::try_from(limits.min_rate.get()).unwrap_or(usize::MAX);
             session.set_read_timeout(Some(limits.body_timeout));
             session.set_write_timeout(Some(limits.body_timeout));
             session.set_min_send_rate(Some(rate));
+            if facts.counts.requests() >= limits.requests_per_connection.get() {
+                session.set_keepalive(None); // pingora has set it anew from the head
+            }
         }
         session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
         session.set_ignore_info_resp(true);
@@ -139,7 +144,13 @@ impl ProxyHttp for GatewayProxy {
         };
         let peer = peer(&endpoint, &route.policy, &route.upstream.timeouts, upgrades);
         let (text, address) = (Arc::clone(&endpoint.text), endpoint.address);
+        let metrics = Arc::clone(&route.upstream.metrics);
         admitted.endpoint = Some(endpoint);
+        journey.upstream.begun.get_or_insert_with(Instant::now);
+        journey
+            .upstream
+            .under_way
+            .get_or_insert_with(|| metrics.request_started());
         journey.upstream.endpoint = Some(text);
         journey.upstream.address = Some(address);
         Ok(peer)
@@ -162,12 +173,11 @@ impl ProxyHttp for GatewayProxy {
         if facts.group_key != expected || has_ended(&facts.identity) {
             return Err(carry(Refusal::UpstreamIdentityMismatch));
         }
-        let admitted = journey.admitted().map_err(carry)?;
-        admitted
-            .route()
-            .upstream
-            .endpoints
-            .answered(&facts.endpoint);
+        let upstream = &journey.admitted().map_err(carry)?.route().upstream;
+        facts
+            .deadline
+            .set(journey.arrived + upstream.timeouts.total);
+        upstream.endpoints.answered(&facts.endpoint);
         journey.upstream.identity = Some(Arc::clone(&facts.identity));
         journey.upstream.sent = Some(Instant::now());
         Ok(())
@@ -186,14 +196,19 @@ impl ProxyHttp for GatewayProxy {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         journey: &mut Journey,
     ) -> Result<()> {
+        // An empty last piece (h2: DATA without data) would be written as the last chunk, and then the
+        // last chunk once more: the next request on that connection would begin with it.
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
         let now = journey.now.clone();
         let listener = journey.story.facts.as_ref().zip(now.as_ref());
         let listener = listener.and_then(|(facts, now)| now.listener(&facts.listener));
         let listener = listener.ok_or_else(|| carry(Refusal::Internal))?;
-        forward::request_body(body.as_ref(), journey, &listener.edge.limits)
+        forward::request_body(body.as_ref(), end, journey, &listener.edge.limits)
     }
 
     async fn upstream_response_filter(
@@ -230,10 +245,13 @@ impl ProxyHttp for GatewayProxy {
 
     async fn response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         journey: &mut Journey,
     ) -> Result<()> {
+        if session.is_process_shutting_down() {
+            session.set_keepalive(None); // the client should not ask here again
+        }
         if let Some(ids) = &journey.story.ids {
             response.insert_header("x-request-id", ids.request.clone())?;
         }
@@ -277,7 +295,10 @@ impl ProxyHttp for GatewayProxy {
         let again = session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
             && journey.attempts < ATTEMPTS_MAX;
-        if again {
+        if again && client_reused && journey.answers == 0 && connection_gone(&error) {
+            // pingora does so where the service closed politely; others cut, or reset.
+            error.set_retry(true);
+        } else if again {
             // Only what a pooled connection suffers that the service had closed meanwhile.
             error.retry.decide_reuse(client_reused);
         } else {
@@ -292,7 +313,13 @@ impl ProxyHttp for GatewayProxy {
         error: &Error,
         journey: &mut Journey,
     ) -> FailToProxy {
-        let Ending::Refused(refusal) = sort(error) else {
+        journey.abuse = abuse(error);
+        let mut ending = sort(error);
+        if !journey.body_ended && waits_for_body(error) {
+            journey.abuse = Some(ConnectionAbuse::BodyTimeout);
+            ending = Ending::Refused(Refusal::BodyTimeout);
+        }
+        let Ending::Refused(refusal) = ending else {
             return FailToProxy {
                 error_code: 0,
                 can_reuse_downstream: false,
@@ -324,6 +351,9 @@ impl ProxyHttp for GatewayProxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, journey: &mut Journey) {
         let client_gone = error.is_some_and(|error| sort(error) == Ending::ClientGone);
+        if let (Some(abuse), Ok(listener)) = (journey.abuse, journey.listener()) {
+            listener.edge.metrics.connection_closed_for(abuse);
+        }
         log::end(session, journey, client_gone, &self.metrics);
     }
 }

@@ -38,6 +38,7 @@ impl<'r> RequestHead<'r> {
         method(&request.method)?;
         if request.version == Version::HTTP_2 {
             sizes(request, limits)?;
+            scheme(request)?;
         }
         fields(headers)?;
         framing(request)?;
@@ -95,6 +96,14 @@ fn sizes(request: &RequestHeader, limits: &ListenerLimits) -> Result<(), Refusal
     } else {
         Ok(())
     }
+}
+
+/// Over TLS there is one scheme (RFC 9113, section 8.3.1). h2 tells it only beside `:authority`.
+fn scheme(request: &RequestHeader) -> Result<(), Refusal> {
+    let https = request.uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+    (https || request.uri.authority().is_none())
+        .then_some(())
+        .ok_or(Refusal::RequestMalformed)
 }
 
 fn fields(headers: &HeaderMap) -> Result<(), Refusal> {

@@ -15,11 +15,16 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::connection::{Proxy, Shutdown};
+use super::errors::abuse;
+use super::ids::RequestIds;
+use super::log;
 use crate::config::spec::ListenerLimits;
 use crate::edge::facts::ConnectionFacts;
 use crate::edge::frames::{FrameWatch, RequestCount};
 use crate::edge::handshake::Accepted;
-use crate::observe::{ConnectionAbuse, ListenerMetrics};
+use crate::edge::listener::Listener;
+use crate::observe::{ConnectionAbuse, ListenerMetrics, Metrics};
+use crate::refusal::Refusal;
 
 /// Bytes that may wait for a client's window, for each stream: the rest waits in the service.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
@@ -28,10 +33,11 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 pub(super) async fn serve(
     proxy: Arc<Proxy>,
     accepted: Accepted,
-    limits: &ListenerLimits,
-    metrics: &ListenerMetrics,
+    listener: &Listener,
+    all: &Metrics,
     mut shutdown: Shutdown,
 ) {
+    let (limits, metrics) = (&listener.limits, &listener.metrics);
     let Accepted { mut io, facts, .. } = accepted;
     let frames = Arc::new(RequestCount::default());
     io.get_mut().watch_frames(FrameWatch::new(
@@ -47,8 +53,8 @@ pub(super) async fn serve(
     let handshake = server::handshake(io, Some(options(limits)));
     let mut connection = match timeout(limits.header_timeout, handshake).await {
         Ok(Ok(connection)) => connection,
-        Ok(Err(_not_h2)) => return,
-        Err(_elapsed) => return metrics.connection_closed_for(ConnectionAbuse::HeaderTimeout),
+        Ok(Err(not_h2)) => return count(&not_h2, &frames, metrics),
+        Err(_elapsed) => return metrics.connection_closed_for(ConnectionAbuse::Http2Silent),
     };
     let streams = Arc::new(Streams::default());
     let mut draining = false;
@@ -82,14 +88,14 @@ pub(super) async fn serve(
                 }
                 spawn(&proxy, session, streams.enter(), shutdown.clone());
             }
-            Ok(Some(H2Accept::Rejected)) => facts.counts.reset(),
-            Ok(None) => return,
-            Err(_broken) => {
-                if frames.exceeded() {
-                    metrics.connection_closed_for(ConnectionAbuse::Http2IdleFrames);
-                }
-                return;
+            Ok(Some(H2Accept::Rejected)) => {
+                facts.counts.reset();
+                let ids = RequestIds::of(&http::HeaderMap::new());
+                let (why, took) = (Refusal::RequestMalformed, Duration::ZERO);
+                log::unread(why, &facts, &ids, &all.unrouted(), took);
             }
+            Ok(None) => return,
+            Err(broken) => return count(&broken, &frames, metrics),
         }
         if resets_too_often(&facts, limits) {
             connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
@@ -99,6 +105,28 @@ pub(super) async fn serve(
             return;
         }
     }
+}
+
+/// Counts why a connection ended in an error, where it was the client's doing.
+fn count(broken: &pingora::Error, frames: &RequestCount, metrics: &ListenerMetrics) {
+    if frames.exceeded() {
+        return metrics.connection_closed_for(ConnectionAbuse::Http2IdleFrames);
+    }
+    if let Some(abuse) = abuse(broken) {
+        return metrics.connection_closed_for(abuse);
+    }
+    let Some(error) = broken.root_cause().downcast_ref::<h2::Error>() else {
+        return;
+    };
+    if error.is_io() || error.is_remote() {
+        return; // the client is gone, or has said goodbye in its own way
+    }
+    let calm = error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+    metrics.connection_closed_for(match (calm, frames.filling()) {
+        (false, _) => ConnectionAbuse::ProtocolError,
+        (true, true) => ConnectionAbuse::Http2IdleFrames,
+        (true, false) => ConnectionAbuse::Http2Resets,
+    });
 }
 
 fn spawn(proxy: &Arc<Proxy>, session: HttpSession, active: ActiveStream, shutdown: Shutdown) {

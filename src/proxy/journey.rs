@@ -10,6 +10,7 @@ use crate::edge::facts::ConnectionFacts;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::subject::Subject;
 use crate::limit::store::Taken;
+use crate::observe::{ConnectionAbuse, UpstreamRequest};
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plan::{ListenerPlan, RoutePlan};
@@ -26,6 +27,12 @@ pub struct Journey {
     pub(super) story: Story,
     /// Bytes of its body so far.
     pub(super) body: u64,
+    /// When its first piece came.
+    pub(super) body_began: Option<Instant>,
+    /// Whether the whole body has come.
+    pub(super) body_ended: bool,
+    /// Which bound of its connection the client ran into.
+    pub(super) abuse: Option<ConnectionAbuse>,
     /// Attempts to reach a service.
     pub(super) attempts: u32,
     /// Heads of answers so far, informational ones included.
@@ -69,6 +76,10 @@ pub(super) struct UpstreamStory {
     /// Who it proved to be; or who it said it was, where that was refused.
     pub(super) identity: Option<Arc<PeerIdentity>>,
     pub(super) imposter: Option<String>,
+    /// When the service began to count, connecting included.
+    pub(super) begun: Option<Instant>,
+    /// Counts the request as under way there until it is dropped with the journey.
+    pub(super) under_way: Option<UpstreamRequest>,
     /// When the request was handed to a connection.
     pub(super) sent: Option<Instant>,
     /// How long the head of the answer took.
@@ -83,6 +94,9 @@ impl Journey {
             stage: Stage::Arrived,
             story: Story::default(),
             body: 0,
+            body_began: None,
+            body_ended: false,
+            abuse: None,
             attempts: 0,
             answers: 0,
             upstream: UpstreamStory::default(),

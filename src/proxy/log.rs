@@ -11,7 +11,7 @@ use pingora::proxy::Session;
 use super::ids::RequestIds;
 use super::journey::{Journey, Story};
 use crate::edge::facts::ConnectionFacts;
-use crate::observe::{AccessLine, Metrics, RouteMetrics, access};
+use crate::observe::{AccessLine, ConnectionAbuse, Metrics, RouteMetrics, access};
 use crate::refusal::Refusal;
 
 /// What nginx and others write for a client that went away before it was answered.
@@ -33,9 +33,10 @@ pub(super) fn end(session: &Session, journey: &Journey, client_gone: bool, metri
         Some(route) => route.metrics.request(status, refusal, took),
         None => metrics.unrouted().request(status, refusal, took),
     }
-    let upstream_took = journey.upstream.sent.map(|sent| sent.elapsed());
+    let upstream_took = journey.upstream.begun.map(|begun| begun.elapsed());
     if let (Some(route), Some(upstream_took)) = (&story.route, upstream_took) {
         route.metrics.upstream_took(upstream_took);
+        route.upstream.metrics.request_seconds(upstream_took);
     }
     if let (true, Some(facts)) = (client_gone && session.is_http2(), &story.facts) {
         facts.counts.reset();
@@ -85,6 +86,7 @@ fn line(
         route: story.route.as_ref().map(|route| route.name.as_str()),
         status,
         refusal: journey.refusal(),
+        closed: journey.abuse,
         upstream: story
             .route
             .as_ref()
@@ -126,6 +128,7 @@ pub(super) fn unread(
         route: None,
         status,
         refusal: Some(refusal),
+        closed: (refusal == Refusal::HeadTimeout).then_some(ConnectionAbuse::HeaderTimeout),
         upstream: None,
         endpoint: None,
         endpoint_identity: None,

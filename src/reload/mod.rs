@@ -6,6 +6,7 @@
 mod fixed;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::watch::{Digest, Watch};
+use crate::config::load;
 use crate::config::problem::Problems;
 use crate::observe::ReloadFailure;
 use crate::snapshot::compile::{Compiled, Refused, build};
@@ -53,8 +55,9 @@ impl Reloader {
     /// Watches and reloads until it is dropped.
     pub async fn run(self) {
         let mut watch = Watch::new();
-        watch.follow(&self.file, &self.live.now().spec);
-        let mut seen = self.digest().await;
+        let mut files = self.live_files();
+        watch.follow(&files);
+        let mut seen = digest(&files).await;
         loop {
             let forced = tokio::select! {
                 () = self.forced.notified() => true,
@@ -64,28 +67,49 @@ impl Reloader {
             if !forced {
                 quiet(&watch).await;
             }
-            let digest = self.digest().await;
-            if forced || digest != seen {
-                seen = digest;
-                self.reload().await;
+            // Before the files are read: what changes from here on is heard of.
+            watch.follow(&files);
+            let now = digest(&files).await;
+            if !forced && now == seen {
+                continue;
             }
-            watch.follow(&self.file, &self.live.now().spec);
+            seen = now;
+            let Some(tried) = self.reload(&files).await else {
+                continue;
+            };
+            // A configuration that was refused is waited for as well: a file that it misses may
+            // come.
+            files = self.live_files();
+            files.extend(tried.files);
+            watch.follow(&files);
+            seen = tried.seen;
+            seen.retain(|file, _| files.contains(file));
         }
     }
 
-    async fn digest(&self) -> Digest {
-        let (file, now) = (self.file.clone(), self.live.now());
-        let read = tokio::task::spawn_blocking(move || watch::digest(&file, &now.spec));
-        read.await.unwrap_or_default()
+    fn live_files(&self) -> BTreeSet<PathBuf> {
+        watch::files(&self.file, &self.live.now().spec)
     }
 
-    /// Loads, compiles, rehearses and swaps; or keeps what is there.
-    async fn reload(&self) {
+    /// Loads, compiles, rehearses and swaps; or keeps what is there. `None` if it broke off.
+    async fn reload(&self, files: &BTreeSet<PathBuf>) -> Option<Tried> {
         let (file, stores, before) = (self.file.clone(), self.stores.clone(), self.live.now());
-        let work = tokio::task::spawn_blocking(move || attempt(&file, &stores, &before));
-        match work.await {
-            Ok(Ok(compiled)) => self.swap(compiled),
-            Ok(Err(Refused { why, problems })) => {
+        let known = files.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let tried = Tried::before_reading(&file, known);
+            (tried, attempt(&file, &stores, &before))
+        });
+        let (tried, attempted) = match work.await {
+            Ok(done) => done,
+            Err(panicked) => {
+                self.stores.metrics.reload_failed(ReloadFailure::Problems);
+                tracing::error!(error = %panicked, "reload broke off, the configuration of before stays");
+                return None;
+            }
+        };
+        match attempted {
+            Ok(compiled) => self.swap(compiled),
+            Err(Refused { why, problems }) => {
                 self.stores.metrics.reload_failed(why);
                 tracing::error!(
                     result = why.label(),
@@ -93,11 +117,8 @@ impl Reloader {
                     "reload refused, the configuration of before stays: {problems}"
                 );
             }
-            Err(panicked) => {
-                self.stores.metrics.reload_failed(ReloadFailure::Problems);
-                tracing::error!(error = %panicked, "reload broke off, the configuration of before stays");
-            }
         }
+        Some(tried)
     }
 
     fn swap(&self, compiled: Compiled) {
@@ -126,6 +147,32 @@ impl Reloader {
         metrics.reload_succeeded(generation, unix_seconds());
         tracing::info!(generation, "configuration reloaded");
     }
+}
+
+/// What a reload was made from.
+struct Tried {
+    /// The files that the new configuration names, as far as it could be parsed.
+    files: BTreeSet<PathBuf>,
+    /// What stood in them, and in those of before.
+    seen: Digest,
+}
+
+impl Tried {
+    /// To be called before the files are read for good: what changes afterwards differs from it.
+    fn before_reading(file: &Path, mut known: BTreeSet<PathBuf>) -> Self {
+        let loaded = load(file).map_or_else(|faulty| faulty.sound, Some);
+        let files = loaded.map(|loaded| watch::files(file, &loaded.spec));
+        let files = files.unwrap_or_default();
+        known.extend(files.iter().cloned());
+        let seen = watch::digest(&known);
+        Self { files, seen }
+    }
+}
+
+async fn digest(files: &BTreeSet<PathBuf>) -> Digest {
+    let files = files.clone();
+    let read = tokio::task::spawn_blocking(move || watch::digest(&files));
+    read.await.unwrap_or_default()
 }
 
 fn attempt(file: &Path, stores: &Stores, before: &Snapshot) -> Result<Compiled, Refused> {

@@ -1,20 +1,21 @@
-//! [`Watch`]: tells when something happens in a directory of a file that the configuration names.
+//! [`Watch`]: tells when something happens on the way to a file that the configuration names.
 //!
 //! Directories, not files: a Kubernetes mount swaps its `..data` link, and editors replace files by
 //! renaming. What really changed is told by [`digest`].
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{SHA256, digest as sha256};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
 use crate::config::spec::Spec;
 
-/// SHA-256 over the contents of all files.
-pub(super) type Digest = Vec<u8>;
+/// SHA-256 of the content of each file; of one that cannot be read, of its error.
+pub(super) type Digest = BTreeMap<PathBuf, Vec<u8>>;
 
 /// Watches directories.
 #[derive(Debug)]
@@ -44,28 +45,24 @@ impl Watch {
         }
     }
 
-    /// Watches the directories of the files that this configuration names, and no others.
-    pub(super) fn follow(&mut self, file: &Path, spec: &Spec) {
+    /// Watches the ways to these files, and nothing else.
+    ///
+    /// Also what is watched already is watched anew: a directory that was removed and made again
+    /// is another one under the same name.
+    pub(super) fn follow(&mut self, files: &BTreeSet<PathBuf>) {
         let Some(watcher) = &mut self.watcher else {
             return;
         };
-        let wanted = directories(file, spec);
+        let wanted: BTreeSet<_> = files.iter().flat_map(|file| directories(file)).collect();
         for gone in self.followed.difference(&wanted) {
             drop(watcher.unwatch(gone)); // it may be gone from the disk as well
         }
-        let mut followed = BTreeSet::new();
-        for directory in wanted {
-            let known = self.followed.contains(&directory);
-            match known
-                || watcher
-                    .watch(&directory, RecursiveMode::NonRecursive)
-                    .is_ok()
-            {
-                true => drop(followed.insert(directory)),
-                false => tracing::warn!(directory = %directory.display(), "cannot be watched"),
+        for directory in &wanted {
+            if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
+                tracing::warn!(directory = %directory.display(), %error, "cannot be watched");
             }
         }
-        self.followed = followed;
+        self.followed = wanted;
     }
 
     /// Ends when something has happened since the last call.
@@ -78,39 +75,102 @@ impl Watch {
     }
 }
 
-/// The contents of all files, as one hash. A file that cannot be read counts as its error.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "runs on a blocking thread, for a reload"
-)]
-pub(super) fn digest(file: &Path, spec: &Spec) -> Digest {
-    let mut context = Context::new(&SHA256);
-    for path in files(file, spec) {
-        let content = std::fs::read(&path).unwrap_or_else(|error| error.to_string().into_bytes());
-        context.update(&content.len().to_le_bytes());
-        context.update(&content);
-    }
-    context.finish().as_ref().to_vec()
+/// What stands in the files now. Blocks.
+pub(super) fn digest(files: &BTreeSet<PathBuf>) -> Digest {
+    let of = |path: &PathBuf| {
+        let mut content = Vec::new();
+        let read = std::fs::File::open(path)
+            .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut content));
+        if let Err(error) = read {
+            content = error.to_string().into_bytes();
+        }
+        (path.clone(), sha256(&SHA256, &content).as_ref().to_vec())
+    };
+    files.iter().map(of).collect()
 }
 
-/// The directories of the files, as they are named and as they are once links are followed.
-fn directories(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
+/// More of a file is not looked at: none that the gateway reads is larger.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// The directories in which a change can make `file` another one: its own, that of every link on
+/// the way to it, and, where the way ends early, the one in which the rest is missing.
+fn directories(file: &Path) -> BTreeSet<PathBuf> {
     let mut directories = BTreeSet::new();
-    for path in files(file, spec) {
-        let real = path.canonicalize().ok();
-        for parent in [Some(path.as_path()), real.as_deref()]
-            .into_iter()
-            .flatten()
-        {
-            let parent = parent.parent().filter(|p| !p.as_os_str().is_empty());
-            directories.insert(parent.unwrap_or(Path::new(".")).to_owned());
+    let mut way = file.to_owned();
+    for _ in 0..LINKS_MAX {
+        match first_turn(&way) {
+            Turn::Link {
+                directory,
+                leads_to,
+            } => {
+                directories.insert(directory);
+                way = leads_to;
+            }
+            Turn::Missing { directory } => {
+                directories.insert(directory);
+                return directories;
+            }
+            Turn::None => break,
         }
     }
+    directories.insert(directory_of(&way));
     directories
 }
 
+/// As many as Linux follows.
+const LINKS_MAX: usize = 40;
+
+/// What stands first on the way to a file that is not a plain directory or the file itself.
+enum Turn {
+    Link {
+        directory: PathBuf,
+        /// The whole way, with what the link says in place of the link.
+        leads_to: PathBuf,
+    },
+    Missing {
+        directory: PathBuf,
+    },
+    None,
+}
+
+fn first_turn(way: &Path) -> Turn {
+    let mut gone = PathBuf::new();
+    let mut components = way.components();
+    while let Some(component) = components.next() {
+        let directory = if gone.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            gone.clone()
+        };
+        gone.push(component);
+        if !matches!(component, Component::Normal(_)) {
+            continue;
+        }
+        let Ok(kind) = gone.symlink_metadata().map(|found| found.file_type()) else {
+            return Turn::Missing { directory };
+        };
+        if !kind.is_symlink() {
+            continue;
+        }
+        let Ok(target) = gone.read_link() else {
+            return Turn::Missing { directory };
+        };
+        let leads_to = directory.join(target).join(components.as_path());
+        return Turn::Link {
+            directory,
+            leads_to,
+        };
+    }
+    Turn::None
+}
+
+fn directory_of(file: &Path) -> PathBuf {
+    let parent = file.parent().filter(|p| !p.as_os_str().is_empty());
+    parent.unwrap_or(Path::new(".")).to_owned()
+}
+
 /// The configuration file and every file that it names.
-fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
+pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
     let pairs = spec
         .listeners
         .values()

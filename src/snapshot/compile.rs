@@ -62,11 +62,17 @@ pub fn build(
             let Faulty {
                 mut problems,
                 sound,
+                unreadable,
             } = *faulty;
             // What comes of the sound entries is not used: only what is wrong with their files.
             let more = sound.map(|sound| compile(sound, stores, previous, generation, now));
             problems.extend(more.and_then(Result::err).into_iter().flatten());
-            return Err(refused(problems));
+            let why = match unreadable {
+                true => ReloadFailure::Unreadable,
+                false => ReloadFailure::Problems,
+            };
+            let problems = Problems::new(file, problems);
+            return Err(Refused { why, problems });
         }
     };
     let failed = rehearse(&compiled.snapshot, &compiled.places, now);

@@ -100,6 +100,15 @@ impl TrustBundle {
         self.certificates.clone()
     }
 
+    /// When the next CA of this bundle ends, in seconds since 1970: until then a chain that
+    /// verifies goes on to do so as far as its CA goes.
+    #[must_use]
+    pub fn next_end(&self, now: UnixTime) -> i64 {
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let ends = self.certificates.iter().map(|ca| ca.not_after);
+        ends.filter(|end| *end >= now).min().unwrap_or(now)
+    }
+
     /// Whether a chain leads from `leaf` over `intermediates` (at most 10) to a CA of this bundle:
     /// signatures, the validity of each certificate and of the CA at `now`, key usage, name
     /// constraints, path length (RFC 5280, section 6). Whom the leaf names is not looked at.

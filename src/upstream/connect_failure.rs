@@ -90,6 +90,27 @@ pub fn late_handshake_failure(error: &Error) -> Option<HandshakeFailure> {
     Some(HandshakeFailure::from_rustls(tls))
 }
 
+/// Whether the connection to a service was gone when it was used: closed, in whatever way, by it.
+#[must_use]
+pub fn connection_gone(error: &Error) -> bool {
+    let gone = |failed: &io::Error| {
+        matches!(
+            failed.kind(),
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+        )
+    };
+    *error.esource() == ErrorSource::Upstream && find_cause(error).is_some_and(gone)
+}
+
+/// Whether the time of the request was over when the service still answered (see `timed.rs`).
+#[must_use]
+pub fn answer_timed_out(error: &Error) -> bool {
+    find_cause::<io::Error>(error).is_some_and(|failed| failed.kind() == io::ErrorKind::TimedOut)
+}
+
 fn find_cause<E: std::error::Error + 'static>(error: &Error) -> Option<&E> {
     let mut error = error;
     for _ in 0..CAUSES_MAX {
@@ -115,6 +136,20 @@ mod tests {
         assert_eq!(connect_failure(&plain), Some(&ConnectFailure::TimedOut));
         let wrapped = plain.more_context("first").more_context("second");
         assert_eq!(connect_failure(&wrapped), Some(&ConnectFailure::TimedOut));
+    }
+
+    #[test]
+    fn a_connection_is_gone_only_if_it_is_the_services_and_broke() {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, InvalidData, TimedOut, UnexpectedEof};
+        let broken = |kind| Error::because(ErrorType::ReadError, "reading", io::Error::from(kind));
+        for kind in [BrokenPipe, ConnectionReset, UnexpectedEof] {
+            assert!(connection_gone(&broken(kind).into_up()), "{kind:?}");
+            assert!(!connection_gone(&broken(kind).into_down()), "{kind:?}");
+        }
+        for kind in [InvalidData, TimedOut] {
+            assert!(!connection_gone(&broken(kind).into_up()), "{kind:?}");
+        }
+        assert!(answer_timed_out(&broken(TimedOut)) && !answer_timed_out(&broken(BrokenPipe)));
     }
 
     #[test]

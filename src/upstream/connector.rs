@@ -27,9 +27,10 @@ use super::connect_failure::ConnectFailure;
 use super::facts::UpstreamFacts;
 use super::handshake::{Early, Ended, Proven, Session, shake_hands};
 use super::policy::{Policies, Policy};
+use super::timed::{Deadline, Timed};
 
 /// A connection to a service that has proven who it is.
-pub type ServiceStream = TlsIo<TlsStream<TcpStream>>;
+pub type ServiceStream = TlsIo<Timed<TlsStream<TcpStream>>>;
 
 /// Connects to services under the policy that a peer's group key names.
 #[derive(Debug)]
@@ -243,11 +244,14 @@ fn finish(
         policy.metrics.unexpected_data();
         return Err(Failed::UnexpectedData);
     }
+    let deadline = Deadline::none();
+    let stream = Timed::new(stream, Arc::clone(&deadline));
     let facts = UpstreamFacts {
         group_key: policy.group_key,
         identity,
         tls,
         endpoint: address,
+        deadline,
         open: policy.metrics.connection_opened(),
     };
     let socket = Arc::new(SocketDigest::from_raw_fd(fd));

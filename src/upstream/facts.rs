@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::identity::certificate::PeerIdentity;
 use crate::observe::{OpenUpstreamConnection, TlsFacts};
 
+use super::timed::Deadline;
+
 /// What a connection to a service has proven. It stays with the connection in pingora's pool; each
 /// request reads it with [`crate::transport::facts_of`] and holds its own terms against it.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct UpstreamFacts {
     pub tls: TlsFacts,
     /// Where it is.
     pub endpoint: SocketAddr,
+    /// Until when the request that is on it now may be answered; to be set for each.
+    pub deadline: Arc<Deadline>,
     /// Counts the connection as open for as long as it has these facts.
     #[expect(dead_code, reason = "held for its drop")]
     pub(super) open: OpenUpstreamConnection,

@@ -14,13 +14,17 @@ mod health;
 mod peer;
 mod policy;
 mod resolve;
+mod timed;
 mod verifier;
 #[cfg(test)]
 mod tests;
 
-pub use connect_failure::{ConnectFailure, connect_failure, late_handshake_failure};
+pub use connect_failure::{
+    ConnectFailure, answer_timed_out, connect_failure, connection_gone, late_handshake_failure,
+};
 pub use connector::{MtlsConnector, ServiceStream};
 pub use endpoints::{Endpoint, EndpointStore, Endpoints};
 pub use facts::UpstreamFacts;
 pub use peer::{Upgrades, peer};
 pub use policy::{InvalidPolicy, Policies, Policy, PolicyParts};
+pub use timed::{Deadline, Timed};

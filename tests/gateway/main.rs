@@ -14,6 +14,7 @@
     clippy::panic,
     clippy::print_stderr,
     clippy::string_slice,
+    clippy::too_many_lines,
     clippy::unused_self,
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
@@ -31,7 +32,7 @@ mod dashboards;
 mod demo;
 mod handshake;
 mod headers;
-mod http1;
+pub mod http1;
 mod http2;
 mod identity;
 mod limits;

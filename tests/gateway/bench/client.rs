@@ -137,6 +137,12 @@ impl Client {
         self
     }
 
+    /// Where it connects.
+    pub const fn target(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The TLS configuration of its connections.
     pub fn config(&self) -> ClientConfig {
         let mut config = self.base.get_or_init(|| self.base_config()).clone();
         config.alpn_protocols.clone_from(&self.alpn);

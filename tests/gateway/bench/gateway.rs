@@ -338,7 +338,8 @@ impl Gateway {
         self.signal("TERM");
     }
 
-    fn signal(&self, name: &str) {
+    /// Sends any signal, `INT` say.
+    pub fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.pid());
         let status = Command::new("sh")
             .args(["-c", &command])

@@ -67,7 +67,7 @@
 //!   `.until(|frame| ..)`, `.find(..)`, `.status(stream)`; `frame.error_code()`.
 //! - **Service**: `world.orders().reply(|request| Reply::ok("x")).at_head().early(b"..").alpn(..).at(address).start()`;
 //!   `Reply::{ok, status, new, raw, hang, close}` + `.then(Step::..)`; steps: `Send`, `Drip`, `Flood`, `Pause`, `Gate`, `Hang`,
-//!   `Close`, `Cut`, `Echo`. Records: `.requests()`, `.only_request()`, `.last_request()` (`method`, `target`,
+//!   `Close`, `Cut`, `Echo`, `Read`. Records: `.requests()`, `.only_request()`, `.last_request()` (`method`, `target`,
 //!   `headers`, raw `head`, `body`, `trailers`, `connection`, `peer`), `.handshakes()` (`resumed`, `server_name`,
 //!   `error`), `.bytes()` (0: it was told nothing), `.connections()`, `.open_connections()`; `.wait_for_requests(n)`,
 //!   `.wait_for_handshakes(n)`, `.wait_until(..)`; `.set_reply(..)`, `.set_identity(..)`, `.stop()`. `service::Plain`: TCP without TLS.

@@ -74,6 +74,8 @@ pub enum Step {
     Cut,
     /// Sends back whatever comes, until the end (after an upgrade).
     Echo,
+    /// Reads this many bytes (of a body that [`Builder::at_head`] left unread).
+    Read(usize),
 }
 
 /// What the service does when a request has come. Without `Close`, `Cut` or `Hang` at its end the
@@ -236,7 +238,8 @@ impl Builder {
     }
 }
 
-fn server_config(
+/// The TLS of a service that proves `identity` to clients of `clients`.
+pub fn server_config(
     identity: &Identity,
     clients: &rustls::RootCertStore,
     alpn: &[Vec<u8>],
@@ -519,6 +522,7 @@ async fn play(wire: &mut Wire<TlsStream<TcpStream>>, step: Step) -> io::Result<b
             return Ok(false);
         }
         Step::Cut => return Ok(false),
+        Step::Read(count) => drop(wire.read_exact(count).await?),
         Step::Echo => loop {
             let bytes = wire.buffered().to_vec();
             wire.read_exact(bytes.len()).await?;
