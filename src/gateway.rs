@@ -82,7 +82,7 @@ pub fn check(file: &Path) -> Result<(Checked, Vec<String>), String> {
         .map_err(|refused| refused.problems.to_string())?;
     let spec = &compiled.snapshot.spec;
     let checked = Checked {
-        routes: spec.routes.len(),
+        routes: compiled.snapshot.names().routes.len(),
         upstreams: spec.upstreams.len(),
         listeners: spec.listeners.len(),
         tests: spec.tests.len(),
@@ -127,14 +127,14 @@ fn stores() -> Stores {
 }
 
 fn serve_until_told(file: &Path, stores: Stores, compiled: Compiled) -> Result<(), StartError> {
-    let spec = compiled.snapshot.spec.clone();
+    let spec = &compiled.snapshot.spec;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().thread_name("gateway");
     if let Some(workers) = spec.workers {
         runtime.worker_threads(workers.get());
     }
     let runtime = runtime.build().map_err(StartError::Runtime)?;
-    let sockets = Sockets::bind(&spec)?;
+    let sockets = Sockets::bind(spec)?;
     let ended = runtime.block_on(serve_all(file, stores, compiled, sockets));
     runtime.shutdown_background();
     ended
@@ -183,14 +183,15 @@ async fn serve_all(
         snapshot,
         certificates,
         warnings,
-        ..
+        places,
     } = compiled;
+    drop(places); // the whole file
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     let mut signals = Signals::watch()?;
     let readiness = Arc::new(Readiness::default());
-    let spec = snapshot.spec.clone();
+    let admin_address = snapshot.spec.admin.address;
     stores.metrics.set_certificates(&certificates);
     stores
         .metrics
@@ -231,7 +232,7 @@ async fn serve_all(
     let forced = Arc::clone(&signals.reload);
     let reloader = tokio::spawn(Reloader::new(file, Arc::clone(&live), stores, forced).run());
     readiness.ready();
-    tracing::info!(admin = %spec.admin.address, "ready");
+    tracing::info!(admin = %admin_address, "ready");
     signals.stop().await;
     readiness.draining();
     let how = live.now().spec.shutdown;

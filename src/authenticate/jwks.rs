@@ -32,29 +32,57 @@ pub struct IgnoredKey {
     why: Cow<'static, str>,
 }
 
-/// Why a JWKS file cannot be used. The text says what is wrong and what to do.
+/// Why a JWKS file cannot be used: [`JwksError::what`] is wrong, and [`JwksError::hint`] says what
+/// to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.what())]
 pub enum JwksError {
     /// The file is larger than we read.
-    #[error("the key set has {0} bytes: write at most 1 MiB")]
     TooLarge(usize),
     /// The file is not JSON, or has a member twice.
-    #[error(
-        "the key set is not a JSON object with each member once ({0}): write a JWKS as in RFC 7517"
-    )]
     NotJson(String),
     /// There is no list of keys.
-    #[error("the key set has no list `keys`: write a JWKS as in RFC 7517, section 5")]
     NoList,
     /// There are more keys than we keep.
-    #[error("the key set has {0} keys: write at most {KEYS_MAX}")]
     TooManyKeys(usize),
     /// Two keys have the same name.
-    #[error("two keys of the set have the `kid` {0:?}: give each key a `kid` of its own")]
     DuplicateKid(Box<str>),
     /// None of the keys can be used.
-    #[error("{0}")]
     NoUsableKey(NoUsableKey),
+}
+
+impl JwksError {
+    /// What is wrong, in one line.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match self {
+            Self::TooLarge(size) => format!("the key set has {size} bytes"),
+            Self::NotJson(error) => {
+                format!("the key set is not a JSON object with each member once ({error})")
+            }
+            Self::NoList => "the key set has no list `keys`".to_owned(),
+            Self::TooManyKeys(count) => format!("the key set has {count} keys"),
+            Self::DuplicateKid(kid) => format!("two keys of the set have the `kid` {kid:?}"),
+            Self::NoUsableKey(error) => error.to_string(),
+        }
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::TooLarge(_) => "write at most 1 MiB".to_owned(),
+            Self::NotJson(_) => "write a JWKS as in RFC 7517".to_owned(),
+            Self::NoList => "write a JWKS as in RFC 7517, section 5".to_owned(),
+            Self::TooManyKeys(_) => format!("write at most {KEYS_MAX}"),
+            Self::DuplicateKid(_) => "give each key a `kid` of its own".to_owned(),
+            Self::NoUsableKey(error) => {
+                let names = error.algorithms.iter().map(|one| algorithm::name(*one));
+                let names: Vec<_> = names.collect();
+                format!("write a public key of the issuer for {}", names.join(", "))
+            }
+        }
+    }
 }
 
 /// Why none of the keys can be used.
@@ -197,12 +225,7 @@ impl fmt::Display for NoUsableKey {
         {
             write!(f, "; and {more} more")?;
         }
-        f.write_str("): write a public key of the issuer for ")?;
-        for (number, &algorithm) in self.algorithms.iter().enumerate() {
-            let separator = if number == 0 { "" } else { ", " };
-            write!(f, "{separator}{}", algorithm::name(algorithm))?;
-        }
-        Ok(())
+        f.write_str(")")
     }
 }
 

@@ -99,11 +99,15 @@ fn the_message_says_what_is_wrong_and_what_to_do() {
         {"kty": "oct", "k": "AAAA", "kid": "old\n\u{1b}[31m"},
         {"kty": "EC", "crv": "P-521"},
     ]});
+    let error = read(&set).unwrap_err();
     assert_eq!(
-        read(&set).unwrap_err().to_string(),
+        error.what(),
         "the key set has no usable key (keys[0] (kid \"old\\n\\u{1b}[31m\"): it is symmetric: who \
-         can verify with it can also sign; keys[1]: its `crv` is not P-256 or P-384): write a \
-         public key of the issuer for ES256, ES384, EdDSA, RS256, PS384"
+         can verify with it can also sign; keys[1]: its `crv` is not P-256 or P-384)"
+    );
+    assert_eq!(
+        error.hint(),
+        "write a public key of the issuer for ES256, ES384, EdDSA, RS256, PS384"
     );
     let empty = read(&json!({"keys": []})).unwrap_err().to_string();
     assert!(empty.contains("(it is empty)"), "{empty}");

@@ -20,8 +20,8 @@ macro_rules! sections {
 
                 /// Reports keys that it does not have. `None` if it is no mapping.
                 pub(super) fn read(node: &Node<'a>) -> Option<Self> {
-                    let mapping = node.section(Self::KEYS)?;
-                    Some(Self { $($field: node.field(mapping, $key),)+ })
+                    node.section(Self::KEYS)?;
+                    Some(Self { $($field: node.field($key),)+ })
                 }
             }
         )+

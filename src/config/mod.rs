@@ -1,8 +1,8 @@
 //! What the operator wrote: `gateway.yaml`, read and parsed, with every mistake shown in its place.
 //!
-//! `positions.rs` refuses YAML that means something else than it shows and finds where things
-//! stand, `file.rs` has the shape of the YAML, `parse/` turns each text into a value, `spec.rs` has
-//! the values, `problem.rs` the mistakes. No certificate is read here: that is `trust`'s work.
+//! `reader.rs` reads YAML and refuses what means something else than it shows, `tree.rs` has what
+//! stands there with its places, `file.rs` has the shape of the YAML, `parse/` turns each text into
+//! a value, `spec.rs` has the values, `problem.rs` the mistakes. No certificate is read here: that is `trust`'s work.
 
 pub mod spec;
 pub mod problem;
@@ -10,7 +10,9 @@ mod file;
 mod node;
 mod parse;
 mod places;
-mod positions;
+mod reader;
+mod report;
+mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -19,13 +21,11 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use serde_yaml::Value;
-
 pub use parse::{InvalidHostPattern, InvalidPathPattern};
 pub use places::Places;
 
-use node::Report;
-use problem::{Mark, Problem, Problems, one_line};
+use problem::{Mark, Problem};
+use report::Report;
 use spec::Spec;
 
 /// A configuration, and where its parts stand in the file.
@@ -40,44 +40,76 @@ pub struct Loaded {
 /// 100,000 routes take about 20 MiB.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
+/// A configuration with problems, and what of it is sound.
+#[derive(Debug)]
+pub struct Faulty {
+    /// What is wrong. May be empty, if something was left out and no check said why.
+    pub problems: Vec<Problem>,
+    /// The entries that have no problem, to look for more in the files that they name: a
+    /// configuration with gaps, never to be run. `None` if the file is no YAML of our kind.
+    pub sound: Option<Loaded>,
+    /// Whether the file could not be read, so that nothing is known of what it says.
+    pub unreadable: bool,
+}
+
+impl Faulty {
+    fn unread(problems: Vec<Problem>) -> Box<Self> {
+        Box::new(Self {
+            problems,
+            sound: None,
+            unreadable: false,
+        })
+    }
+}
+
 /// Reads and parses `file`. Paths in it become relative to its folder, so that they can be opened
 /// as they are. No other file is looked at.
 ///
 /// # Errors
 ///
-/// Every problem that was found, each with its place. A file that is no YAML of our kind shows
-/// those problems first: nothing can be said of its values.
-pub fn load(file: &Path) -> Result<Loaded, Problems> {
+/// Every problem that was found, each with its place, and what has none. A file that is no YAML of
+/// our kind shows those problems first: nothing can be said of its values.
+pub fn load(file: &Path) -> Result<Loaded, Box<Faulty>> {
     let bytes = read(file).map_err(|error| {
         let what = format!("it cannot be read: {error}");
         let problem = Problem::new(file, None, "", what).with_hint(unreadable(error.kind()));
-        Problems::unreadable(file, problem)
+        Box::new(Faulty {
+            problems: vec![problem],
+            sound: None,
+            unreadable: true,
+        })
     })?;
     parse(file, &bytes)
 }
 
 /// [`load`] of a text that is at hand.
-fn parse(file: &Path, bytes: &[u8]) -> Result<Loaded, Problems> {
-    let one = |problem| Problems::new(file, vec![problem]);
-    let text = text(file, bytes).map_err(one)?;
-    let places = positions::index(file, text).map_err(|list| Problems::new(file, list))?;
-    let value = values(file, text).map_err(one)?;
-    places.agree(&value).map_err(one)?;
+fn parse(file: &Path, bytes: &[u8]) -> Result<Loaded, Box<Faulty>> {
+    let text = text(file, bytes).map_err(|problem| Faulty::unread(vec![problem]))?;
+    let places = reader::read(file, text).map_err(Faulty::unread)?;
     let folder = file.parent().unwrap_or(Path::new(""));
     let report = Report::new(&places);
-    let spec = parse::spec(&value, folder, &report);
-    let problems = report.into_problems();
-    match spec {
-        Some(spec) if problems.is_empty() => Ok(Loaded { spec, places }),
-        Some(_) | None => Err(Problems::new(file, problems)),
+    let spec = parse::spec(folder, &report);
+    let sound = report.finish();
+    let loaded = spec.map(|spec| Loaded { spec, places });
+    match (loaded, sound) {
+        (Some(loaded), Ok(())) => Ok(loaded),
+        (None, Ok(())) => Err(Faulty::unread(Vec::new())),
+        (sound, Err(problems)) => Err(Box::new(Faulty {
+            problems,
+            sound,
+            unreadable: false,
+        })),
     }
 }
 
 fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    let file = File::open(file)?;
+    let size = file.metadata()?.len().min(FILE_BYTES_MAX);
+    // One more, for the read that finds the end.
+    let room = usize::try_from(size).unwrap_or_default().saturating_add(1);
+    let mut bytes = Vec::with_capacity(room);
     // One byte more than is allowed, so that `text` sees that it is too long.
-    File::open(file)?
-        .take(FILE_BYTES_MAX.saturating_add(1))
+    file.take(FILE_BYTES_MAX.saturating_add(1))
         .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
@@ -146,28 +178,4 @@ fn mark_after(text: &str) -> Mark {
     let last = text.rsplit('\n').next().unwrap_or_default();
     let column = last.chars().count().saturating_add(1);
     Mark { line, column }
-}
-
-/// The values, read by `serde_yaml`.
-fn values(file: &Path, text: &str) -> Result<Value, Problem> {
-    serde_yaml::from_str(text).map_err(|error| {
-        let mark = error.location().map(|place| Mark {
-            line: place.line(),
-            column: place.column(),
-        });
-        let error = error.to_string();
-        if error.contains("128`") || error.contains("128, expected") {
-            return Problem::new(file, mark, "", "this number is too large for anything here")
-                .with_hint("write a smaller one, or put it in quotes if it is meant as text");
-        }
-        Problem::new(
-            file,
-            mark,
-            "",
-            format!("this is not YAML: {}", one_line(&error)),
-        )
-        .with_hint(
-            "the mistake may be on the line before: look at indentation, quotes and brackets",
-        )
-    })
 }

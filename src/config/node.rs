@@ -3,34 +3,21 @@
 //! Each question answers a value, or reports a problem and answers `None`; the caller goes on, so
 //! that all problems are shown at once.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
-use serde_yaml::{Mapping, Number, Value};
+use serde_yaml::Number;
 
-use super::places::{Places, below, entry};
-use super::problem::{Problem, either, nearest, shown};
-
-/// What has been found so far. Interior, so that a [`Node`] can report while others are held.
-#[derive(Debug)]
-pub(super) struct Report<'a> {
-    pub(super) places: &'a Places,
-    problems: RefCell<Vec<Problem>>,
-}
-
-/// Beyond this nothing is kept: bounds what a file of nothing but mistakes takes.
-const PROBLEMS_MAX: usize = 10_000;
-/// Twice as many as are shown. A search goes through up to 10,000 names.
-const SEARCHED_MAX: usize = 200;
+use super::problem::{Mark, Problem, either, nearest, shown};
+use super::report::Report;
+use super::tree::{Id, Marks, Value};
 
 /// One value of the file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Node<'a> {
-    value: &'a Value,
-    path: String,
+    id: Id,
     report: &'a Report<'a>,
 }
 
@@ -42,44 +29,17 @@ pub(super) struct Field<'a> {
     value: Option<Node<'a>>,
 }
 
-impl<'a> Report<'a> {
-    pub(super) fn new(places: &'a Places) -> Self {
-        Self {
-            places,
-            problems: RefCell::default(),
-        }
-    }
-
-    fn push(&self, problem: Problem) {
-        let mut problems = self.problems.borrow_mut();
-        if problems.len() < PROBLEMS_MAX {
-            problems.push(problem);
-        }
-    }
-
-    /// Whether there are so few problems that each deserves a search for what was meant.
-    fn is_short(&self) -> bool {
-        self.problems.borrow().len() < SEARCHED_MAX
-    }
-
-    pub(super) fn into_problems(self) -> Vec<Problem> {
-        self.problems.into_inner()
-    }
-}
-
 impl<'a> Node<'a> {
-    pub(super) fn root(value: &'a Value, report: &'a Report<'a>) -> Self {
+    pub(super) fn root(report: &'a Report<'a>) -> Self {
         Self {
-            value,
-            path: String::new(),
+            id: Id::TOP,
             report,
         }
     }
 
     /// Reports a problem with this value. Answers `None`, to end an expression with.
     pub(super) fn refuse<T>(&self, what: impl Into<String>, hint: impl Into<String>) -> Option<T> {
-        let problem = self.report.places.problem(&self.path, what);
-        self.report.push(problem.with_hint(hint));
+        self.push(|marks| marks.value, what, hint);
         None
     }
 
@@ -89,36 +49,52 @@ impl<'a> Node<'a> {
         what: impl Into<String>,
         hint: impl Into<String>,
     ) -> Option<T> {
-        let problem = self.report.places.problem_with_key(&self.path, what);
-        self.report.push(problem.with_hint(hint));
+        self.push(|marks| marks.key, what, hint);
         None
     }
 
+    fn push(&self, mark: fn(Marks) -> Mark, what: impl Into<String>, hint: impl Into<String>) {
+        let tree = self.report.tree();
+        let mark = tree.marks(self.id).map(mark);
+        let problem = Problem::new(self.report.file(), mark, &tree.path(self.id), what);
+        self.report.push(problem.with_hint(hint));
+    }
+
     /// The value as it is.
-    pub(super) fn value(&self) -> &'a Value {
-        self.value
+    pub(super) fn value(&self) -> Value<'a> {
+        self.report.tree().value(self.id)
+    }
+
+    /// Whether it is the text `word`.
+    pub(super) fn is(&self, word: &str) -> bool {
+        self.value() == Value::Text(word)
     }
 
     /// The number, if it is one.
-    pub(super) fn number(&self) -> Option<&'a Number> {
-        match self.value {
+    pub(super) fn number(&self) -> Option<Number> {
+        match self.value() {
             Value::Number(number) => Some(number),
-            Value::Null
-            | Value::Bool(_)
-            | Value::String(_)
-            | Value::Sequence(_)
-            | Value::Mapping(_)
-            | Value::Tagged(_) => None,
+            Value::Null | Value::Bool(_) | Value::Text(_) | Value::List | Value::Mapping => None,
+        }
+    }
+
+    /// The text, if it is one. May be empty.
+    pub(super) fn as_text(&self) -> Option<&'a str> {
+        match self.value() {
+            Value::Text(text) => Some(text),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::List | Value::Mapping => None,
         }
     }
 
     /// A text that is not empty. `example` shows one, for the hint.
     pub(super) fn text(&self, example: &str) -> Option<&'a str> {
-        let what = match (self.value.as_str(), self.number()) {
-            (Some(""), _) => "an empty text stands here".to_owned(),
-            (Some(text), _) => return Some(text),
-            (None, Some(number)) => format!("{number} is a number, and a text is wanted"),
-            (None, None) => format!("{} stands where a text is wanted", kind(self.value)),
+        let what = match self.value() {
+            Value::Text("") => "an empty text stands here".to_owned(),
+            Value::Text(text) => return Some(text),
+            Value::Number(number) => format!("{number} is a number, and a text is wanted"),
+            other @ (Value::Null | Value::Bool(_) | Value::List | Value::Mapping) => {
+                format!("{} stands where a text is wanted", kind(&other))
+            }
         };
         self.refuse(what, format!("write a text, like {example}"))
     }
@@ -141,30 +117,33 @@ impl<'a> Node<'a> {
 
     /// `true` or `false`.
     pub(super) fn flag(&self) -> Option<bool> {
-        if let Value::Bool(flag) = self.value {
-            return Some(*flag);
-        }
-        let what = match self.value.as_str() {
-            Some(text) => format!("{} is neither true nor false", shown(text)),
-            None => format!("{} stands where true or false is wanted", kind(self.value)),
+        let what = match self.value() {
+            Value::Bool(flag) => return Some(flag),
+            Value::Text(text) => format!("{} is neither true nor false", shown(text)),
+            other @ (Value::Null | Value::Number(_) | Value::List | Value::Mapping) => {
+                format!("{} stands where true or false is wanted", kind(&other))
+            }
         };
         self.refuse(what, "write `true` or `false`, without quotes")
     }
 
     /// A whole number from 1 to `max`.
     pub(super) fn count<T: TryFrom<NonZeroU64>>(&self, max: u64) -> Option<T> {
-        let number = self.number();
-        let count = number.and_then(Number::as_u64).filter(|n| *n <= max);
-        let count = count
-            .and_then(NonZeroU64::new)
-            .and_then(|n| T::try_from(n).ok());
-        if count.is_some() {
-            return count;
-        }
-        let what = match (number, self.value.as_str()) {
-            (Some(number), _) => format!("{number} is out of bounds"),
-            (None, Some(text)) => format!("{} is not a number", shown(text)),
-            (None, None) => format!("{} stands where a number is wanted", kind(self.value)),
+        let what = match self.value() {
+            Value::Number(number) => {
+                let count = number.as_u64().filter(|n| *n <= max);
+                let count = count
+                    .and_then(NonZeroU64::new)
+                    .and_then(|n| T::try_from(n).ok());
+                if count.is_some() {
+                    return count;
+                }
+                format!("{number} is out of bounds")
+            }
+            Value::Text(text) => format!("{} is not a number", shown(text)),
+            other @ (Value::Null | Value::Bool(_) | Value::List | Value::Mapping) => {
+                format!("{} stands where a number is wanted", kind(&other))
+            }
         };
         self.refuse(what, format!("write a whole number from 1 to {max}"))
     }
@@ -211,16 +190,12 @@ impl<'a> Node<'a> {
 
     /// The entries of a list. `one` is an example of an entry.
     pub(super) fn items(&self, example: &str) -> Option<Vec<Self>> {
-        let Value::Sequence(items) = self.value else {
-            let what = format!("{} stands where a list is wanted", kind(self.value));
+        let value = self.value();
+        if value != Value::List {
+            let what = format!("{} stands where a list is wanted", kind(&value));
             return self.refuse(what, format!("write a list, like {example}"));
-        };
-        let item = |(index, value)| Self {
-            value,
-            path: entry(&self.path, index),
-            report: self.report,
-        };
-        Some(items.iter().enumerate().map(item).collect())
+        }
+        Some(self.below().collect())
     }
 
     /// A list of at least one entry; each is read, so that the problems of all are found.
@@ -240,60 +215,59 @@ impl<'a> Node<'a> {
     }
 
     /// The entries of a mapping whose keys are not ours: a name, and its value.
-    pub(super) fn entries(&self, example: &str) -> Option<Vec<(&'a str, Self)>> {
-        let mapping = self.mapping(example)?;
-        let entry = |(key, value): (&'a Value, &'a Value)| {
-            let key = key.as_str()?; // another key was refused with the positions
-            Some((key, self.child(key, value)))
-        };
-        mapping.iter().map(entry).collect()
+    pub(super) fn entries(
+        &self,
+        example: &str,
+    ) -> Option<impl Iterator<Item = (&'a str, Self)> + use<'a>> {
+        self.mapping(example)?;
+        Some(self.below().map(|node| (node.key(), node)))
     }
 
-    /// The mapping of a section whose keys are `keys`; any other key is a problem.
-    pub(super) fn section(&self, keys: &[&'static str]) -> Option<&'a Mapping> {
-        let mapping = self.mapping(&format!("`{}: ...`", keys.first().unwrap_or(&"key")))?;
-        for key in mapping.keys().filter_map(Value::as_str) {
+    /// Whether this is a section whose keys are `keys`; any other key is a problem.
+    pub(super) fn section(&self, keys: &[&'static str]) -> Option<()> {
+        self.mapping(&format!("`{}: ...`", keys.first().unwrap_or(&"key")))?;
+        for entry in self.below() {
+            let key = entry.key();
             if keys.contains(&key) {
                 continue;
             }
-            let path = below(&self.path, key);
-            let problem = self
-                .report
-                .places
-                .problem_with_key(&path, "there is no such key here");
             let all = list(keys.iter().copied());
             let hint = match nearest(key, keys.iter().copied()) {
                 Some(near) => format!("did you mean {near:?}? The keys here are {all}"),
                 None => format!("the keys here are {all}"),
             };
-            self.report.push(problem.with_hint(hint));
+            entry.push(|marks| marks.key, "there is no such key here", hint);
         }
-        Some(mapping)
+        Some(())
     }
 
     /// One key of a section.
-    pub(super) fn field(&self, mapping: &'a Mapping, key: &'static str) -> Field<'a> {
+    pub(super) fn field(&self, key: &'static str) -> Field<'a> {
         Field {
             key,
-            section: self.clone(),
-            value: mapping.get(key).map(|value| self.child(key, value)),
+            section: *self,
+            value: self.at(key),
         }
     }
 
-    /// Another place, for a problem that is found there.
-    pub(super) fn at(&self, path: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            ..self.clone()
-        }
+    /// The value behind a key, if it is written.
+    pub(super) fn at(&self, key: &str) -> Option<Self> {
+        let id = self.report.tree().at(self.id, key)?;
+        Some(Self { id, ..*self })
     }
 
-    fn mapping(&self, example: &str) -> Option<&'a Mapping> {
-        if let Value::Mapping(mapping) = self.value {
-            return Some(mapping);
+    /// Something is left out of what is read; a problem says why.
+    pub(super) fn gap(&self) {
+        self.report.gap();
+    }
+
+    fn mapping(&self, example: &str) -> Option<()> {
+        let value = self.value();
+        if value == Value::Mapping {
+            return Some(());
         }
-        let what = format!("{} stands where keys are wanted", kind(self.value));
-        let hint = if self.value.is_null() {
+        let what = format!("{} stands where keys are wanted", kind(&value));
+        let hint = if value == Value::Null {
             format!("write keys below it, like {example}, or remove the key")
         } else {
             format!("write keys below it, like {example}")
@@ -301,12 +275,18 @@ impl<'a> Node<'a> {
         self.refuse(what, hint)
     }
 
-    fn child(&self, key: &str, value: &'a Value) -> Self {
-        Self {
-            value,
-            path: below(&self.path, key),
-            report: self.report,
-        }
+    /// The entries of a list or mapping.
+    fn below(&self) -> impl Iterator<Item = Self> + use<'a> {
+        let report = self.report;
+        report
+            .tree()
+            .below(self.id)
+            .map(move |id| Self { id, report })
+    }
+
+    /// The key that it stands behind.
+    fn key(&self) -> &'a str {
+        self.report.tree().key(self.id).unwrap_or_default()
     }
 }
 
@@ -335,6 +315,18 @@ impl<'a> Field<'a> {
         self.value.as_ref().map_or(Some(default), read)
     }
 
+    /// As [`Field::or`], but a wrong value is told and `default` taken in its place, for a look at
+    /// the rest of the entry: what was read is not used then.
+    pub(super) fn or_go_on<T>(&self, default: T, read: impl FnOnce(&Node<'a>) -> Option<T>) -> T {
+        let Some(node) = &self.value else {
+            return default;
+        };
+        read(node).unwrap_or_else(|| {
+            node.gap();
+            default
+        })
+    }
+
     /// The value, if the key is written. The outer `None` is a problem.
     pub(super) fn optional<T>(
         &self,
@@ -350,9 +342,8 @@ pub(super) struct Names<'a>(BTreeSet<&'a str>, &'static str);
 
 impl<'a> Names<'a> {
     pub(super) fn of(field: &Field<'a>) -> Self {
-        let mapping = field.written().and_then(|node| node.value.as_mapping());
-        let keys = mapping.into_iter().flat_map(Mapping::keys);
-        Self(keys.filter_map(Value::as_str).collect(), field.key)
+        let entries = field.written().into_iter().flat_map(Node::below);
+        Self(entries.map(|node| node.key()).collect(), field.key)
     }
 }
 
@@ -369,15 +360,14 @@ fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-fn kind(value: &Value) -> &'static str {
+fn kind(value: &Value<'_>) -> &'static str {
     match value {
         Value::Null => "nothing",
         Value::Bool(true) => "`true`",
         Value::Bool(false) => "`false`",
         Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Sequence(_) => "a list",
-        Value::Mapping(_) => "a mapping",
-        Value::Tagged(_) => "a tagged value",
+        Value::Text(_) => "a text",
+        Value::List => "a list",
+        Value::Mapping => "a mapping",
     }
 }

@@ -2,36 +2,35 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use serde_yaml::Value;
-
-use super::problem::{Mark, Problem, shown};
+use super::problem::{Problem, shown};
+use super::tree::{Id, Marks, Tree};
 
 /// Where things stand in the file, to report a problem that is found later (a certificate that
 /// cannot be read, two routes that tie) in its place.
+///
+/// Holds the whole file: to be dropped once the configuration goes live.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
     file: PathBuf,
-    marks: Arc<HashMap<String, Marks>>,
-    /// Values, entries and mappings; `marks` has fewer if a name has a dot and looks like a path.
-    nodes: usize,
+    tree: Arc<Tree>,
+    /// Sections and their entries, by path; made for the first problem.
+    named: OnceLock<HashMap<String, Named>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Marks {
-    /// The key, or the value where there is none.
-    pub(super) key: Mark,
-    /// The value, or the key where the value begins on a later line.
-    pub(super) value: Mark,
+enum Named {
+    Section(Id),
+    Entry(Id),
 }
 
 impl Places {
-    pub(super) fn new(file: &Path, marks: HashMap<String, Marks>, nodes: usize) -> Self {
+    pub(super) fn new(file: &Path, tree: Tree) -> Self {
         Self {
             file: file.to_path_buf(),
-            marks: Arc::new(marks),
-            nodes,
+            tree: Arc::new(tree),
+            named: OnceLock::new(),
         }
     }
 
@@ -49,66 +48,63 @@ impl Places {
         Problem::new(&self.file, mark, path, what)
     }
 
-    /// A problem with the key at `path`.
-    pub(super) fn problem_with_key(&self, path: &str, what: impl Into<String>) -> Problem {
-        let mark = self.find(path).map(|marks| marks.key);
-        Problem::new(&self.file, mark, path, what)
+    pub(super) fn tree(&self) -> &Tree {
+        &self.tree
     }
 
     fn find(&self, path: &str) -> Option<Marks> {
-        let mut path = path;
-        loop {
-            if let Some(marks) = self.marks.get(path) {
-                return Some(*marks);
+        let named = self.named.get_or_init(|| self.named());
+        let mut nearest = (usize::MAX, Id::TOP);
+        let mut head = path;
+        // Names may have dots, so each beginning of the path may be a name; the longest goes first.
+        while !head.is_empty() && nearest.0 > 0 {
+            let rest = path.get(head.len()..).unwrap_or_default();
+            let found = named.get(head).map(|named| match named {
+                Named::Section(id) => (rest.len(), *id),
+                Named::Entry(id) => self.walk(*id, rest),
+            });
+            if let Some(found) = found.filter(|found| found.0 < nearest.0) {
+                nearest = found;
             }
-            if path.is_empty() {
-                return None;
-            }
-            path = path
+            head = head
                 .rfind(['.', '['])
-                .map_or("", |end| path.get(..end).unwrap_or_default());
+                .and_then(|end| head.get(..end))
+                .unwrap_or_default();
         }
+        self.tree.marks(nearest.1)
     }
 
-    /// Whether both readers saw the same keys and entries.
-    ///
-    /// # Errors
-    ///
-    /// The first difference.
-    pub(super) fn agree(&self, value: &Value) -> Result<(), Problem> {
-        let seen = self.count("", value)?;
-        if seen == self.nodes {
-            return Ok(());
+    /// What stands at `rest` below `id`, or the nearest thing above that, and how much of `rest`
+    /// is left then.
+    fn walk(&self, id: Id, rest: &str) -> (usize, Id) {
+        let mut nearest = (rest.len(), id);
+        if rest.is_empty() {
+            return nearest;
         }
-        Err(self.read_in_two_ways(""))
-    }
-
-    fn count(&self, path: &str, value: &Value) -> Result<usize, Problem> {
-        if !self.marks.contains_key(path) {
-            return Err(self.read_in_two_ways(path));
-        }
-        let mut seen: usize = 1;
-        match value {
-            Value::Mapping(entries) => {
-                for (key, value) in entries {
-                    let key = key.as_str().ok_or_else(|| self.read_in_two_ways(path))?;
-                    seen = seen.saturating_add(self.count(&below(path, key), value)?);
-                }
+        let rest = rest.strip_prefix('.').unwrap_or(rest);
+        for below in self.tree.below(id) {
+            let step = self.tree.step("", below);
+            let Some(left) = rest.strip_prefix(step.as_str()) else {
+                continue;
+            };
+            if left.is_empty() || left.starts_with(['.', '[']) {
+                let found = self.walk(below, left);
+                nearest = if found.0 < nearest.0 { found } else { nearest };
             }
-            Value::Sequence(items) => {
-                for (index, value) in items.iter().enumerate() {
-                    seen = seen.saturating_add(self.count(&entry(path, index), value)?);
-                }
-            }
-            Value::Tagged(_) => return Err(self.read_in_two_ways(path)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
-        Ok(seen)
+        nearest
     }
 
-    fn read_in_two_ways(&self, path: &str) -> Problem {
-        self.problem(path, "two YAML readers read this in different ways")
-            .with_hint("write it in a plainer way: one key a line, texts in double quotes")
+    fn named(&self) -> HashMap<String, Named> {
+        let mut named = HashMap::new();
+        for section in self.tree.below(Id::TOP) {
+            let path = self.tree.step("", section);
+            for entry in self.tree.below(section) {
+                named.insert(self.tree.step(&path, entry), Named::Entry(entry));
+            }
+            named.entry(path).or_insert(Named::Section(section));
+        }
+        named
     }
 }
 

@@ -32,8 +32,6 @@ pub struct Problems {
     list: Vec<Problem>,
     /// How many were found beyond [`Problems::MAX`].
     more: usize,
-    /// Nothing of the file could be read.
-    unreadable: bool,
 }
 
 impl Problem {
@@ -107,22 +105,7 @@ impl Problems {
             file: file.to_path_buf(),
             list,
             more,
-            unreadable: false,
         }
-    }
-
-    /// The one problem of a file that cannot be read at all.
-    pub(super) fn unreadable(file: &Path, problem: Problem) -> Self {
-        Self {
-            unreadable: true,
-            ..Self::new(file, vec![problem])
-        }
-    }
-
-    /// Whether the file could not be read, so that nothing is known of what it says.
-    #[must_use]
-    pub fn is_unreadable(&self) -> bool {
-        self.unreadable
     }
 
     /// The file that was refused.

@@ -10,8 +10,10 @@ use serde_yaml::Value;
 
 use super::file::SECTIONS;
 use super::problem::Problems;
+use super::reader;
 use super::spec::{ClientsSpec, HostPattern, LimitKey, TlsVersion, TokenSpec};
-use super::{Loaded, load, parse};
+use super::tree::{self, Id, Tree};
+use super::{Loaded, load as load_or_faulty, parse as parse_or_faulty};
 
 /// Between the input and the message of a file in `rejects`.
 const CUT: &str = "---8<---\n";
@@ -29,6 +31,14 @@ fn golden(folder: &str) -> Vec<PathBuf> {
     files.sort();
     assert!(!files.is_empty(), "{}", folder.display());
     files
+}
+
+fn load(file: &Path) -> Result<Loaded, Problems> {
+    load_or_faulty(file).map_err(|faulty| Problems::new(file, faulty.problems))
+}
+
+fn parse(file: &Path, bytes: &[u8]) -> Result<Loaded, Problems> {
+    parse_or_faulty(file, bytes).map_err(|faulty| Problems::new(file, faulty.problems))
 }
 
 fn parse_text(text: &str) -> Result<Loaded, Problems> {
@@ -270,6 +280,59 @@ fn what_is_written_is_what_is_read() {
         &serde_json::json!({ "deep": [1, -2, 1.5, null, true] })
     );
     assert_eq!(spec.tests[1].request.path, "/");
+}
+
+/// A value of ours as `serde_yaml` has it.
+fn as_theirs(tree: &Tree, id: Id) -> Value {
+    match tree.value(id) {
+        tree::Value::Null => Value::Null,
+        tree::Value::Bool(flag) => flag.into(),
+        tree::Value::Number(number) => Value::Number(number),
+        tree::Value::Text(text) => text.into(),
+        tree::Value::List => tree.below(id).map(|id| as_theirs(tree, id)).collect(),
+        tree::Value::Mapping => {
+            let entry = |id| Some((tree.key(id)?.into(), as_theirs(tree, id)));
+            Value::Mapping(tree.below(id).filter_map(entry).collect())
+        }
+    }
+}
+
+/// Another reader of YAML takes each file for the same as ours does.
+#[test]
+fn the_values_of_a_file_are_those_that_serde_yaml_reads() {
+    let docs = fs::read_to_string(repository().join("docs/config.md")).unwrap();
+    let examples = docs.split("```yaml\n").skip(1);
+    let mut texts: Vec<String> = examples
+        .filter_map(|rest| Some(rest.split("```").next()?.to_owned()))
+        .collect();
+    texts.push(fs::read_to_string(repository().join("gateway.yaml")).unwrap());
+    texts.extend(
+        golden("accepts")
+            .iter()
+            .map(|file| fs::read_to_string(file).unwrap()),
+    );
+    for file in golden("rejects") {
+        let text = fs::read_to_string(file).unwrap();
+        texts.push(text.split(CUT).next().unwrap().to_owned());
+    }
+    texts.push(
+        "a: |\n  x\n   y\n\nb: >-\n  x\n  y\n\n  z\nc: 'it''s'\nd: \"\\u00e9\\n\"\ne:\nf: [a, , b]\ng: x\n  y\nh: {i, j: ~}\n\
+         k:\n- l: 1\n  m: 2\n-\n- - n\no: a#b # c\np: \"x\\\n  y\"\nq: http://x\nr: [a: b]\n"
+            .to_owned(),
+    );
+    let mut compared = 0;
+    for text in &texts {
+        let path = Path::new("gateway.yaml");
+        let (Ok(ours), Ok(theirs)) = (
+            reader::read(path, text),
+            serde_yaml::from_str::<Value>(text),
+        ) else {
+            continue;
+        };
+        assert_eq!(as_theirs(ours.tree(), Id::TOP), theirs, "{text}");
+        compared += 1;
+    }
+    assert!(compared > 30, "{compared}");
 }
 
 /// Cut anywhere, or with any byte replaced, the file is read or refused, never a panic.

@@ -126,8 +126,9 @@ impl Reloader {
             snapshot,
             certificates,
             warnings,
-            ..
+            places,
         } = compiled;
+        drop(places); // the whole file
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -150,7 +151,7 @@ impl Reloader {
 
 /// What a reload was made from.
 struct Tried {
-    /// The files that the new configuration names; none if it could not be parsed.
+    /// The files that the new configuration names, as far as it could be parsed.
     files: BTreeSet<PathBuf>,
     /// What stood in them, and in those of before.
     seen: Digest,
@@ -159,7 +160,8 @@ struct Tried {
 impl Tried {
     /// To be called before the files are read for good: what changes afterwards differs from it.
     fn before_reading(file: &Path, mut known: BTreeSet<PathBuf>) -> Self {
-        let files = load(file).map(|loaded| watch::files(file, &loaded.spec));
+        let loaded = load(file).map_or_else(|faulty| faulty.sound, Some);
+        let files = loaded.map(|loaded| watch::files(file, &loaded.spec));
         let files = files.unwrap_or_default();
         known.extend(files.iter().cloned());
         let seen = watch::digest(&known);

@@ -2,6 +2,7 @@
 //! requests need. `check`, start and reload all come through [`build`], so that "valid" means
 //! "runs".
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rustls::pki_types::UnixTime;
@@ -11,7 +12,7 @@ use super::materials::Materials;
 use super::rehearse::rehearse;
 use super::stores::Stores;
 use crate::config::problem::{Problem, Problems};
-use crate::config::{Loaded, Places, load};
+use crate::config::{Faulty, Loaded, Places, load};
 use crate::observe::{CertificateSeries, ReloadFailure};
 use crate::route::table::{RouteTable, Tie};
 
@@ -53,18 +54,27 @@ pub fn build(
 ) -> Result<Compiled, Refused> {
     let refused = |problems| Refused {
         why: ReloadFailure::Problems,
-        problems,
+        problems: Problems::new(file, problems),
     };
-    let loaded = load(file).map_err(|problems| Refused {
-        why: if problems.is_unreadable() {
-            ReloadFailure::Unreadable
-        } else {
-            ReloadFailure::Problems
-        },
-        problems,
-    })?;
-    let compiled = compile(loaded, stores, previous, generation, now)
-        .map_err(|problems| refused(Problems::new(file, problems)))?;
+    let compiled = match load(file) {
+        Ok(loaded) => compile(loaded, stores, previous, generation, now).map_err(refused)?,
+        Err(faulty) => {
+            let Faulty {
+                mut problems,
+                sound,
+                unreadable,
+            } = *faulty;
+            // What comes of the sound entries is not used: only what is wrong with their files.
+            let more = sound.map(|sound| compile(sound, stores, previous, generation, now));
+            problems.extend(more.and_then(Result::err).into_iter().flatten());
+            let why = match unreadable {
+                true => ReloadFailure::Unreadable,
+                false => ReloadFailure::Problems,
+            };
+            let problems = Problems::new(file, problems);
+            return Err(Refused { why, problems });
+        }
+    };
     let failed = rehearse(&compiled.snapshot, &compiled.places, now);
     if !failed.is_empty() {
         let problems = Problems::new(file, failed);
@@ -76,6 +86,9 @@ pub fn build(
     Ok(compiled)
 }
 
+/// More routes that tie are not told in one go.
+const TIES_MAX: usize = 10_000;
+
 fn compile(
     loaded: Loaded,
     stores: &Stores,
@@ -83,7 +96,7 @@ fn compile(
     generation: u64,
     now: UnixTime,
 ) -> Result<Compiled, Vec<Problem>> {
-    let Loaded { spec, places } = loaded;
+    let Loaded { mut spec, places } = loaded;
     let mut materials = Materials::new(&places, stores, previous, now);
     materials.read(&spec);
     let listeners = materials.listeners(&spec);
@@ -94,7 +107,7 @@ fn compile(
     let routes = match routes {
         Ok(routes) => routes,
         Err(ties) => {
-            problems.extend(ties.iter().map(|tie| tied(tie, &places)));
+            problems.extend(ties.iter().take(TIES_MAX).map(|tie| tied(tie, &places)));
             return Err(problems);
         }
     };
@@ -102,6 +115,7 @@ fn compile(
         return Err(problems);
     }
     let plans = plans.into_boxed_slice();
+    spec.routes = BTreeMap::new();
     let snapshot = Snapshot {
         generation,
         spec,

@@ -112,7 +112,10 @@ impl<'c> Materials<'c> {
                         .extend(ignored.map(|key| format!("{place}: {shown}: {key}")));
                     self.issuers.insert(name.clone(), Arc::new(read));
                 }
-                Err(error) => self.problem(&place, &format!("{shown}: {error}"), None),
+                Err(error) => {
+                    let what = format!("{shown}: {}", error.what());
+                    self.problem(&place, &what, Some(&error.hint()));
+                }
             }
         }
     }

@@ -29,7 +29,8 @@ use plan::{ListenerPlan, RoutePlan, UpstreamPlan};
 pub struct Snapshot {
     /// Counts the configurations that were swapped in, from 1.
     pub generation: u64,
-    /// The configuration that it was compiled from.
+    /// The configuration that it was compiled from, without `routes`: they are many, and what is
+    /// needed of them is in the plans.
     pub spec: Spec,
     listeners: HashMap<Name, Arc<ListenerPlan>>,
     issuers: HashMap<Name, Arc<Issuer>>,
@@ -72,7 +73,7 @@ impl Snapshot {
         Names {
             listeners: self.spec.listeners.keys().cloned().collect(),
             upstreams: self.spec.upstreams.keys().cloned().collect(),
-            routes: self.spec.routes.keys().cloned().collect(),
+            routes: self.plans.iter().map(|plan| plan.name.clone()).collect(),
             issuers: self.spec.issuers.keys().cloned().collect(),
         }
     }

@@ -3,28 +3,24 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value as Json};
-use serde_yaml::Value;
 
 use crate::config::node::{Node, all};
+use crate::config::tree::Value;
 
 /// The claims that a route asks for: one text, whole number or truth value each.
 pub(super) fn wanted(node: &Node<'_>) -> Option<BTreeMap<String, Json>> {
-    let entries = node.entries("`tenant: acme`")?;
-    if entries.is_empty() {
+    let mut entries = node.entries("`tenant: acme`")?.peekable();
+    if entries.peek().is_none() {
         return node.refuse(
             "no claim stands here",
             "write one, like `tenant: acme`, or leave the key out",
         );
     }
-    let read = entries.into_iter().map(|(name, node)| {
+    let read = entries.map(|(name, node)| {
         let value = match node.value() {
-            Value::String(_) | Value::Bool(_) => json(&node),
+            Value::Text(_) | Value::Bool(_) => json(&node),
             Value::Number(number) if !number.is_f64() => json(&node),
-            Value::Null
-            | Value::Number(_)
-            | Value::Sequence(_)
-            | Value::Mapping(_)
-            | Value::Tagged(_) => node.refuse(
+            Value::Null | Value::Number(_) | Value::List | Value::Mapping => node.refuse(
                 "a claim is compared with one text, whole number or truth value",
                 "write one value; an array in the token matches if it contains it",
             ),
@@ -37,14 +33,11 @@ pub(super) fn wanted(node: &Node<'_>) -> Option<BTreeMap<String, Json>> {
 
 /// The claims of a rehearsal's token.
 pub(super) fn token(node: &Node<'_>) -> Option<Map<String, Json>> {
-    let entries = node.entries("`scope: \"orders:read\"`")?;
-    object(entries)
+    object(node.entries("`scope: \"orders:read\"`")?)
 }
 
-fn object(entries: Vec<(&str, Node<'_>)>) -> Option<Map<String, Json>> {
-    let read = entries
-        .into_iter()
-        .map(|(name, node)| Some((name.to_owned(), json(&node)?)));
+fn object<'a>(entries: impl Iterator<Item = (&'a str, Node<'a>)>) -> Option<Map<String, Json>> {
+    let read = entries.map(|(name, node)| Some((name.to_owned(), json(&node)?)));
     let read: Vec<_> = read.collect();
     read.into_iter().collect()
 }
@@ -53,8 +46,8 @@ fn object(entries: Vec<(&str, Node<'_>)>) -> Option<Map<String, Json>> {
 fn json(node: &Node<'_>) -> Option<Json> {
     match node.value() {
         Value::Null => Some(Json::Null),
-        Value::Bool(flag) => Some(Json::Bool(*flag)),
-        Value::String(text) => Some(Json::String(text.clone())),
+        Value::Bool(flag) => Some(Json::Bool(flag)),
+        Value::Text(text) => Some(Json::String(text.to_owned())),
         Value::Number(number) => {
             let whole = number
                 .as_u64()
@@ -68,8 +61,7 @@ fn json(node: &Node<'_>) -> Option<Json> {
                 ),
             }
         }
-        Value::Sequence(_) => all(&node.items("`[a, b]`")?, json).map(Json::Array),
-        Value::Mapping(_) => object(node.entries("`name: value`")?).map(Json::Object),
-        Value::Tagged(_) => node.refuse("tags (`!name`) are not read", "remove the tag"),
+        Value::List => all(&node.items("`[a, b]`")?, json).map(Json::Array),
+        Value::Mapping => object(node.entries("`name: value`")?).map(Json::Object),
     }
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_yaml::Value;
-
 use super::{Around, path, quantity};
 use crate::config::file::{IssuerFile, IssuerKeysFile};
 use crate::config::node::Node;
@@ -51,7 +49,7 @@ pub(super) fn issuer(node: &Node<'_>, around: &Around<'_>) -> Option<IssuerSpec>
         .needed("write `keys: { file: pki/jwks.json }`", |node| {
             keys(node, around)
         });
-    let leeway = file.leeway.or(LEEWAY, |node| {
+    let leeway = file.leeway.or_go_on(LEEWAY, |node| {
         quantity::duration(node, Duration::ZERO..=LEEWAY_MAX)
     });
     Some(IssuerSpec {
@@ -59,12 +57,12 @@ pub(super) fn issuer(node: &Node<'_>, around: &Around<'_>) -> Option<IssuerSpec>
         audiences: audiences?,
         algorithms: algorithms?,
         keys: keys?,
-        leeway: leeway?,
+        leeway,
     })
 }
 
 fn algorithm(node: &Node<'_>) -> Option<SignatureAlgorithm> {
-    if let Value::String(text) = node.value() {
+    if let Some(text) = node.as_text() {
         let symmetric = text
             .get(..2)
             .is_some_and(|start| start.eq_ignore_ascii_case("HS"));
@@ -84,7 +82,7 @@ fn algorithm(node: &Node<'_>) -> Option<SignatureAlgorithm> {
 }
 
 fn keys(node: &Node<'_>, around: &Around<'_>) -> Option<std::path::PathBuf> {
-    if let Value::String(text) = node.value() {
+    if let Some(text) = node.as_text() {
         let what = "a text stands where keys are wanted";
         return node.refuse(what, format!("write `keys: {{ file: {} }}`", shown(text)));
     }

@@ -72,11 +72,11 @@ pub(super) fn listener(node: &Node<'_>, around: &Around<'_>) -> Option<ListenerS
         "write `tls:` with `certificates:` and `clients:`; nothing is served without TLS",
         |node| tls(node, around),
     );
-    let limits = file.limits.or(DEFAULTS, limits);
+    let limits = file.limits.or_go_on(DEFAULTS, limits);
     Some(ListenerSpec {
         address: address?,
         tls: tls?,
-        limits: limits?,
+        limits,
     })
 }
 
@@ -96,11 +96,11 @@ fn tls(node: &Node<'_>, around: &Around<'_>) -> Option<ListenerTlsSpec> {
         "write `clients: { certificate: required, trust: NAME }`",
         |node| clients(node, around),
     );
-    let min_version = file.min_version.or(TlsVersion::Tls12, version);
+    let min_version = file.min_version.or_go_on(TlsVersion::Tls12, version);
     Some(ListenerTlsSpec {
         certificates: certificates?,
         clients: clients?,
-        min_version: min_version?,
+        min_version,
     })
 }
 

@@ -18,13 +18,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_yaml::Value;
-
 pub use pattern::{InvalidHostPattern, InvalidPathPattern};
 
 use super::file::{AdminFile, IdentityFile, LogsFile, RootFile, ShutdownFile, TrustFile};
-use super::node::{Field, Names, Node, Report};
+use super::node::{Field, Names, Node};
 use super::problem::shown;
+use super::report::Report;
 use super::spec::{
     AdminSpec, KeyPairSpec, ListenerSpec, LogFormat, LogLevel, LogSpec, ShutdownSpec, Spec,
     TrustSpec,
@@ -46,17 +45,25 @@ struct Around<'a> {
 const VERSION: u64 = 1;
 /// Loopback: what it shows is for operators, not for whoever reaches a network card.
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
+const LOGS: LogSpec = LogSpec {
+    format: LogFormat::Json,
+    level: LogLevel::Info,
+    access: true,
+};
 /// More threads than any machine that we know has processors.
 const WORKERS_MAX: u64 = 1_024;
 /// What orchestrators give by default between SIGTERM and SIGKILL.
-const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
+const SHUTDOWN: ShutdownSpec = ShutdownSpec {
+    deadline: Duration::from_secs(30),
+    delay: Duration::ZERO,
+};
 const SHUTDOWN_DEADLINE_MAX: Duration = Duration::from_secs(3_600);
-const SHUTDOWN_DELAY: Duration = Duration::ZERO;
 const SHUTDOWN_DELAY_MAX: Duration = Duration::from_secs(600);
 
-/// Reads the whole file; what is wrong goes to `report`, and then there is no `Spec`.
-pub(super) fn spec(value: &Value, folder: &Path, report: &Report<'_>) -> Option<Spec> {
-    let root = Node::root(value, report);
+/// Reads the whole file. What is wrong goes to `report` and is left out; `None` if nothing can be
+/// read at all.
+pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
+    let root = Node::root(report);
     let file = RootFile::read(&root)?;
     let around = Around {
         folder,
@@ -66,53 +73,54 @@ pub(super) fn spec(value: &Value, folder: &Path, report: &Report<'_>) -> Option<
         upstreams: Names::of(&file.upstreams),
         routes: Names::of(&file.routes),
     };
-    let version = file
+    if file
         .version
-        .needed("write `version: 1` at the top", version);
-    let workers = file.workers.optional(|node| node.count(WORKERS_MAX));
-    let admin = admin(&file.admin);
-    let logs = logs(&file.logs);
-    let shutdown = shutdown(&file.shutdown);
+        .needed("write `version: 1` at the top", version)
+        .is_none()
+    {
+        report.gap();
+    }
+    let admin = file.admin.or(AdminSpec { address: ADMIN }, admin);
+    if admin.is_none() {
+        report.gap();
+    }
     let listeners =
         file.listeners
             .needed("a gateway listens somewhere: write `listeners:`", |node| {
                 let listeners = named(node, |node| listener::listener(node, &around))?;
-                if listeners.is_empty() {
+                if node.entries("`NAME:`")?.next().is_none() {
                     return node.refuse("there is no listener", "write at least one");
                 }
                 Some(listeners)
             });
-    let trust = section(&file.trust, |node| trust(node, &around));
-    let identities = section(&file.identities, |node| identity(node, &around));
-    let issuers = section(&file.issuers, |node| issuer::issuer(node, &around));
+    if listeners.is_none() {
+        report.gap();
+    }
+    let listeners = listeners.unwrap_or_default();
+    apart(&file, admin.as_ref(), &listeners);
     let upstreams = section(&file.upstreams, |node| upstream::upstream(node, &around));
-    let routes = section(&file.routes, |node| {
-        route::route(node, &around, upstreams.as_ref())
-    });
-    let tests = file
-        .tests
-        .or(Vec::new(), |node| rehearsal::tests(node, &around));
-    let admin_apart = apart(&file, admin.as_ref(), listeners.as_ref());
-    let (Some(()), Some(())) = (version, admin_apart) else {
-        return None;
-    };
     Some(Spec {
-        workers: workers?,
-        admin: admin?,
-        logs: logs?,
-        shutdown: shutdown?,
-        listeners: listeners?,
-        trust: trust?,
-        identities: identities?,
-        issuers: issuers?,
-        upstreams: upstreams?,
-        routes: routes?,
-        tests: tests?,
+        workers: file
+            .workers
+            .or_go_on(None, |node| node.count(WORKERS_MAX).map(Some)),
+        admin: admin.unwrap_or(AdminSpec { address: ADMIN }),
+        logs: file.logs.or_go_on(LOGS, logs),
+        shutdown: file.shutdown.or_go_on(SHUTDOWN, shutdown),
+        listeners,
+        trust: section(&file.trust, |node| trust(node, &around)),
+        identities: section(&file.identities, |node| identity(node, &around)),
+        issuers: section(&file.issuers, |node| issuer::issuer(node, &around)),
+        routes: section(&file.routes, |node| route::route(node, &around, &upstreams)),
+        upstreams,
+        tests: file
+            .tests
+            .or_go_on(Vec::new(), |node| rehearsal::tests(node, &around)),
     })
 }
 
 fn version(node: &Node<'_>) -> Option<()> {
-    if node.value().as_u64() == Some(VERSION) {
+    let number = node.number();
+    if number.and_then(|number| number.as_u64()) == Some(VERSION) {
         return Some(());
     }
     node.refuse(
@@ -121,28 +129,18 @@ fn version(node: &Node<'_>) -> Option<()> {
     )
 }
 
-fn admin(field: &Field<'_>) -> Option<AdminSpec> {
-    field.or(AdminSpec { address: ADMIN }, |node| {
-        let file = AdminFile::read(node)?;
-        let address = file.address.or(ADMIN, web::address)?;
-        Some(AdminSpec { address })
-    })
+fn admin(node: &Node<'_>) -> Option<AdminSpec> {
+    let file = AdminFile::read(node)?;
+    let address = file.address.or(ADMIN, web::address)?;
+    Some(AdminSpec { address })
 }
 
-fn logs(field: &Field<'_>) -> Option<LogSpec> {
-    let default = LogSpec {
-        format: LogFormat::Json,
-        level: LogLevel::Info,
-        access: true,
-    };
-    let Some(node) = field.written() else {
-        return Some(default);
-    };
+fn logs(node: &Node<'_>) -> Option<LogSpec> {
     let file = LogsFile::read(node)?;
-    let format = file.format.or(default.format, |node| {
+    let format = file.format.or(LOGS.format, |node| {
         node.word(&[("json", LogFormat::Json), ("readable", LogFormat::Readable)])
     });
-    let level = file.level.or(default.level, |node| {
+    let level = file.level.or(LOGS.level, |node| {
         node.word(&[
             ("error", LogLevel::Error),
             ("warn", LogLevel::Warn),
@@ -150,7 +148,7 @@ fn logs(field: &Field<'_>) -> Option<LogSpec> {
             ("debug", LogLevel::Debug),
         ])
     });
-    let access = file.access.or(default.access, Node::flag);
+    let access = file.access.or(LOGS.access, Node::flag);
     Some(LogSpec {
         format: format?,
         level: level?,
@@ -158,19 +156,12 @@ fn logs(field: &Field<'_>) -> Option<LogSpec> {
     })
 }
 
-fn shutdown(field: &Field<'_>) -> Option<ShutdownSpec> {
-    let default = ShutdownSpec {
-        deadline: SHUTDOWN_DEADLINE,
-        delay: SHUTDOWN_DELAY,
-    };
-    let Some(node) = field.written() else {
-        return Some(default);
-    };
+fn shutdown(node: &Node<'_>) -> Option<ShutdownSpec> {
     let file = ShutdownFile::read(node)?;
-    let deadline = file.deadline.or(default.deadline, |node| {
+    let deadline = file.deadline.or(SHUTDOWN.deadline, |node| {
         quantity::duration(node, Duration::ZERO..=SHUTDOWN_DEADLINE_MAX)
     });
-    let delay = file.delay.or(default.delay, |node| {
+    let delay = file.delay.or(SHUTDOWN.delay, |node| {
         quantity::duration(node, Duration::ZERO..=SHUTDOWN_DELAY_MAX)
     });
     Some(ShutdownSpec {
@@ -223,23 +214,22 @@ fn path(node: &Node<'_>, around: &Around<'_>) -> Option<PathBuf> {
     Some(around.folder.join(text))
 }
 
-/// A section whose keys are names; empty if it is not written.
+/// A section whose keys are names; empty if it is not written, or no section.
 fn section<'a, T>(
     field: &Field<'a>,
     read: impl FnMut(&Node<'a>) -> Option<T>,
-) -> Option<BTreeMap<Name, T>> {
-    field.or(BTreeMap::new(), |node| named(node, read))
+) -> BTreeMap<Name, T> {
+    field.or_go_on(BTreeMap::new(), |node| named(node, read))
 }
 
-/// Entries by name. All are read, so that the problems of all are found.
+/// Entries by name. All are read, so that the problems of all are found; those that have one are
+/// left out.
 fn named<'a, T>(
     node: &Node<'a>,
     mut read: impl FnMut(&Node<'a>) -> Option<T>,
 ) -> Option<BTreeMap<Name, T>> {
-    let entries = node.entries("`NAME:` and its keys below that")?;
     let mut named = BTreeMap::new();
-    let mut complete = true;
-    for (name, node) in entries {
+    for (name, node) in node.entries("`NAME:` and its keys below that")? {
         let name = match name.parse::<Name>() {
             Ok(name) => Some(name),
             Err(error) => node.refuse_key(
@@ -249,36 +239,34 @@ fn named<'a, T>(
         };
         match (name, read(&node)) {
             (Some(name), Some(value)) => drop(named.insert(name, value)), // keys stand once
-            (None, _) | (_, None) => complete = false,
+            (None, _) | (_, None) => node.gap(),
         }
     }
-    complete.then_some(named)
+    Some(named)
 }
 
 /// No two listeners, and no listener and `admin`, on one address.
-fn apart(
-    file: &RootFile<'_>,
-    admin: Option<&AdminSpec>,
-    listeners: Option<&BTreeMap<Name, ListenerSpec>>,
-) -> Option<()> {
-    let (admin, listeners) = (admin?, listeners?);
-    let node = file.listeners.written()?;
-    let mut all_apart = Some(());
-    let mut taken = vec![("`admin`".to_owned(), admin.address)];
+fn apart(file: &RootFile<'_>, admin: Option<&AdminSpec>, listeners: &BTreeMap<Name, ListenerSpec>) {
+    let Some(section) = file.listeners.written() else {
+        return;
+    };
+    let admin = admin.map(|admin| admin.address);
+    let mut taken: Vec<(String, SocketAddr)> = Vec::new();
+    taken.extend(admin.map(|address| ("`admin`".to_owned(), address)));
     for (name, listener) in listeners {
         let address = listener.address;
         if let Some((other, at)) = taken.iter().find(|(_, at)| web::overlap(*at, address)) {
-            let hint = if *at == admin.address {
+            let hint = if Some(*at) == admin {
                 "what `admin` shows is not for clients: give it a port of its own"
             } else {
                 "give each listener a port of its own"
             };
             let what = format!("{address} is taken: {other} listens on {at}");
-            all_apart = node
-                .at(&format!("listeners.{name}.address"))
-                .refuse(what, hint);
+            let entry = section.at(name.as_str());
+            let place = entry.and_then(|entry| entry.at("address"));
+            place.as_ref().unwrap_or(section).refuse::<()>(what, hint);
+            section.gap();
         }
         taken.push((format!("the listener `{name}`"), address));
     }
-    all_apart
 }

@@ -12,6 +12,7 @@ use crate::config::spec::{
     ClientsSpec, ForwardSpec, HostPattern, JwtSpec, LimitKey, LimitSpec, MatchSpec, PathPattern,
     RouteSpec, TokenSpec, UpstreamSpec,
 };
+use crate::config::tree::Value;
 use crate::identity::name::Name;
 use crate::identity::pattern::{IdentityPattern, ServerPattern};
 use http::Method;
@@ -39,7 +40,7 @@ const TOKEN: &str =
 pub(super) fn route(
     node: &Node<'_>,
     around: &Around<'_>,
-    upstreams: Option<&BTreeMap<Name, UpstreamSpec>>,
+    upstreams: &BTreeMap<Name, UpstreamSpec>,
 ) -> Option<RouteSpec> {
     let file = RouteFile::read(node)?;
     let matches = file.matches.needed(
@@ -62,7 +63,7 @@ pub(super) fn route(
         .needed("write `upstream: NAME`, an entry of `upstreams`", |node| {
             node.reference::<Name>("upstream", &around.upstreams)
         });
-    let wider = upstream.as_ref().and_then(|name| upstreams?.get(name));
+    let wider = upstream.as_ref().and_then(|name| upstreams.get(name));
     let accept = accept(&file.accept, wider);
     let forward = file.forward.or(FORWARD, forward);
     let max_body = file
@@ -124,7 +125,7 @@ fn methods(node: &Node<'_>) -> Option<Vec<Method>> {
 }
 
 fn clients(node: &Node<'_>) -> Option<ClientsSpec> {
-    if let Some(text) = node.value().as_str() {
+    if let Some(text) = node.as_text() {
         if text == "any" {
             return Some(ClientsSpec::Any);
         }
@@ -135,7 +136,7 @@ fn clients(node: &Node<'_>) -> Option<ClientsSpec> {
         };
         return node.refuse(what, hint);
     }
-    if node.value().is_null() {
+    if node.value() == Value::Null {
         let what = "nothing is said here: leaving it open would let everybody in";
         return node.refuse(what, format!("write {CLIENTS}"));
     }
@@ -146,7 +147,7 @@ fn clients(node: &Node<'_>) -> Option<ClientsSpec> {
     }
     let example = "`spiffe://partners.example/web/*` or `dns:shop.partner.example`";
     all(&items, |node| {
-        if node.value().as_str() == Some("any") {
+        if node.is("any") {
             return node.refuse(
                 "`any` stands in a list",
                 "write `clients: any`, without the list",
@@ -158,11 +159,11 @@ fn clients(node: &Node<'_>) -> Option<ClientsSpec> {
 }
 
 fn token(node: &Node<'_>, around: &Around<'_>) -> Option<TokenSpec> {
-    let text = node.value().as_str();
+    let text = node.as_text();
     if text == Some("none") {
         return Some(TokenSpec::None);
     }
-    if text.is_some() || node.value().is_null() {
+    if text.is_some() || node.value() == Value::Null {
         let what = match text {
             Some(text) => format!(
                 "{} is neither `none` nor what a token must have",

@@ -43,15 +43,15 @@ pub(super) fn upstream(node: &Node<'_>, around: &Around<'_>) -> Option<UpstreamS
         "write `tls:` with `identity`, `trust`, `server_name` and `accept`; there is no upstream without",
         |node| tls(node, around),
     );
-    let timeouts = file.timeouts.or(TIMEOUTS, timeouts);
+    let timeouts = file.timeouts.or_go_on(TIMEOUTS, timeouts);
     let in_flight = file
         .in_flight
-        .or(IN_FLIGHT, |node| node.count(IN_FLIGHT_MAX));
+        .or_go_on(IN_FLIGHT, |node| node.count(IN_FLIGHT_MAX));
     Some(UpstreamSpec {
         endpoints: endpoints?,
         tls: tls?,
-        timeouts: timeouts?,
-        in_flight: in_flight?,
+        timeouts,
+        in_flight,
     })
 }
 

@@ -52,6 +52,13 @@ fn a_good_configuration_is_exit_code_0_and_says_what_it_has() {
 #[test]
 fn every_file_that_cannot_be_used_and_every_tie_is_told_at_once() {
     let world = World::new();
+    let (code, out, err) = check(&world, &with_unusable_files(&world));
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert_eq!(without_positions(&err), ALL_AT_ONCE, "{err}");
+}
+
+/// Four files that cannot be used, a pair that does not match, and two routes that tie.
+fn with_unusable_files(world: &World) -> Config {
     let folder = &world.folder;
     let old = Leaf::server("old").dns("old.example.com").change(|params| {
         params.not_before = time::macros::datetime!(2020-01-01 00:00 UTC);
@@ -70,16 +77,15 @@ fn every_file_that_cannot_be_used_and_every_tie_is_told_at_once() {
     config.set("issuers.corp.keys.file", "none.json");
     config.route("twin-a", "/twin/{x}", "orders");
     config.route("twin-b", "/twin/{y}", "orders");
-    let (code, out, err) = check(&world, &config);
-    assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert_eq!(without_positions(&err), ALL_AT_ONCE, "{err}");
+    config
 }
 
 const ALL_AT_ONCE: &str = "\
 portcullis: gateway.yaml: 6 problems
   identities.gateway: the key in gateway.key is not that of the certificate in gateway.pem
       hint: name the certificate and the key that were made together
-  issuers.corp.keys.file: none.json: the key set has no usable key (it is empty): write a public key of the issuer for ES256
+  issuers.corp.keys.file: none.json: the key set has no usable key (it is empty)
+      hint: write a public key of the issuer for ES256
   listeners.edge.tls.certificates[1]: the certificate in old.pem (CN=old) expired on 2021-01-01
       hint: renew it
   listeners.edge.tls.certificates[2]: missing.pem cannot be read: No such file or directory (os error 2)
@@ -88,6 +94,58 @@ portcullis: gateway.yaml: 6 problems
       hint: give one of them another host, path, method or header, or remove it
   trust.empty: empty-ca.pem has no certificate in it
       hint: name a PEM file with a block that begins `-----BEGIN CERTIFICATE-----`";
+
+#[test]
+fn mistakes_of_writing_and_files_that_cannot_be_used_are_told_in_one_go() {
+    let world = World::new();
+    let mut config = with_unusable_files(&world);
+    // What is wrong beside a file does not keep the file from being looked at.
+    config.set("listeners.edge.limits.idle_timeout", "soon");
+    config.set("issuers.corp.leeway", 30);
+    config.set("upstreams.orders.timeouts.connect", 5);
+    // Who uses what cannot be used has no problem of its own.
+    config.set("upstreams.orders.tls.trust", "empty");
+    config.set("routes.open.upstream", "order");
+    config.remove("routes.orders-read.clients");
+    config.remove("routes.orders-write.token");
+    config.set("routes.twin-a.websockets", true);
+    config.set("trust.unwritten", json!({}));
+    config.set("tests", json!([{ "request": { "url": "https://api.example.com/" }, "expect": { "route": "open" } }]));
+    let (code, out, err) = check(&world, &config);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert_eq!(without_positions(&err), ALL_OF_BOTH, "{err}");
+}
+
+const ALL_OF_BOTH: &str = "\
+portcullis: gateway.yaml: 14 problems
+  identities.gateway: the key in gateway.key is not that of the certificate in gateway.pem
+      hint: name the certificate and the key that were made together
+  issuers.corp.keys.file: none.json: the key set has no usable key (it is empty)
+      hint: write a public key of the issuer for ES256
+  issuers.corp.leeway: 30 has no unit
+      hint: write a duration with its unit: `10s`, `500ms` or `5m`; 30 may have meant `30s`
+  listeners.edge.limits.idle_timeout: \"soon\" is not one whole number with one unit
+      hint: write a duration like `10s`, `500ms` or `5m`
+  listeners.edge.tls.certificates[1]: the certificate in old.pem (CN=old) expired on 2021-01-01
+      hint: renew it
+  listeners.edge.tls.certificates[2]: missing.pem cannot be read: No such file or directory (os error 2)
+      hint: check the path and that the user of the gateway may read the file
+  routes.open.upstream: no upstream is named \"order\"
+      hint: did you mean \"orders\"?
+  routes.orders-read: `clients` is missing
+      hint: say who may ask: write `clients: [spiffe://partners.example/web/*]`, or `clients: any` for everybody that the listener let in
+  routes.orders-write: `token` is missing
+      hint: say it either way: write `token: { issuer: NAME, scopes: [orders:read] }`, or `token: none` if no token is looked at
+  routes.twin-a.websockets: there is no such key here
+      hint: did you mean \"websocket\"? The keys here are match, clients, token, limits, upstream, accept, forward, max_body, websocket
+  routes.twin-b.match: it matches requests that route twin-a matches as well, and neither goes first
+      hint: give one of them another host, path, method or header, or remove it
+  trust.empty: empty-ca.pem has no certificate in it
+      hint: name a PEM file with a block that begins `-----BEGIN CERTIFICATE-----`
+  trust.unwritten: `ca` is missing
+      hint: write `ca:` with a PEM file of CA certificates
+  upstreams.orders.timeouts.connect: 5 has no unit
+      hint: write a duration with its unit: `10s`, `500ms` or `5m`; 5 may have meant `5s`";
 
 #[test]
 fn a_problem_names_the_line_and_column_of_its_place() {
