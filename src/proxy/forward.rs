@@ -45,6 +45,9 @@ pub(super) fn request_body(
     journey: &mut Journey,
     limits: &ListenerLimits,
 ) -> pingora::Result<()> {
+    if journey.upgraded {
+        return in_total_time(journey); // frames of a conversation: neither large nor slow
+    }
     let length = body.map_or(0, Bytes::len);
     journey.body_ended |= ended;
     journey.body = journey
@@ -93,6 +96,7 @@ pub(super) fn response_head(
         if !(allowed && asked_websocket && to_websocket) {
             return Err(carry(Refusal::UpstreamProtocol));
         }
+        journey.upgraded = true;
     }
     if !response.status.is_informational() && journey.upstream.answered.is_none() {
         journey.upstream.answered = journey.upstream.sent.map(|sent: Instant| sent.elapsed());

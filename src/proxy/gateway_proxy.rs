@@ -219,7 +219,12 @@ impl ProxyHttp for GatewayProxy {
     ) -> Result<()> {
         let asked = session.req_header().headers.get(http::header::UPGRADE);
         let asked = asked.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
-        forward::response_head(response, asked, journey)
+        forward::response_head(response, asked, journey)?;
+        if journey.upgraded {
+            let idle = journey.listener().map_err(carry)?.edge.limits.idle_timeout;
+            session.set_read_timeout(Some(idle)); // who has nothing to say is not slow
+        }
+        Ok(())
     }
 
     fn upstream_response_body_filter(

@@ -31,6 +31,8 @@ pub struct Journey {
     pub(super) body_began: Option<Instant>,
     /// Whether the whole body has come.
     pub(super) body_ended: bool,
+    /// Whether the service agreed to speak WebSocket: what flows from then on is no body.
+    pub(super) upgraded: bool,
     /// Which bound of its connection the client ran into.
     pub(super) abuse: Option<ConnectionAbuse>,
     /// Attempts to reach a service.
@@ -96,6 +98,7 @@ impl Journey {
             body: 0,
             body_began: None,
             body_ended: false,
+            upgraded: false,
             abuse: None,
             attempts: 0,
             answers: 0,

@@ -69,6 +69,32 @@ async fn a_websocket_carries_bytes_both_ways_where_the_route_says_so() {
     assert_eq!(request.header("sec-websocket-version"), Some("13"));
 }
 
+/// The bounds of a body are none of a conversation: it may be quiet, slow, and long.
+#[tokio::test]
+async fn a_websocket_is_not_held_to_the_bounds_of_a_body() {
+    let stage = Stage::build(
+        |config| {
+            config.route("socket", "/socket", "orders");
+            config.set("routes.socket.websocket", true);
+            config.set("routes.socket.max_body", "64B");
+            config.set("listeners.edge.limits.body_timeout", "200ms");
+            config.set("listeners.edge.limits.min_rate", "1000B/s");
+        },
+        |service| service.at_head().reply(|_| switch("websocket")),
+    )
+    .await;
+    let mut connection = stage.connect().await;
+    let answer = connection.exchange(ask("/socket", "websocket")).await;
+    assert_eq!(answer.expect("an answer").status, 101);
+    for round in 0..4 {
+        let message = format!("a short message, number {round}, after a while");
+        connection.send(&message).await.expect("send");
+        let back = connection.wire.read_exact(message.len()).await;
+        assert_eq!(back.expect("an echo"), message.as_bytes());
+        tokio::time::sleep(std::time::Duration::from_millis(400)).await; // what is claimed is time
+    }
+}
+
 #[tokio::test]
 async fn a_route_without_websocket_forwards_no_upgrade() {
     let stage = stage("websocket").await;
