@@ -63,14 +63,17 @@ impl Host {
         }
     }
 
-    /// Reads a host name without a port, where IPv6 needs no brackets: an entry of a certificate,
+    /// Reads a host name without a port, where IPv6 may go without brackets: an entry of a certificate,
     /// SNI, a name in the configuration.
     ///
     /// # Errors
     ///
     /// [`InvalidHost`] if it is no host.
     pub fn parse_name(text: &str) -> Result<Self, InvalidHost> {
-        if let Ok(address) = text.parse::<Ipv6Addr>() {
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        if let Ok(address) = bare.unwrap_or(text).parse::<Ipv6Addr>() {
             return Ok(Self::from(IpAddr::V6(address)));
         }
         canonical(text)
@@ -231,6 +234,26 @@ mod tests {
                 want,
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_name_reads_what_it_writes() {
+        for text in ["api.example.com", "192.0.2.1", "[2001:db8::1]"] {
+            assert_eq!(Host::parse_name(text).unwrap().to_string(), text);
+        }
+        assert_eq!(
+            Host::parse_name("2001:db8::1"),
+            Host::parse_name("[2001:DB8:0::1]")
+        );
+        for text in [
+            "[192.0.2.1]",
+            "[api.example.com]",
+            "[2001:db8::1",
+            "2001:db8::1]",
+            "[]",
+        ] {
+            assert!(Host::parse_name(text).is_err(), "{text}");
         }
     }
 
