@@ -129,6 +129,8 @@ impl ProxyHttp for GatewayProxy {
 
     async fn upstream_peer(&self, _: &mut Session, journey: &mut Journey) -> Result<Box<HttpPeer>> {
         journey.attempts += 1;
+        // What an attempt before had of the body is sent, and counted, once more.
+        (journey.body, journey.body_began) = (0, None);
         let admitted = journey.admitted_mut().map_err(carry)?;
         let route = admitted.route();
         let endpoint = route

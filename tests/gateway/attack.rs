@@ -1,12 +1,14 @@
 //! Ways around the promises of `SECURITY.md` that were open once: each test walks one of them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use crate::bench::World;
 use crate::bench::client::HOST;
+use crate::bench::http1::Request;
 use crate::bench::service::{Reply, Step};
 
 #[tokio::test]
@@ -59,4 +61,30 @@ async fn a_head_arrives_before_the_body_begins() {
     let head = tokio::time::timeout(Duration::from_secs(3), connection.wire.read_exact(12)).await;
     assert!(head.is_ok(), "the head waits for the body");
     gate.notify_one();
+}
+
+#[tokio::test]
+async fn a_body_sent_again_counts_once() {
+    let world = World::new();
+    let count = AtomicUsize::new(0);
+    let orders = world
+        .orders()
+        .reply(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+            1 => Reply(vec![Step::Cut]),
+            _ => Reply::ok("x"),
+        })
+        .start()
+        .await;
+    let mut config = world.config();
+    config.endpoints("orders", &[orders.address]);
+    config.set("routes.open.max_body", "6KiB");
+    let gateway = world.gateway_with(&config).await;
+    let client = gateway.client(&world.web());
+    assert_eq!(client.get("/open/first").await.status, 200);
+    let put = Request::new("PUT", "/open/x").body("x".repeat(4096));
+    let answer = client.request(&put).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(orders.last_request().body.len(), 4096);
+    let line = gateway.access_line(&answer).await;
+    assert_eq!(line["bytes_in"], 4096);
 }
