@@ -297,7 +297,11 @@ impl ProxyHttp for GatewayProxy {
         let again = session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
             && journey.attempts < ATTEMPTS_MAX;
-        if again && client_reused && journey.answers == 0 && connection_gone(&error) {
+        // A connection of the pool that is not good for this route any more was told nothing.
+        let unused = Ending::Refused(Refusal::UpstreamIdentityMismatch);
+        if client_reused && sort(&error) == unused {
+            error.set_retry(true);
+        } else if again && client_reused && journey.answers == 0 && connection_gone(&error) {
             // pingora does so where the service closed politely; others cut, or reset.
             error.set_retry(true);
         } else if again {

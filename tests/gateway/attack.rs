@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::bench::ORDERS_ID;
 use crate::bench::World;
 use crate::bench::client::HOST;
 use crate::bench::http1::Request;
-use crate::bench::service::{Reply, Step};
+use crate::bench::pki::Leaf;
+use crate::bench::service::{Received, Reply, Step};
 
 #[tokio::test]
 async fn secrets_of_a_broken_answer_are_in_no_log() {
@@ -87,4 +89,42 @@ async fn a_body_sent_again_counts_once() {
     assert_eq!(orders.last_request().body.len(), 4096);
     let line = gateway.access_line(&answer).await;
     assert_eq!(line["bytes_in"], 4096);
+}
+
+#[tokio::test]
+async fn pooled_connections_of_an_ended_certificate_cost_no_request() {
+    const POOLED: usize = 6;
+    let world = World::new();
+    let leaf = Leaf::server("short").spiffe(ORDERS_ID).valid(-60, 3);
+    let ended = tokio::time::Instant::now() + Duration::from_secs(4);
+    let gate = Arc::new(Notify::new());
+    let opened = Arc::clone(&gate);
+    let script = move |request: &Received| match request.target.contains("wait") {
+        true => Reply::ok("x").after(Step::Gate(Arc::clone(&opened))),
+        false => Reply::ok("x"),
+    };
+    let short = world.mesh.issue(leaf);
+    let service = world.service_as(&short).reply(script).start().await;
+    let gateway = world.gateway(&service).await;
+    let client = gateway.client(&world.web());
+    let waiting: Vec<_> = (0..POOLED)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.get("/open/wait").await.status })
+        })
+        .collect();
+    service.wait_for_requests(POOLED).await;
+    for _ in 0..POOLED {
+        gate.notify_one();
+        tokio::task::yield_now().await;
+    }
+    gate.notify_waiters();
+    for one in waiting {
+        assert_eq!(one.await.unwrap(), 200);
+    }
+    service.set_identity(&world.mesh.issue(Leaf::server("new").spiffe(ORDERS_ID)));
+    tokio::time::sleep_until(ended).await; // what is awaited is the time itself
+    let post = Request::post("/open/x", "once");
+    assert_eq!(client.request(&post).await.status, 200);
+    assert_eq!(service.requests().len(), POOLED + 1);
 }
