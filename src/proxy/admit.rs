@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use http::{HeaderMap, HeaderName};
 use rustls::pki_types::UnixTime;
 
 use super::head::RequestHead;
@@ -211,13 +212,7 @@ fn limits(
             (LimitKey::Source, _) => limit
                 .limiter
                 .take(source_key(facts.source.ip()).to_string().as_bytes()),
-            (LimitKey::Header(name), _) => {
-                let value = head
-                    .headers
-                    .get(name)
-                    .map_or(&[] as &[u8], |v| v.as_bytes());
-                limit.limiter.take(value)
-            }
+            (LimitKey::Header(name), _) => limit.limiter.take(only_value(head.headers, name)),
         };
         let allowed = taken.allowed;
         story.taken.push((Arc::clone(&limit.name), taken));
@@ -227,6 +222,16 @@ fn limits(
         }
     }
     Ok(())
+}
+
+/// The value of a field. One that stands in the request twice has none, as for routes: a made-up
+/// value in front of the one that the service reads would be a new bucket each time.
+fn only_value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h [u8] {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.as_bytes(),
+        (None | Some(_), _) => &[],
+    }
 }
 
 /// Issuer and subject: `sub` is unique only within its issuer (RFC 7519, section 4.1.2).

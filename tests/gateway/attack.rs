@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::bench::ORDERS_ID;
@@ -127,4 +128,26 @@ async fn pooled_connections_of_an_ended_certificate_cost_no_request() {
     let post = Request::post("/open/x", "once");
     assert_eq!(client.request(&post).await.status, 200);
     assert_eq!(service.requests().len(), POOLED + 1);
+}
+
+#[tokio::test]
+async fn a_key_sent_twice_has_no_bucket_of_its_own() {
+    let world = World::new();
+    let orders = world.orders().start().await;
+    let mut config = world.config();
+    config.endpoints("orders", &[orders.address]);
+    config.set(
+        "routes.open.limits",
+        json!([{ "rate": "1/h", "burst": 2, "per": "header:X-Api-Key" }]),
+    );
+    let gateway = world.gateway_with(&config).await;
+    let client = gateway.client(&world.web());
+    let mut passed = 0;
+    for i in 0..6 {
+        let request = Request::get("/open/x")
+            .header("X-Api-Key", &format!("made-up-{i}"))
+            .header("X-Api-Key", "real");
+        passed += usize::from(client.request(&request).await.status == 200);
+    }
+    assert_eq!(passed, 2);
 }
