@@ -12,6 +12,7 @@ use crate::bench::World;
 use crate::bench::client::HOST;
 use crate::bench::http1::Request;
 use crate::bench::pki::Leaf;
+use crate::bench::raw_h2::{self, RawH2};
 use crate::bench::service::{Received, Reply, Step};
 
 #[tokio::test]
@@ -150,4 +151,18 @@ async fn a_key_sent_twice_has_no_bucket_of_its_own() {
         passed += usize::from(client.request(&request).await.status == 200);
     }
     assert_eq!(passed, 2);
+}
+
+#[tokio::test]
+async fn h2_says_the_length_of_a_body_once_as_http_1_1_does() {
+    let world = World::new();
+    let orders = world.orders().start().await;
+    let gateway = world.gateway(&orders).await;
+    let mut h2 = RawH2::start(&gateway.client(&world.web())).await;
+    let mut fields = raw_h2::get(HOST, "/open/x");
+    fields.extend([("content-length", "4"), ("content-length", "04")]);
+    h2.headers(1, &fields, false).await.unwrap();
+    h2.data(1, b"body", true).await.unwrap();
+    assert_eq!(h2.status(1).await, 400);
+    assert_eq!(orders.bytes(), 0);
 }
