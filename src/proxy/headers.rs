@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, CONNECTION, HOST};
+use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -97,6 +97,22 @@ pub(super) fn strip_ours(request: &mut RequestHeader) {
     for name in forged {
         request.remove_header(&name);
     }
+}
+
+/// Puts the crumbs of `Cookie`, which h2 may send one by one, together (RFC 9113, section 8.2.3): a
+/// service of HTTP/1.1 may read the first field or the last.
+///
+/// # Errors
+///
+/// pingora's, if the value is no header value; its parts are.
+pub(super) fn join_cookies(request: &mut RequestHeader) -> pingora::Result<()> {
+    let crumbs: Vec<_> = request.headers.get_all(COOKIE).iter().collect();
+    if crumbs.len() < 2 {
+        return Ok(());
+    }
+    let crumbs: Vec<_> = crumbs.into_iter().map(HeaderValue::as_bytes).collect();
+    let joined = crumbs.join(&b"; "[..]);
+    request.insert_header(COOKIE, joined)
 }
 
 /// Sets what the route wants its service to be told.

@@ -166,3 +166,18 @@ async fn h2_says_the_length_of_a_body_once_as_http_1_1_does() {
     assert_eq!(h2.status(1).await, 400);
     assert_eq!(orders.bytes(), 0);
 }
+
+#[tokio::test]
+async fn h2_crumbs_of_cookies_are_one_field_again() {
+    let world = World::new();
+    let orders = world.orders().start().await;
+    let gateway = world.gateway(&orders).await;
+    let mut h2 = RawH2::start(&gateway.client(&world.web())).await;
+    let mut fields = raw_h2::get(HOST, "/open/x");
+    fields.push(("cookie", "a=1"));
+    fields.push(("cookie", "b=2"));
+    h2.headers(1, &fields, true).await.unwrap();
+    assert_eq!(h2.status(1).await, 200);
+    let request = orders.only_request();
+    assert_eq!(request.headers.all("cookie"), ["a=1; b=2"]);
+}
