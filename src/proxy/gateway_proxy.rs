@@ -18,6 +18,7 @@ use super::admit::{Admitted, admit};
 use super::errors::{Ending, abuse, carry, sort, waits_for_body};
 use super::forward;
 use super::head::RequestHead;
+use super::headers::strip_forged;
 use super::ids::RequestIds;
 use super::journey::{Journey, Stage};
 use super::log;
@@ -114,6 +115,7 @@ impl ProxyHttp for GatewayProxy {
     }
 
     async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> Result<bool> {
+        strip_forged(session.req_header_mut());
         match Self::decide(session, journey) {
             Ok(admitted) => {
                 journey.stage = Stage::Admitted(Box::new(admitted));

@@ -181,3 +181,56 @@ async fn h2_crumbs_of_cookies_are_one_field_again() {
     let request = orders.only_request();
     assert_eq!(request.headers.all("cookie"), ["a=1; b=2"]);
 }
+
+#[tokio::test]
+async fn a_field_that_the_service_does_not_get_chooses_no_route() {
+    let world = World::new();
+    let orders = world.orders().start().await;
+    let mut config = world.config();
+    config.endpoints("orders", &[orders.address]);
+    for (name, path, field) in [
+        ("test", "/orders/**", "x-env"),
+        ("known", "/orders/known/**", "x-forwarded-client-cert"),
+    ] {
+        let matches = json!({
+            "host": HOST,
+            "path": path,
+            "methods": ["GET", "HEAD"],
+            "headers": { field: "test" },
+        });
+        let route = json!({
+            "match": matches, "clients": "any", "token": "none", "upstream": "orders",
+        });
+        config.set(&format!("routes.{name}"), route);
+    }
+    let gateway = world.gateway_with(&config).await;
+    let client = gateway.client(&world.web());
+    let honest = Request::get("/orders/7").header("X-Env", "test");
+    assert_eq!(client.request(&honest).await.status, 200);
+    let nominated = honest.header("Connection", "keep-alive, X-ENV");
+    let forged = Request::get("/orders/known/7").header("X-Forwarded-Client-Cert", "test");
+    for request in [nominated, forged] {
+        let answer = client.request(&request).await;
+        assert_eq!(answer.status, 401, "{request:?}");
+        assert_eq!(gateway.access_line(&answer).await["route"], "orders-read");
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_the_service_does_not_get_is_no_bucket_of_its_own() {
+    let world = World::new();
+    let orders = world.orders().start().await;
+    let mut config = world.config();
+    config.endpoints("orders", &[orders.address]);
+    let limit = json!([{ "rate": "1/h", "burst": 2, "per": "header:X-Forwarded-For" }]);
+    config.set("routes.open.limits", limit);
+    let gateway = world.gateway_with(&config).await;
+    let client = gateway.client(&world.web());
+    let mut passed = 0;
+    for number in 0..6 {
+        let request =
+            Request::get("/open/x").header("X-Forwarded-For", &format!("10.0.0.{number}"));
+        passed += usize::from(client.request(&request).await.status == 200);
+    }
+    assert_eq!(passed, 2);
+}
