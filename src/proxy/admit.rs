@@ -144,7 +144,9 @@ fn still_trusted(
         return Err(Refusal::CertificateExpired);
     }
     let (trust, counts) = (&listener.edge.trust, &facts.counts);
-    let judged = facts.trust == trust.digest() || counts.judged_under(generation);
+    // What another bundle said of the time is not said by that of the handshake, should it come back.
+    let in_the_handshake = facts.trust == trust.digest() && !counts.judged_since();
+    let judged = in_the_handshake || counts.judged_under(generation);
     if judged && seconds <= counts.good_until() {
         return Ok(());
     }

@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
+use time::OffsetDateTime;
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
-use crate::bench::ORDERS_ID;
-use crate::bench::World;
 use crate::bench::client::HOST;
 use crate::bench::http1::Request;
-use crate::bench::pki::Leaf;
+use crate::bench::pki::{Authority, Leaf};
 use crate::bench::raw_h2::{self, RawH2};
 use crate::bench::service::{Received, Reply, Step};
+use crate::bench::{ORDERS_ID, WEB_ID, World};
 
 #[tokio::test]
 async fn secrets_of_a_broken_answer_are_in_no_log() {
@@ -98,7 +99,7 @@ async fn pooled_connections_of_an_ended_certificate_cost_no_request() {
     const POOLED: usize = 6;
     let world = World::new();
     let leaf = Leaf::server("short").spiffe(ORDERS_ID).valid(-60, 3);
-    let ended = tokio::time::Instant::now() + Duration::from_secs(4);
+    let ended = Instant::now() + Duration::from_secs(4);
     let gate = Arc::new(Notify::new());
     let opened = Arc::clone(&gate);
     let script = move |request: &Received| match request.target.contains("wait") {
@@ -125,7 +126,7 @@ async fn pooled_connections_of_an_ended_certificate_cost_no_request() {
         assert_eq!(one.await.unwrap(), 200);
     }
     service.set_identity(&world.mesh.issue(Leaf::server("new").spiffe(ORDERS_ID)));
-    tokio::time::sleep_until(ended).await; // what is awaited is the time itself
+    sleep_until(ended).await; // what is awaited is the time itself
     let post = Request::post("/open/x", "once");
     assert_eq!(client.request(&post).await.status, 200);
     assert_eq!(service.requests().len(), POOLED + 1);
@@ -233,4 +234,31 @@ async fn a_field_that_the_service_does_not_get_is_no_bucket_of_its_own() {
         passed += usize::from(client.request(&request).await.status == 200);
     }
     assert_eq!(passed, 2);
+}
+
+#[tokio::test]
+async fn a_bundle_that_came_back_is_held_against_its_own_time() {
+    let world = World::new();
+    let orders = world.orders().start().await;
+    let ended = Instant::now() + Duration::from_secs(5);
+    let root = Authority::with("short root", |params| {
+        params.not_after = OffsetDateTime::now_utc() + time::Duration::seconds(4);
+    });
+    let longer = root.renewed(|params| {
+        params.not_after = OffsetDateTime::now_utc() + time::Duration::days(1);
+    });
+    let (file, short) = ("partners-ca.pem", root.pem().to_owned());
+    world.folder.write(file, &short);
+    let gateway = world.gateway(&orders).await;
+    let theirs = root.issue(Leaf::client("x").spiffe(WEB_ID));
+    let mut connection = gateway.client(&theirs).connect().await;
+    for bundle in [&longer, &short] {
+        assert_eq!(connection.get("/open/x").await.status, 200);
+        gateway
+            .reload_by(|| drop(world.folder.write(file, bundle)))
+            .await;
+    }
+    assert_eq!(connection.get("/open/x").await.status, 200);
+    sleep_until(ended).await; // what is awaited is the time itself
+    assert_eq!(connection.get("/open/x").await.status, 403);
 }
