@@ -295,7 +295,8 @@ async fn listen(
 ) {
     let conf = ServerConf {
         upstream_keepalive_pool_size: POOLED_CONNECTIONS_MAX,
-        max_retries: 3,
+        // For pooled connections that have ended; else `GatewayProxy` gives up sooner.
+        max_retries: 16,
         ..ServerConf::default()
     };
     let mut options = HttpServerOptions::default();

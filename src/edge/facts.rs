@@ -159,6 +159,12 @@ impl ConnectionCounts {
         }
     }
 
+    /// Whether the chain was judged again since the handshake.
+    #[must_use]
+    pub fn judged_since(&self) -> bool {
+        self.judged.load(Ordering::Relaxed) > 0 // generations count from 1
+    }
+
     /// Whether the chain was judged good under this generation.
     #[must_use]
     pub fn judged_under(&self, generation: u64) -> bool {

@@ -144,6 +144,10 @@ impl AsyncRead for Gate {
             }
             return Poll::Ready(Ok(()));
         }
+        // Who reads has no body for the head yet: a service that takes its time must not delay it.
+        if let Poll::Ready(Err(error)) = this.hold.release(&mut this.tls, cx) {
+            return Poll::Ready(Err(error));
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut this.tls).poll_read(cx, buf);
         if let (Poll::Ready(Ok(())), Some(frames)) = (&read, &mut this.frames) {

@@ -3,7 +3,8 @@
 //!
 //! pingora writes them apart and flushes only where somebody waits for the head alone (no body,
 //! chunked, informational). Only the first write after a request was read is held, and any flush
-//! lets it go: nothing can wait here that would have gone out before.
+//! lets it go. So does a read: with the head written and no body at hand, pingora looks whether the
+//! client is still there. A head waits for nothing but the work that is done in one go.
 
 use std::io;
 use std::pin::Pin;

@@ -88,10 +88,14 @@ fn write(file: &Path, text: &str, overwrite: Overwrite, mode: u32) -> Result<(),
 }
 
 fn fill(new: &Path, text: &str, mode: u32) -> io::Result<()> {
+    // The mode holds only for a file that is made here, not for one that somebody put in its place.
+    match fs::remove_file(new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
     let mut opened = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(mode)
         .open(new)?;
     opened.write_all(text.as_bytes())?;
@@ -116,6 +120,13 @@ mod tests {
         write_secret(&file, "two", Overwrite::Yes).unwrap();
         assert_eq!(read_text(&file).unwrap(), "two");
         assert_eq!(fs::read_dir(folder.join("below")).unwrap().count(), 1);
+        // What somebody else put where the new file is made would keep its mode, or lead elsewhere.
+        let new = folder.join(format!("below/a.key.{}.new", std::process::id()));
+        let elsewhere = folder.join("elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, &new).unwrap();
+        write_secret(&file, "three", Overwrite::Yes).unwrap();
+        assert!(!elsewhere.exists());
+        assert!(fs::symlink_metadata(&file).unwrap().is_file());
         fs::remove_dir_all(&folder).unwrap();
     }
 }

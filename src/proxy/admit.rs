@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use http::{HeaderMap, HeaderName};
 use rustls::pki_types::UnixTime;
 
 use super::head::RequestHead;
@@ -143,7 +144,9 @@ fn still_trusted(
         return Err(Refusal::CertificateExpired);
     }
     let (trust, counts) = (&listener.edge.trust, &facts.counts);
-    let judged = facts.trust == trust.digest() || counts.judged_under(generation);
+    // What another bundle said of the time is not said by that of the handshake, should it come back.
+    let in_the_handshake = facts.trust == trust.digest() && !counts.judged_since();
+    let judged = in_the_handshake || counts.judged_under(generation);
     if judged && seconds <= counts.good_until() {
         return Ok(());
     }
@@ -211,13 +214,7 @@ fn limits(
             (LimitKey::Source, _) => limit
                 .limiter
                 .take(source_key(facts.source.ip()).to_string().as_bytes()),
-            (LimitKey::Header(name), _) => {
-                let value = head
-                    .headers
-                    .get(name)
-                    .map_or(&[] as &[u8], |v| v.as_bytes());
-                limit.limiter.take(value)
-            }
+            (LimitKey::Header(name), _) => limit.limiter.take(only_value(head.headers, name)),
         };
         let allowed = taken.allowed;
         story.taken.push((Arc::clone(&limit.name), taken));
@@ -227,6 +224,16 @@ fn limits(
         }
     }
     Ok(())
+}
+
+/// The value of a field. One that stands in the request twice has none, as for routes: a made-up
+/// value in front of the one that the service reads would be a new bucket each time.
+fn only_value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h [u8] {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.as_bytes(),
+        (None | Some(_), _) => &[],
+    }
 }
 
 /// Issuer and subject: `sub` is unique only within its issuer (RFC 7519, section 4.1.2).

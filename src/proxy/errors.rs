@@ -66,6 +66,18 @@ fn takes_nothing(error: &Error) -> bool {
     cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
 }
 
+/// An error in words for the log: where, what, and the first cause. Not pingora's own text, whose
+/// contexts hold what was read: the head of a broken answer, with its cookies.
+pub(super) fn words(error: &Error) -> String {
+    let (source, kind) = (error.esource().as_str(), error.etype().as_str());
+    let cause = error.root_cause();
+    if cause.is::<Error>() {
+        format!("{source} {kind}")
+    } else {
+        format!("{source} {kind}: {cause}")
+    }
+}
+
 /// What an error means.
 pub(super) fn sort(error: &Error) -> Ending {
     if let Some(Carried(refusal)) = error.root_cause().downcast_ref() {

@@ -26,7 +26,7 @@ pub(super) fn rewrite(request: &mut RequestHeader, journey: &Journey) -> pingora
     let (Some(facts), Some(ids)) = (&journey.story.facts, &journey.story.ids) else {
         return Err(carry(Refusal::NotAdmitted));
     };
-    headers::strip_ours(request);
+    headers::join_cookies(request)?;
     let target = admitted.target();
     if request.raw_path() != target.as_bytes() {
         request.set_raw_path(target.as_bytes())?;

@@ -18,6 +18,7 @@ use super::admit::{Admitted, admit};
 use super::errors::{Ending, abuse, carry, sort, waits_for_body};
 use super::forward;
 use super::head::RequestHead;
+use super::headers::strip_forged;
 use super::ids::RequestIds;
 use super::journey::{Journey, Stage};
 use super::log;
@@ -114,6 +115,7 @@ impl ProxyHttp for GatewayProxy {
     }
 
     async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> Result<bool> {
+        strip_forged(session.req_header_mut());
         match Self::decide(session, journey) {
             Ok(admitted) => {
                 journey.stage = Stage::Admitted(Box::new(admitted));
@@ -129,6 +131,8 @@ impl ProxyHttp for GatewayProxy {
 
     async fn upstream_peer(&self, _: &mut Session, journey: &mut Journey) -> Result<Box<HttpPeer>> {
         journey.attempts += 1;
+        // What an attempt before had of the body is sent, and counted, once more.
+        (journey.body, journey.body_began) = (0, None);
         let admitted = journey.admitted_mut().map_err(carry)?;
         let route = admitted.route();
         let endpoint = route
@@ -300,7 +304,11 @@ impl ProxyHttp for GatewayProxy {
         let again = session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
             && journey.attempts < ATTEMPTS_MAX;
-        if again && client_reused && journey.answers == 0 && connection_gone(&error) {
+        // A connection of the pool that is not good for this route any more was told nothing.
+        let unused = Ending::Refused(Refusal::UpstreamIdentityMismatch);
+        if client_reused && sort(&error) == unused {
+            error.set_retry(true);
+        } else if again && client_reused && journey.answers == 0 && connection_gone(&error) {
             // pingora does so where the service closed politely; others cut, or reset.
             error.set_retry(true);
         } else if again {

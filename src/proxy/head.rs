@@ -135,6 +135,9 @@ fn fields(headers: &HeaderMap) -> Result<(), Refusal> {
 /// ambiguous; we refuse it, for a service behind may have been told something else.
 fn framing(request: &RequestHeader) -> Result<(), Refusal> {
     let headers = &request.headers;
+    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Refusal::FramingAmbiguous); // h2 lets pass what is equal
+    }
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
     let Some(encoding) = encodings.next() else {
         return Ok(());

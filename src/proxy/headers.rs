@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, CONNECTION, HOST};
+use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HOST, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -86,17 +86,37 @@ pub(super) fn is_protected(folded: &str) -> bool {
     PROTECTED.contains(&folded)
 }
 
-/// Removes every spelling of the fields that only we may set.
-pub(super) fn strip_ours(request: &mut RequestHeader) {
+/// Removes what the service is not to get, before it can choose a route or count for a limit: every
+/// spelling of the fields that only we may set, and what `Connection` names. What is protected
+/// stays, to be refused.
+pub(super) fn strip_forged(request: &mut RequestHeader) {
     let forged: Vec<HeaderName> = request
         .headers
         .keys()
         .filter(|name| is_ours(&folded(name.as_str())))
         .cloned()
         .collect();
-    for name in forged {
+    let ends_here = |name: &HeaderName| !is_protected(name.as_str()) && name != UPGRADE;
+    let nominated = nominated(&request.headers).into_iter().filter(ends_here);
+    for name in forged.into_iter().chain(nominated) {
         request.remove_header(&name);
     }
+}
+
+/// Puts the crumbs of `Cookie`, which h2 may send one by one, together (RFC 9113, section 8.2.3): a
+/// service of HTTP/1.1 may read the first field or the last.
+///
+/// # Errors
+///
+/// pingora's, if the value is no header value; its parts are.
+pub(super) fn join_cookies(request: &mut RequestHeader) -> pingora::Result<()> {
+    let crumbs: Vec<_> = request.headers.get_all(COOKIE).iter().collect();
+    if crumbs.len() < 2 {
+        return Ok(());
+    }
+    let crumbs: Vec<_> = crumbs.into_iter().map(HeaderValue::as_bytes).collect();
+    let joined = crumbs.join(&b"; "[..]);
+    request.insert_header(COOKIE, joined)
 }
 
 /// Sets what the route wants its service to be told.
@@ -189,7 +209,7 @@ const VISIBLE_BYTES_MAX: usize = 1024;
 pub(super) fn strip_hop_by_hop(response: &mut ResponseHeader) {
     let switching = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
     for name in nominated(&response.headers) {
-        let stays = is_protected(name.as_str()) || (switching && name == http::header::UPGRADE);
+        let stays = is_protected(name.as_str()) || (switching && name == UPGRADE);
         if !stays {
             response.remove_header(&name);
         }
@@ -199,7 +219,7 @@ pub(super) fn strip_hop_by_hop(response: &mut ResponseHeader) {
     }
     if !switching {
         response.remove_header(&CONNECTION);
-        response.remove_header(&http::header::UPGRADE);
+        response.remove_header(&UPGRADE);
     }
 }
 

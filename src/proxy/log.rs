@@ -8,6 +8,7 @@ use http::StatusCode;
 use pingora::Error;
 use pingora::proxy::Session;
 
+use super::errors::words;
 use super::ids::RequestIds;
 use super::journey::{Journey, Story};
 use crate::edge::facts::ConnectionFacts;
@@ -146,9 +147,12 @@ pub(super) fn fault(refusal: Refusal, error: &Error, story: &Story) {
         tracing::warn!(
             request_id = story.ids.as_ref().map(RequestIds::request_text),
             route = story.route.as_ref().map(|route| route.name.as_str()),
-            upstream = story.route.as_ref().map(|route| route.upstream.name.as_str()),
+            upstream = story
+                .route
+                .as_ref()
+                .map(|route| route.upstream.name.as_str()),
             reason = refusal.reason(),
-            %error,
+            error = words(error),
             "a request failed on its way to its service"
         );
     }

@@ -26,6 +26,7 @@
 )]
 
 mod admission;
+mod attack;
 mod authentication;
 mod bench;
 mod dashboards;

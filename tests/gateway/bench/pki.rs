@@ -131,6 +131,13 @@ impl Authority {
         }
     }
 
+    /// Another certificate (PEM) for the key of this authority, a root: what it issued stays good.
+    pub fn renewed(&self, change: impl FnOnce(&mut CertificateParams)) -> String {
+        let mut params = self.params.clone();
+        change(&mut params);
+        params.self_signed(&self.key).expect("a root").pem()
+    }
+
     /// This authority's own certificate.
     pub fn pem(&self) -> &str {
         &self.pem
