@@ -47,7 +47,7 @@ refusals! {
     /// There is not exactly one well-formed host.
     HostMalformed, BAD_REQUEST, "host_malformed", "The request must name exactly one host.";
     /// A header field's name or number could be read in two ways: `_` in the name of a field that
-    /// has a meaning, or two `Authorization` fields.
+    /// has a meaning, two `Authorization` fields, or a field that overrides the method.
     HeaderAmbiguous, BAD_REQUEST, "header_ambiguous", "A header field is ambiguous.";
     /// `Connection` names a field that it may not remove.
     ConnectionNominates, BAD_REQUEST, "connection_nominates", "The Connection field names a field that it may not name.";

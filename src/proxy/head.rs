@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENC
 use http::{HeaderMap, Method, Version};
 use pingora::http::RequestHeader;
 
-use super::headers::{folded, is_protected};
+use super::headers::{folded, is_protected, overrides_method};
 use crate::config::spec::ListenerLimits;
 use crate::identity::host::Authority;
 use crate::identity::path::{NormalPath, query_is_plain, split_target};
@@ -108,9 +108,11 @@ fn scheme(request: &RequestHeader) -> Result<(), Refusal> {
 
 fn fields(headers: &HeaderMap) -> Result<(), Refusal> {
     for name in headers.keys() {
-        // `Content_Length` becomes `Content-Length` in a service that reads CGI variables.
         let text = name.as_str();
-        if text.contains(['_', '.']) && is_protected(&folded(text)) {
+        let folded = folded(text);
+        // `Content_Length` becomes `Content-Length` in a service that reads CGI variables.
+        let twin = text.contains(['_', '.']) && is_protected(&folded);
+        if twin || overrides_method(&folded) {
             return Err(Refusal::HeaderAmbiguous);
         }
     }

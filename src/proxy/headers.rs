@@ -81,6 +81,15 @@ pub(super) fn is_ours(folded: &str) -> bool {
     folded.starts_with(OUR_PREFIX) || OURS.contains(&folded)
 }
 
+/// Whether services take the field (folded spelling) for the method of the request: a route that
+/// lets GET through would let DELETE through with it. Refused, not removed: who sends it means it.
+pub(super) fn overrides_method(folded: &str) -> bool {
+    matches!(
+        folded,
+        "x-http-method-override" | "x-http-method" | "x-method-override"
+    )
+}
+
 /// Whether the field has a meaning that no other field may take away (folded spelling).
 pub(super) fn is_protected(folded: &str) -> bool {
     PROTECTED.contains(&folded)

@@ -313,6 +313,9 @@ async fn a_field_that_folds_to_a_known_name_is_refused() {
         "Proxy_Authorization: x",
         "X_Request_Id: 1",
         "Content_Type: text/html",
+        "X-HTTP-Method-Override: DELETE",
+        "x_http_method: DELETE",
+        "X-Method-Override: DELETE",
     ] {
         let request = format!("GET /open/a HTTP/1.1\r\nHost: {HOST}\r\n{field}\r\n\r\n");
         stage.refuses(request, 400, "header_ambiguous").await;
