@@ -7,8 +7,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: tools ## Build (release) and run the demo: a gateway, its services, and curl lines to paste
-	$(CARGO) build --release --locked
-	./target/release/portcullis demo $(ARGS)
+	$(CARGO) run --release --locked -- demo $(ARGS)
 
 test: tools ## Run every test
 	scripts/tools test
@@ -23,7 +22,6 @@ bless: tools ## Write the golden files anew; review the diff like code
 	BLESS=1 $(CARGO) test --locked --lib config
 
 bench: tools ## Measure against a bare TLS relay, and nginx where it is installed
-	$(CARGO) build --release --locked
 	$(CARGO) bench --locked --bench macro -- $(ARGS)
 
 micro: tools ## Micro benchmarks: routes, path, admit
