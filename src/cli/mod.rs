@@ -187,6 +187,10 @@ mod tests {
             ("token --key k --iss i", 2),
             ("token --key k --iss i --aud a --alg HS256", 2),
             ("demo --edge 8443", 2),
+            (
+                "service --cert c --key k --client-ca ca --caller gateway",
+                2,
+            ),
             ("--help", 0),
             ("pki client --help", 0),
             ("token keys --help", 0),

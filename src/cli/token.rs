@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 
 use crate::identity::certificate::peer_identity;
 use crate::pki::{
-    JwtAlgorithm, Lifetime, PkiError, SigningKey, certificates, key_set, read_text, write_public,
-    write_secret,
+    JwtAlgorithm, Lifetime, Overwrite, PkiError, SigningKey, certificates, key_set, read_text,
+    write_public, write_secret,
 };
 
 use super::pki::overwrite;
@@ -132,6 +132,11 @@ fn make_keys(wanted: &Keys) -> Result<(), PkiError> {
     let mut file = wanted.out.clone().into_os_string();
     file.push(".key");
     let file = PathBuf::from(file);
+    // Neither without the other: a key whose key set was not written verifies nowhere.
+    if overwrite == Overwrite::No && wanted.jwks.exists() {
+        let file = wanted.jwks.clone();
+        return Err(PkiError::Exists { file });
+    }
     write_secret(&file, key.pem(), overwrite)?;
     write_public(
         &wanted.jwks,

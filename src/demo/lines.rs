@@ -116,7 +116,7 @@ const LINES: [Line; 8] = [
         repeat: 12,
         ..line(
             "too-often",
-            "Over the rate limit: twelve times at once",
+            "Over the rate limit: twelve times in a row",
             "/health",
             Outcome::Refused(Refusal::RateExceeded),
         )

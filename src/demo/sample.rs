@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use tokio::net::TcpListener;
 
-use super::service::{Service, listen, serve};
+use super::service::{Service, serve};
 use super::{DemoError, Signals};
+use crate::identity::spiffe::SpiffeId;
 use crate::pki::{mutual_server, read_text};
 
 /// What may be said about a sample service.
@@ -27,7 +29,7 @@ pub struct SampleOptions {
     client_ca: PathBuf,
     /// The one identity that it answers: that of the gateway
     #[arg(long, value_name = "SPIFFE-ID")]
-    caller: String,
+    caller: SpiffeId,
     /// What it calls itself in its answers
     #[arg(long, value_name = "NAME", default_value = "sample")]
     name: String,
@@ -53,8 +55,10 @@ async fn sample(options: &SampleOptions, print: fn(&str)) -> Result<(), DemoErro
         &read_text(&options.key)?,
         &read_text(&options.client_ca)?,
     )?;
-    let service = Service::new(options.name.clone(), options.caller.clone(), tls.into());
-    let listener = listen(options.address).await?;
+    let service = Service::new(options.name.clone(), options.caller.to_string(), tls.into());
+    let listener = TcpListener::bind(options.address)
+        .await
+        .map_err(DemoError::system("--address cannot be listened on"))?;
     print(&format!(
         "{} answers {} on {}",
         options.name, options.caller, options.address

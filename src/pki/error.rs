@@ -22,7 +22,7 @@ pub enum PkiError {
         error: std::io::Error,
     },
     /// The file is there already and would be lost.
-    #[error("{} is there already: `--force` replaces it, `--out` writes elsewhere", file.display())]
+    #[error("{} is there already: `--force` replaces it, or name another", file.display())]
     Exists {
         /// The file.
         file: PathBuf,
