@@ -2,12 +2,14 @@
 //! that a client needs to do better.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
+use tokio::time::timeout;
 
 use super::ids::RequestIds;
 use super::journey::Story;
@@ -50,8 +52,29 @@ pub(super) async fn respond(
     } else {
         Bytes::from(body)
     };
-    session.write_response_body(body, true).await
+    session.write_response_body(body, true).await?;
+    if session.is_http2() {
+        // Whether the rest came, or how the client broke off, changes nothing any more.
+        drop(timeout(REST_TIME_MAX, drop_rest(session)).await);
+    }
+    Ok(())
 }
+
+/// Reads on for a moment after an answer over h2. To let the stream go while its body is on the way
+/// resets it (RFC 9113, section 8.1), and clients then give up on the answer that they have.
+async fn drop_rest(session: &mut ServerSession) -> pingora::Result<()> {
+    let mut left = REST_BYTES_MAX;
+    while let Some(piece) = session.read_request_body().await? {
+        left = left.saturating_sub(piece.len());
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+const REST_TIME_MAX: Duration = Duration::from_secs(1);
+const REST_BYTES_MAX: usize = 1024 * 1024;
 
 /// `RateLimit` and `RateLimit-Policy`, where the route has limits.
 pub(super) fn set_rate_limit(

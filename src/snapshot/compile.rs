@@ -8,6 +8,7 @@ use std::path::Path;
 use rustls::pki_types::UnixTime;
 
 use super::Snapshot;
+use super::coverage::uncovered;
 use super::materials::Materials;
 use super::rehearse::rehearse;
 use super::stores::Stores;
@@ -103,7 +104,7 @@ fn compile(
     let upstreams = materials.upstreams(&spec);
     let plans = materials.routes(&spec, &upstreams);
     let routes = RouteTable::build(&spec.routes);
-    let (mut problems, certificates, warnings, issuers) = materials.into_parts();
+    let (mut problems, certificates, mut warnings, issuers) = materials.into_parts();
     let routes = match routes {
         Ok(routes) => routes,
         Err(ties) => {
@@ -114,6 +115,7 @@ fn compile(
     if !problems.is_empty() {
         return Err(problems);
     }
+    warnings.extend(uncovered(&spec.routes, &listeners));
     let plans = plans.into_boxed_slice();
     spec.routes = BTreeMap::new();
     let snapshot = Snapshot {

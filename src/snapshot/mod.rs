@@ -5,6 +5,7 @@
 //! one snapshot to the next where nothing about it changed; the snapshot holds an `Arc` to it.
 
 pub mod compile;
+mod coverage;
 mod materials;
 pub mod plan;
 pub mod rehearse;

@@ -138,6 +138,35 @@ async fn trailers_reach_no_service_nor_do_pseudo_fields_in_them() {
     }
 }
 
+/// A reset on the heels of an answer makes clients give up on the answer (curl 7.88 does).
+#[tokio::test]
+async fn a_refusal_is_not_followed_by_a_reset_while_the_body_is_on_its_way() {
+    let stage = Stage::new().await;
+    let post = [
+        (":method", "POST"),
+        SCHEME,
+        AUTHORITY,
+        (":path", "/nowhere"),
+    ];
+    let mut h2 = RawH2::start(&stage.client()).await;
+    h2.headers(1, &post, false).await.expect("send");
+    h2.data(1, b"first", false).await.expect("send");
+    assert_eq!(h2.status(1).await, 404);
+    h2.until(|f| f.kind == raw_h2::DATA && f.flags & raw_h2::END_STREAM != 0)
+        .await;
+    h2.ping().await.expect("send");
+    let next = h2
+        .until(|f| [raw_h2::PING, raw_h2::RST_STREAM].contains(&f.kind))
+        .await;
+    assert_eq!(next.kind, raw_h2::PING, "no reset before the body has come");
+    h2.data(1, b"last", true).await.expect("send");
+    h2.ping().await.expect("send");
+    let next = h2
+        .until(|f| [raw_h2::PING, raw_h2::RST_STREAM].contains(&f.kind))
+        .await;
+    assert_eq!(next.kind, raw_h2::PING, "nor after it");
+}
+
 #[tokio::test]
 async fn a_body_that_ends_in_an_empty_frame_leaves_nothing_for_the_next_request() {
     let stage = Stage::new().await;

@@ -50,6 +50,29 @@ fn a_good_configuration_is_exit_code_0_and_says_what_it_has() {
 }
 
 #[test]
+fn a_host_that_no_certificate_is_for_is_a_warning() {
+    let world = World::new();
+    let mut config = world.config();
+    config.route("elsewhere", "/x", "orders");
+    config.set("routes.elsewhere.match.host", "api.elsewhere.example");
+    config.route("below", "/x", "orders");
+    config.set("routes.below.match.host", "*.example.com");
+    let (code, out, _) = check(&world, &config);
+    assert_eq!(code, Some(0), "{out}");
+    for (route, host) in [
+        ("below", "*.example.com"),
+        ("elsewhere", "api.elsewhere.example"),
+    ] {
+        let warning = format!(
+            "warning: routes.{route}.match.host: no listener has a certificate for {host}; \
+             whoever asks for it fails in the handshake (unknown_server_name)"
+        );
+        assert!(out.lines().any(|line| line == warning), "{warning}: {out}");
+    }
+    assert!(!out.contains(HOST), "{out}");
+}
+
+#[test]
 fn every_file_that_cannot_be_used_and_every_tie_is_told_at_once() {
     let world = World::new();
     let (code, out, err) = check(&world, &with_unusable_files(&world));
