@@ -31,6 +31,9 @@ const QUIET_MAX: Duration = Duration::from_secs(3);
 /// How often files are looked at without being told: some file systems tell nothing.
 const POLL: Duration = Duration::from_secs(30);
 
+/// Problems that get a line of their own; all of them stand in the first.
+const PROBLEM_LINES_MAX: usize = 20;
+
 /// Keeps the live snapshot up to date with the files.
 #[derive(Debug)]
 pub struct Reloader {
@@ -116,6 +119,16 @@ impl Reloader {
                     generation = self.live.now().generation,
                     "reload refused, the configuration of before stays: {problems}"
                 );
+                for problem in problems.list().iter().take(PROBLEM_LINES_MAX) {
+                    tracing::error!(
+                        place = problem.at(),
+                        line = problem.mark().map(|mark| mark.line),
+                        column = problem.mark().map(|mark| mark.column),
+                        problem = problem.what(),
+                        hint = problem.hint(),
+                        "a problem of the configuration that was refused"
+                    );
+                }
             }
         }
         Some(tried)
