@@ -107,18 +107,29 @@ impl Gate {
         }
     }
 
-    /// Puts a head together that comes in pieces.
+    /// Puts a head together that comes in pieces. It is looked at once for each line that ends, and
+    /// when it is too long without: to look at each piece would cost its bytes squared.
     async fn gather(&mut self, limits: &ListenerLimits) -> Head {
+        let mut first_line = !self.pending.contains(&b'\n');
         loop {
-            let read = match self.tls.fill_buf().await {
+            let (read, line_ended) = match self.tls.fill_buf().await {
                 Err(error) => return Head::of(&error),
                 Ok([]) => return Head::Closed,
                 Ok(chunk) => {
                     self.pending.extend_from_slice(chunk);
-                    chunk.len()
+                    (chunk.len(), chunk.contains(&b'\n'))
                 }
             };
             Pin::new(&mut self.tls).consume(read);
+            first_line &= !line_ended;
+            let bound = if first_line {
+                limits.uri_bytes.min(limits.header_bytes)
+            } else {
+                limits.header_bytes
+            };
+            if !line_ended && self.pending.len() <= bound.get() {
+                continue;
+            }
             match scan(&self.pending, limits) {
                 Scan::Whole => return Head::Ready,
                 Scan::Refused(problem) => return Head::Refused(problem),

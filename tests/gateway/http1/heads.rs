@@ -337,3 +337,42 @@ async fn a_field_that_folds_to_a_known_name_is_refused() {
         .await;
     assert_eq!(stage.orders.bytes(), 0);
 }
+
+/// Each piece is a TLS record of its own: what is decided does not depend on where they are cut.
+#[tokio::test]
+async fn a_head_that_comes_in_pieces_is_judged_as_one_that_comes_whole() {
+    let limits = json!({ "uri_bytes": "1KiB", "header_bytes": "2KiB" });
+    let stage = Stage::with(super::limits(limits)).await;
+    let good = format!(
+        "GET /open/a HTTP/1.1\r\nHost: {HOST}\r\nX-Long: {}\r\n\r\n",
+        "x".repeat(300)
+    );
+    let long_target = format!("GET /open/{}", "a".repeat(1_200));
+    let long_field = format!(
+        "GET /open/a HTTP/1.1\r\nHost: {HOST}\r\nX-Long: {}",
+        "x".repeat(2_100)
+    );
+    let bare_cr = format!("GET /open/a HTTP/1.1\r\nHost: {HOST}\r\nA: b\rC: d\r\n\r\n");
+    for (head, status) in [
+        (good.as_str(), 200),
+        (&long_target, 414), // the line never ends
+        (&long_field, 431),
+        (&bare_cr, 400),
+    ] {
+        for piece in [1, 7, 64] {
+            let mut connection = stage.connect().await;
+            for bytes in head.as_bytes().chunks(piece) {
+                if connection.send(bytes).await.is_err() {
+                    break; // refused before its end
+                }
+            }
+            let answer = connection.read_answer().await.expect("an answer");
+            assert_eq!(
+                answer.status,
+                status,
+                "{piece} bytes a piece: {}",
+                &head[..40]
+            );
+        }
+    }
+}
