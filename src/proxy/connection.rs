@@ -213,10 +213,13 @@ async fn close(mut io: Box<TlsIo<Gate>>) {
     use tokio::io::AsyncReadExt as _;
     let farewell = async {
         io.shutdown().await?;
-        let mut sink = [0; 1024];
-        let mut reads = 0;
-        while reads < FAREWELL_READS_MAX && io.read(&mut sink).await? > 0 {
-            reads += 1;
+        let mut sink = vec![0; RECORD_BYTES];
+        let mut left = FAREWELL_BYTES_MAX;
+        while left > 0 {
+            match io.read(&mut sink).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
         }
         std::io::Result::Ok(())
     };
@@ -224,4 +227,8 @@ async fn close(mut io: Box<TlsIo<Gate>>) {
 }
 
 const FAREWELL_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(1);
-const FAREWELL_READS_MAX: usize = 64;
+/// More than any head that somebody sends by mistake: to close before all of it was read would reset
+/// the connection, and the answer with it.
+const FAREWELL_BYTES_MAX: usize = 1024 * 1024;
+/// RFC 8446, section 5.1.
+const RECORD_BYTES: usize = 16 * 1024;
