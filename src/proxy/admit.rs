@@ -19,7 +19,6 @@ use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plan::{Authenticator, ListenerPlan, RoutePlan};
 use crate::trust::Usage;
-use crate::upstream::Endpoint;
 
 /// The proof that a request may go on: [`admit`] is its only maker, and whatever comes later asks
 /// for it.
@@ -31,8 +30,6 @@ pub struct Admitted {
     authority: Authority,
     path: NormalPath,
     query: Option<Box<str>>,
-    /// Where the request is sent; chosen anew for each attempt.
-    pub(super) endpoint: Option<Endpoint>,
     _of_peer: InFlightGuard,
     _of_upstream: InFlightGuard,
 }
@@ -117,7 +114,6 @@ pub fn admit(
         authority: head.authority.clone(),
         path: head.path.clone(),
         query: head.query.map(Into::into),
-        endpoint: None,
         _of_peer: of_peer,
         _of_upstream: of_upstream,
     })

@@ -133,8 +133,7 @@ impl ProxyHttp for GatewayProxy {
         journey.attempts += 1;
         // What an attempt before had of the body is sent, and counted, once more.
         (journey.body, journey.body_began) = (0, None);
-        let admitted = journey.admitted_mut().map_err(carry)?;
-        let route = admitted.route();
+        let route = journey.admitted().map_err(carry)?.route();
         let endpoint = route
             .upstream
             .endpoints
@@ -147,9 +146,8 @@ impl ProxyHttp for GatewayProxy {
             Upgrades::Refused
         };
         let peer = peer(&endpoint, &route.policy, &route.upstream.timeouts, upgrades);
-        let (text, address) = (Arc::clone(&endpoint.text), endpoint.address);
+        let (text, address) = (endpoint.text, endpoint.address);
         let metrics = Arc::clone(&route.upstream.metrics);
-        admitted.endpoint = Some(endpoint);
         journey.upstream.begun.get_or_insert_with(Instant::now);
         journey
             .upstream

@@ -117,14 +117,6 @@ impl Journey {
         }
     }
 
-    /// See [`Journey::admitted`].
-    pub(super) fn admitted_mut(&mut self) -> Result<&mut Admitted, Refusal> {
-        match &mut self.stage {
-            Stage::Admitted(admitted) => Ok(admitted),
-            Stage::Arrived | Stage::Refused(_) => Err(Refusal::NotAdmitted),
-        }
-    }
-
     /// The listener that it came to, as its snapshot has it.
     ///
     /// # Errors
@@ -158,7 +150,6 @@ mod tests {
         for stage in [Stage::Arrived, Stage::Refused(Refusal::RouteUnknown)] {
             journey.stage = stage;
             assert_eq!(journey.admitted().err(), Some(Refusal::NotAdmitted));
-            assert_eq!(journey.admitted_mut().err(), Some(Refusal::NotAdmitted));
         }
     }
 }
