@@ -8,22 +8,25 @@ use std::time::{Duration, Instant};
 
 use pingora::protocols::{ALPN, SocketDigest, Stream};
 use rustls::pki_types::UnixTime;
-use rustls::{HandshakeKind, ServerConnection};
+use rustls::{HandshakeKind, NamedGroup, ServerConnection};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::{StartHandshake, TlsStream};
 
-use super::facts::{ConnectionCounts, ConnectionFacts, Presented, good_until, peer_key};
+use super::facts::{
+    ConnectionCounts, ConnectionFacts, Presented, good_until, peer_key, source_key,
+};
 use super::gate::Gate;
 use super::listener::{Listener, Served};
 use super::socket::Socket;
 use super::verifier::{SEEN, Seen, judge};
 use crate::config::spec::ClientCertificate;
 use crate::handshake_failure::HandshakeFailure;
-use crate::identity::certificate::describe;
 use crate::identity::host::Host;
-use crate::observe::{HandshakeFailureLine, HandshakeLog, RefusedCertificate, Side, TlsFacts};
+use crate::observe::{
+    ClientHandshake, ClientRecord, HandshakeFailureLine, HandshakeLog, Side, TlsFacts,
+};
 use crate::transport::{TlsIo, tls_facts};
 use crate::trust::Untrusted;
 
@@ -46,6 +49,8 @@ struct Failed {
     server_name: Option<String>,
     /// The certificate that was refused.
     leaf: Option<Vec<u8>>,
+    /// Certificates that the client showed.
+    chain_length: usize,
     /// The connection, if it is still there to be closed politely.
     socket: Option<Socket>,
 }
@@ -60,11 +65,12 @@ pub async fn accept(
     source: SocketAddr,
     listener: &Listener,
     log: &HandshakeLog,
+    clients: &Arc<ClientRecord>,
 ) -> Option<Accepted> {
     let in_progress = listener.metrics.handshake_started();
     let began = Instant::now();
     let deadline = tokio::time::Instant::from_std(began) + listener.limits.handshake_timeout;
-    let ended = timeout_at(deadline, handshake(io, source, listener)).await;
+    let ended = timeout_at(deadline, handshake(io, source, listener, clients)).await;
     drop(in_progress);
     let failed = match ended {
         Ok(Ok(accepted)) => {
@@ -93,6 +99,7 @@ async fn handshake(
     io: Stream,
     source: SocketAddr,
     listener: &Listener,
+    clients: &Arc<ClientRecord>,
 ) -> Result<Accepted, Box<Failed>> {
     let fd = io.id();
     let socket_digest = io
@@ -113,6 +120,8 @@ async fn handshake(
         .await
         .map_err(|error| Failed::of(&error))?;
     let asked = hello.client_hello().server_name().map(str::to_owned);
+    let post_quantum = offers_post_quantum(hello.client_hello().named_groups());
+    listener.metrics.client_hello(post_quantum);
     let Some((served, server_name)) = choose(listener, asked.as_deref()) else {
         let failed = Failed::new(HandshakeFailure::UnknownServerName, "no certificate for it");
         return Err(Box::new(Failed {
@@ -135,14 +144,28 @@ async fn handshake(
     };
     let session = tls.get_ref().1;
     let h2 = session.alpn_protocol() == Some(b"h2");
+    let tls_facts = tls_facts::read(session, TlsFacts::of);
+    let peer_key = peer_key(&peer, source.ip());
+    let client = match &peer {
+        Presented::Certificate { identity, .. } => Some(clients.connected(&ClientHandshake {
+            text: &peer_key,
+            identity,
+            listener: &listener.name,
+            tls: &tls_facts,
+            post_quantum,
+            next: None,
+        })),
+        Presented::Nothing => None,
+    };
     let facts = Arc::new(ConnectionFacts {
         listener: listener.name.clone(),
         source,
         server_name,
         served: Arc::clone(&served.key_pair),
-        peer_key: peer_key(&peer, source.ip()),
+        peer_key,
         peer,
-        tls: tls_facts::read(session, TlsFacts::of),
+        tls: tls_facts,
+        client,
         trust: listener.trust.digest(),
         counts: ConnectionCounts::new(good_until),
     });
@@ -155,6 +178,17 @@ async fn handshake(
         h2,
     })
 }
+
+/// Whether one of the groups that a client offers withstands a quantum computer: ML-KEM (FIPS 203), in
+/// a hybrid or alone.
+fn offers_post_quantum(groups: Option<&[NamedGroup]>) -> bool {
+    let withstands = |group: &NamedGroup| POST_QUANTUM.contains(&u16::from(*group));
+    groups.is_some_and(|groups| groups.iter().any(withstands))
+}
+
+/// IANA's numbers: MLKEM512, MLKEM768, MLKEM1024, SecP256r1MLKEM768, X25519MLKEM768,
+/// SecP384r1MLKEM1024.
+const POST_QUANTUM: [u16; 6] = [0x0200, 0x0201, 0x0202, 0x11eb, 0x11ec, 0x11ed];
 
 /// The certificate for the name that the client asked for, and that name. A name that is none
 /// never gets the certificate of another.
@@ -181,8 +215,14 @@ async fn complete(
                     socket: Some(socket),
                     ..*Failed::of(&error)
                 };
-                if let Seen::Refused { leaf, reason } = seen {
+                if let Seen::Refused {
+                    leaf,
+                    chain_length,
+                    reason,
+                } = seen
+                {
                     failed.reason = reason;
+                    failed.chain_length = chain_length;
                     failed.leaf = Some(leaf);
                 }
                 Err(failed)
@@ -212,17 +252,21 @@ fn present(
     };
     let identity = match seen {
         Seen::Passed(identity) if !resumed(session) => *identity,
-        Seen::Passed(_) | Seen::Nothing | Seen::Refused { .. } => {
-            judge(&listener.trust, leaf, intermediates, UnixTime::now()).map_err(
-                |Untrusted { error, reason }| {
-                    let failed = Failed::new(reason, &error.to_string());
-                    Box::new(Failed {
-                        leaf: Some(leaf.to_vec()),
-                        ..failed
-                    })
-                },
-            )?
-        }
+        Seen::Passed(_) | Seen::Nothing | Seen::Refused { .. } => judge(
+            &listener.trust,
+            &listener.metrics,
+            leaf,
+            intermediates,
+            UnixTime::now(),
+        )
+        .map_err(|Untrusted { error, reason }| {
+            let failed = Failed::new(reason, &error.to_string());
+            Box::new(Failed {
+                leaf: Some(leaf.to_vec()),
+                chain_length: chain.len(),
+                ..failed
+            })
+        })?,
     };
     let chain = chain.iter().map(|c| c.clone().into_owned()).collect();
     Ok(Presented::Certificate {
@@ -242,6 +286,7 @@ impl Failed {
             detail: detail.to_owned(),
             server_name: None,
             leaf: None,
+            chain_length: 0,
             socket: None,
         }
     }
@@ -254,22 +299,16 @@ impl Failed {
     }
 
     fn report(&self, listener: &Listener, source: SocketAddr, took: Duration, log: &HandshakeLog) {
-        let described = self.leaf.as_deref().and_then(describe);
-        let certificate = described
-            .as_ref()
-            .map(|(shown, names, not_after)| RefusedCertificate {
-                shown,
-                names,
-                not_after: *not_after,
-            });
         log.failed(&HandshakeFailureLine {
             side: Side::Downstream,
             name: listener.name.as_str(),
             peer: Some(source),
+            source: Some(source_key(source.ip())),
             sni: self.server_name.as_deref(),
             reason: self.reason,
             error: Some(&self.detail),
-            certificate,
+            leaf: self.leaf.as_deref(),
+            chain_length: self.chain_length,
             took,
         });
     }

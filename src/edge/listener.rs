@@ -62,7 +62,11 @@ impl Listener {
             Some(before) => Arc::clone(&before.ticketer),
             None => rustls::crypto::aws_lc_rs::Ticketer::new()?,
         };
-        let verifier = Arc::new(ClientVerifier::new(Arc::clone(&trust), certificate));
+        let verifier = Arc::new(ClientVerifier::new(
+            Arc::clone(&trust),
+            certificate,
+            Arc::clone(&metrics),
+        ));
         let serve = |key_pair: Arc<KeyPair>| {
             let mut config = ServerConfig::builder_with_provider(provider())
                 .with_protocol_versions(versions(spec.tls.min_version))?

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -14,6 +15,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use crate::config::spec::ClientCertificate;
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::{NoIdentity, PeerIdentity, peer_identity};
+use crate::observe::ListenerMetrics;
 use crate::trust::{TrustStore, Untrusted, Usage, provider};
 
 tokio::task_local! {
@@ -33,6 +35,8 @@ pub(super) enum Seen {
     Refused {
         /// The certificate (DER).
         leaf: Vec<u8>,
+        /// Certificates that were shown, that one included.
+        chain_length: usize,
         /// Why.
         reason: HandshakeFailure,
     },
@@ -42,12 +46,17 @@ pub(super) enum Seen {
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
     trust: Arc<TrustStore>,
+    metrics: Arc<ListenerMetrics>,
     mandatory: bool,
     hints: Vec<DistinguishedName>,
 }
 
 impl ClientVerifier {
-    pub(super) fn new(trust: Arc<TrustStore>, certificate: ClientCertificate) -> Self {
+    pub(super) fn new(
+        trust: Arc<TrustStore>,
+        certificate: ClientCertificate,
+        metrics: Arc<ListenerMetrics>,
+    ) -> Self {
         let hints = trust.hints();
         let mandatory = match certificate {
             ClientCertificate::Required => true,
@@ -55,6 +64,7 @@ impl ClientVerifier {
         };
         Self {
             trust,
+            metrics,
             mandatory,
             hints,
         }
@@ -68,11 +78,15 @@ impl ClientVerifier {
 /// [`Untrusted`], with our own word where rustls has none.
 pub(super) fn judge(
     trust: &TrustStore,
+    metrics: &ListenerMetrics,
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
 ) -> Result<PeerIdentity, Untrusted> {
-    trust.verify(leaf, intermediates, Usage::Client, now)?;
+    let began = Instant::now();
+    let verified = trust.verify(leaf, intermediates, Usage::Client, now);
+    metrics.chain_verified(began.elapsed());
+    verified?;
     peer_identity(leaf).map_err(|no_identity| {
         let reason = match no_identity {
             NoIdentity::SeveralSpiffeNames => HandshakeFailure::SeveralSpiffeNames,
@@ -106,7 +120,7 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let (seen, result) = match judge(&self.trust, leaf, intermediates, now) {
+        let (seen, result) = match judge(&self.trust, &self.metrics, leaf, intermediates, now) {
             Ok(identity) => (
                 Seen::Passed(Box::new(identity)),
                 Ok(ClientCertVerified::assertion()),
@@ -114,6 +128,7 @@ impl ClientCertVerifier for ClientVerifier {
             Err(Untrusted { error, reason }) => (
                 Seen::Refused {
                     leaf: leaf.to_vec(),
+                    chain_length: intermediates.len().saturating_add(1),
                     reason,
                 },
                 Err(error),

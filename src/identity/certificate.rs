@@ -101,33 +101,11 @@ pub fn peer_identity(leaf: &[u8]) -> Result<PeerIdentity, NoIdentity> {
     Ok(PeerIdentity {
         spiffe: spiffe_id(names)?,
         dns: dns_names(names),
-        fingerprint: Fingerprint(sha256(leaf)),
+        fingerprint: Fingerprint::of(leaf),
         public_key: PublicKeyPin(sha256(certificate.public_key().raw)),
         not_after: certificate.validity().not_after.timestamp(),
         shown: shown(&certificate),
     })
-}
-
-/// What can be shown of a certificate that may have been refused: all that is readable, and the
-/// end of its validity. Never used for a decision.
-#[must_use]
-pub fn describe(leaf: &[u8]) -> Option<(Shown, Vec<String>, i64)> {
-    let (_rest, certificate) = X509Certificate::from_der(leaf).ok()?;
-    let names = match certificate.subject_alternative_name() {
-        Ok(Some(extension)) => extension
-            .value
-            .general_names
-            .iter()
-            .take(8)
-            .filter_map(name_text)
-            .collect(),
-        Ok(None) | Err(_) => Vec::new(),
-    };
-    Some((
-        shown(&certificate),
-        names,
-        certificate.validity().not_after.timestamp(),
-    ))
 }
 
 /// When the validity of a certificate (DER) ends, in seconds since 1970; `None` if it cannot be read.
@@ -174,7 +152,7 @@ fn dns_names(names: &[GeneralName<'_>]) -> Box<[Host]> {
     names.iter().filter_map(canonical).collect()
 }
 
-fn name_text(name: &GeneralName<'_>) -> Option<String> {
+pub(super) fn name_text(name: &GeneralName<'_>) -> Option<String> {
     if let GeneralName::URI(text) = name {
         return Some(format!("URI:{}", cut(text)));
     }
@@ -184,7 +162,7 @@ fn name_text(name: &GeneralName<'_>) -> Option<String> {
     Some(format!("DNS:{}", cut(text)))
 }
 
-fn shown(certificate: &X509Certificate<'_>) -> Shown {
+pub(super) fn shown(certificate: &X509Certificate<'_>) -> Shown {
     let common_name = certificate
         .subject()
         .iter_common_name()
@@ -224,6 +202,12 @@ impl PeerIdentity {
 }
 
 impl Fingerprint {
+    /// That of a certificate (DER).
+    #[must_use]
+    pub fn of(certificate: &[u8]) -> Self {
+        Self(sha256(certificate))
+    }
+
     /// The 32 bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {

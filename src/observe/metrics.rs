@@ -6,11 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use super::client_record::ClientRecord;
+use super::clock::unix_now;
+use super::failure_record::FailureRecord;
 use super::labels::ReloadFailure;
 use super::logging::{LogCounts, Logging};
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
 use super::metrics_listener::ListenerMetrics;
-use super::metrics_page::Page;
+use super::metrics_page::{Page, number};
 use super::metrics_process as process;
 use super::metrics_route::{IssuerMetrics, RefusalTotals, RouteMetrics};
 use super::metrics_table as table;
@@ -29,6 +32,14 @@ const IDLE_ROUTES_MAX: usize = 2_000;
 /// brackets.
 const UNROUTED: &str = "(none)";
 
+/// The times within which certificates of clients end, as labels and in seconds.
+pub(super) const WITHIN: [(&str, i64); 4] = [
+    ("1h", 3_600),
+    ("24h", 24 * 3_600),
+    ("7d", 7 * 24 * 3_600),
+    ("30d", 30 * 24 * 3_600),
+];
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {
@@ -40,6 +51,8 @@ pub struct Metrics {
     refusals: Arc<RefusalTotals>,
     configuration: ConfigurationMetrics,
     log: OnceLock<Arc<LogCounts>>,
+    failures: Arc<FailureRecord>,
+    clients: Arc<ClientRecord>,
 }
 
 /// Handles by the names of the configuration in use, which bounds them.
@@ -59,7 +72,21 @@ impl Metrics {
             refusals,
             configuration: ConfigurationMetrics::new(),
             log: OnceLock::new(),
+            failures: FailureRecord::new(unix_now()),
+            clients: ClientRecord::new(),
         })
+    }
+
+    /// Who fails in the handshake.
+    #[must_use]
+    pub const fn failures(&self) -> &Arc<FailureRecord> {
+        &self.failures
+    }
+
+    /// Which clients are here.
+    #[must_use]
+    pub const fn clients(&self) -> &Arc<ClientRecord> {
+        &self.clients
     }
 
     /// The handle of a listener.
@@ -167,6 +194,7 @@ impl Metrics {
         for (refusal, count) in Refusal::ALL.iter().zip(self.refusals.values()) {
             page.counter(&table::REFUSALS, &[refusal.reason()], count);
         }
+        self.show_clients(&mut page);
         self.configuration.show(&mut page);
         page.gauge(&table::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);
         let (dropped, panics) = self.log.get().map_or((0, 0), |log| log.values());
@@ -174,6 +202,16 @@ impl Metrics {
         page.counter(&table::PANICS, &[], panics);
         process::show(&mut page);
         page
+    }
+
+    fn show_clients(&self, page: &mut Page) {
+        let within = WITHIN.map(|(_, seconds)| seconds);
+        let (seen, expiring) = self.clients.expiring(within, unix_now());
+        let seen = u64::try_from(seen).unwrap_or(u64::MAX);
+        page.gauge(&table::CLIENTS_SEEN, &[], number(seen));
+        for ((label, _), count) in WITHIN.iter().zip(expiring) {
+            page.gauge(&table::CLIENTS_EXPIRING, &[*label], number(count));
+        }
     }
 }
 

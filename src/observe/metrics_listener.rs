@@ -19,6 +19,8 @@ pub struct ListenerMetrics {
     opened: AtomicU64,
     refused: Counts<{ ConnectionRefused::ALL.len() }>,
     closed: Counts<{ ConnectionAbuse::ALL.len() }>,
+    /// Without post-quantum key exchange, and with.
+    hellos: Counts<2>,
 }
 
 /// Counts one connection as open until it is dropped.
@@ -40,6 +42,7 @@ impl ListenerMetrics {
             opened: AtomicU64::new(0),
             refused: Counts::new(),
             closed: Counts::new(),
+            hellos: Counts::new(),
         })
     }
 
@@ -65,6 +68,11 @@ impl ListenerMetrics {
         self.handshakes.started()
     }
 
+    /// A ClientHello came, which offers a post-quantum key exchange or does not.
+    pub fn client_hello(&self, post_quantum: bool) {
+        self.hellos.add(usize::from(post_quantum));
+    }
+
     /// A handshake is complete.
     pub fn handshake_succeeded(&self, tls: &TlsFacts, took: Duration) {
         self.handshakes.succeeded(tls, took);
@@ -73,6 +81,11 @@ impl ListenerMetrics {
     /// A handshake failed.
     pub fn handshake_failed(&self, reason: HandshakeFailure, took: Duration) {
         self.handshakes.failed(reason, took);
+    }
+
+    /// The chain of a client was verified, well or not, and that took so long.
+    pub fn chain_verified(&self, took: Duration) {
+        self.handshakes.verified(took);
     }
 
     pub(super) fn show(&self, page: &mut Page, name: &str) {
@@ -84,6 +97,9 @@ impl ListenerMetrics {
         );
         let opened = self.opened.load(Ordering::Relaxed);
         page.counter(&table::CONNECTIONS_OPENED, &[name], opened);
+        for (post_quantum, count) in ["false", "true"].iter().zip(self.hellos.values()) {
+            page.counter(&table::HELLOS, &[name, *post_quantum], count);
+        }
         for (why, count) in ConnectionRefused::ALL.iter().zip(self.refused.values()) {
             page.counter(&table::CONNECTIONS_REFUSED, &[name, why.label()], count);
         }

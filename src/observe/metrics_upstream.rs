@@ -77,6 +77,11 @@ impl UpstreamMetrics {
         self.handshakes.failed(reason, took);
     }
 
+    /// The chain of a service was verified, well or not, and that took so long.
+    pub fn chain_verified(&self, took: Duration) {
+        self.handshakes.verified(took);
+    }
+
     /// A connection is ready for requests.
     pub fn connection_opened(self: &Arc<Self>) -> OpenUpstreamConnection {
         self.connections.fetch_add(1, Ordering::Relaxed);

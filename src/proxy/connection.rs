@@ -104,7 +104,14 @@ pub async fn serve(proxy: Arc<Proxy>, io: Stream, door: Arc<Door>, shutdown: Shu
     }
     let _open = listener.metrics.connection_opened();
     let _permit = permit; // given back before the gauge falls: who sees the place free can have it
-    let accepted = Box::pin(accept(io, source, &listener, &door.handshakes)).await;
+    let accepted = Box::pin(accept(
+        io,
+        source,
+        &listener,
+        &door.handshakes,
+        door.metrics.clients(),
+    ))
+    .await;
     drop(handshaking);
     let Some(accepted) = accepted else { return };
     if accepted.h2 {

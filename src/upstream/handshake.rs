@@ -63,6 +63,7 @@ fn judge_resumed(
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     policy.judge_again(chain).map_err(|reason| Ended {
         leaf: chain.first().map(|leaf| leaf.clone().into_owned()),
+        chain_length: chain.len(),
         session: Session::Stale,
         ..Ended::new(reason)
     })
@@ -100,6 +101,8 @@ pub(super) struct Ended {
     pub(super) reason: HandshakeFailure,
     /// The certificate that was refused.
     pub(super) leaf: Option<CertificateDer<'static>>,
+    /// Certificates that the service showed.
+    pub(super) chain_length: usize,
     /// The library's words.
     pub(super) error: Option<io::Error>,
     pub(super) session: Session,
@@ -117,6 +120,7 @@ impl Ended {
         Self {
             reason,
             leaf: None,
+            chain_length: 0,
             error: None,
             session: Session::Fresh,
         }
@@ -133,9 +137,14 @@ impl Ended {
     /// The verifier's own reason, if it has one, is closer than what rustls makes of it.
     fn judged(self, judgement: Judgement) -> Self {
         match judgement {
-            Judgement::Refused { reason, leaf } => Self {
+            Judgement::Refused {
+                reason,
+                leaf,
+                chain_length,
+            } => Self {
                 reason,
                 leaf: Some(leaf),
+                chain_length,
                 ..self
             },
             Judgement::NotAsked | Judgement::Accepted(_) => self,

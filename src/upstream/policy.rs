@@ -86,6 +86,7 @@ impl Policy {
         let verifier = Arc::new(ServiceVerifier::new(
             Arc::clone(&parts.trust),
             &parts.accept,
+            Arc::clone(&parts.metrics),
             Arc::clone(&provider),
         ));
         let sessions = Arc::new(ClientSessionMemoryCache::new(SESSIONS_MAX));

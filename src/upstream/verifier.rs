@@ -9,6 +9,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -18,6 +19,7 @@ use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::{NoIdentity, PeerIdentity, peer_identity};
 use crate::identity::pattern::ServerPattern;
+use crate::observe::UpstreamMetrics;
 use crate::trust::{TrustStore, Untrusted, Usage};
 
 /// Judges the certificates of services for one policy.
@@ -25,6 +27,7 @@ use crate::trust::{TrustStore, Untrusted, Usage};
 pub(super) struct ServiceVerifier {
     trust: Arc<TrustStore>,
     accept: Box<[ServerPattern]>,
+    metrics: Arc<UpstreamMetrics>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -41,6 +44,8 @@ pub(super) enum Judgement {
     Refused {
         reason: HandshakeFailure,
         leaf: CertificateDer<'static>,
+        /// Certificates that were shown, that one included.
+        chain_length: usize,
     },
 }
 
@@ -61,11 +66,13 @@ impl ServiceVerifier {
     pub(super) fn new(
         trust: Arc<TrustStore>,
         accept: &[ServerPattern],
+        metrics: Arc<UpstreamMetrics>,
         provider: Arc<CryptoProvider>,
     ) -> Self {
         Self {
             trust,
             accept: accept.into(),
+            metrics,
             provider,
         }
     }
@@ -77,9 +84,10 @@ impl ServiceVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<Arc<PeerIdentity>, Refused> {
-        self.trust
-            .verify(leaf, intermediates, Usage::Server, now)
-            .map_err(|Untrusted { reason, error }| Refused { reason, error })?;
+        let began = Instant::now();
+        let verified = self.trust.verify(leaf, intermediates, Usage::Server, now);
+        self.metrics.chain_verified(began.elapsed());
+        verified.map_err(|Untrusted { reason, error }| Refused { reason, error })?;
         let identity = peer_identity(leaf)?;
         if self.accept.iter().any(|wanted| wanted.matches(&identity)) {
             Ok(Arc::new(identity))
@@ -139,7 +147,13 @@ impl ServerCertVerifier for ServiceVerifier {
             ),
             Err(Refused { reason, error }) => {
                 let leaf = end_entity.clone().into_owned();
-                (Judgement::Refused { reason, leaf }, Err(error))
+                let chain_length = intermediates.len().saturating_add(1);
+                let refused = Judgement::Refused {
+                    reason,
+                    leaf,
+                    chain_length,
+                };
+                (refused, Err(error))
             }
         };
         // Outside `judged` nobody reads it; the answer to rustls counts all the same.
