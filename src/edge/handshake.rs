@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pingora::protocols::{ALPN, SocketDigest, Stream};
 use rustls::pki_types::UnixTime;
-use rustls::{HandshakeKind, NamedGroup, ServerConnection};
+use rustls::{HandshakeKind, ServerConnection};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
@@ -19,14 +19,13 @@ use super::facts::{
 };
 use super::gate::Gate;
 use super::listener::{Listener, Served};
+use super::newcomer::{Newcomer, hello_came};
 use super::socket::Socket;
 use super::verifier::{SEEN, Seen, judge};
 use crate::config::spec::ClientCertificate;
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::host::Host;
-use crate::observe::{
-    ClientHandshake, ClientRecord, HandshakeFailureLine, HandshakeLog, Side, TlsFacts,
-};
+use crate::observe::{ClientRecord, HandshakeFailureLine, HandshakeLog, Side, TlsFacts};
 use crate::transport::{TlsIo, tls_facts};
 use crate::trust::Untrusted;
 
@@ -120,8 +119,7 @@ async fn handshake(
         .await
         .map_err(|error| Failed::of(&error))?;
     let asked = hello.client_hello().server_name().map(str::to_owned);
-    let post_quantum = offers_post_quantum(hello.client_hello().named_groups());
-    listener.metrics.client_hello(post_quantum);
+    let post_quantum = hello_came(listener, &hello.client_hello());
     let Some((served, server_name)) = choose(listener, asked.as_deref()) else {
         let failed = Failed::new(HandshakeFailure::UnknownServerName, "no certificate for it");
         return Err(Box::new(Failed {
@@ -146,17 +144,8 @@ async fn handshake(
     let h2 = session.alpn_protocol() == Some(b"h2");
     let tls_facts = tls_facts::read(session, TlsFacts::of);
     let peer_key = peer_key(&peer, source.ip());
-    let client = match &peer {
-        Presented::Certificate { identity, .. } => Some(clients.connected(&ClientHandshake {
-            text: &peer_key,
-            identity,
-            listener: &listener.name,
-            tls: &tls_facts,
-            post_quantum,
-            next: None,
-        })),
-        Presented::Nothing => None,
-    };
+    let client = Newcomer::of(listener, &peer, &peer_key, &tls_facts, post_quantum);
+    let client = client.map(|client| client.enter(clients));
     let facts = Arc::new(ConnectionFacts {
         listener: listener.name.clone(),
         source,
@@ -178,17 +167,6 @@ async fn handshake(
         h2,
     })
 }
-
-/// Whether one of the groups that a client offers withstands a quantum computer: ML-KEM (FIPS 203), in
-/// a hybrid or alone.
-fn offers_post_quantum(groups: Option<&[NamedGroup]>) -> bool {
-    let withstands = |group: &NamedGroup| POST_QUANTUM.contains(&u16::from(*group));
-    groups.is_some_and(|groups| groups.iter().any(withstands))
-}
-
-/// IANA's numbers: MLKEM512, MLKEM768, MLKEM1024, SecP256r1MLKEM768, X25519MLKEM768,
-/// SecP384r1MLKEM1024.
-const POST_QUANTUM: [u16; 6] = [0x0200, 0x0201, 0x0202, 0x11eb, 0x11ec, 0x11ed];
 
 /// The certificate for the name that the client asked for, and that name. A name that is none
 /// never gets the certificate of another.

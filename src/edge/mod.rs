@@ -11,5 +11,6 @@ pub mod handshake;
 pub mod head;
 mod hold;
 pub mod listener;
+mod newcomer;
 mod socket;
 mod verifier;

@@ -140,7 +140,7 @@ mod tests {
             let long = "x".repeat(5_000);
             params
                 .distinguished_name
-                .push(DnType::CommonName, &long[..]);
+                .push(DnType::CommonName, long.as_str());
             params.subject_alt_names = (0..500)
                 .map(|i| uri(&format!("https://{i}.example/{long}")))
                 .collect();

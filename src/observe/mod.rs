@@ -29,12 +29,17 @@ mod heavy;
 mod failure_record;
 mod next_trust;
 mod client_record;
+mod json_list;
+mod failure_page;
+mod client_page;
 mod line_layer;
 mod line_writer;
 mod logging;
 
 pub use access::{AccessLine, access};
+pub use client_page::ClientFilter;
 pub use client_record::{ClientConnection, ClientHandshake, ClientRecord};
+pub use failure_page::FailureFilter;
 pub use failure_record::FailureRecord;
 pub use handshake_log::{HandshakeFailureLine, HandshakeLog};
 pub use labels::{ConnectFailed, ConnectionAbuse, ConnectionRefused, ReloadFailure, Side};
