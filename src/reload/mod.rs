@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::watch::{Digest, Stamps, Watch};
 use crate::config::load;
-use crate::config::problem::Problems;
+use crate::config::problem::{Problem, Problems};
 use crate::observe::ReloadFailure;
 use crate::snapshot::compile::{Compiled, Refused, build};
 use crate::snapshot::refresh::refresh;
@@ -36,6 +36,9 @@ const QUIET: Duration = Duration::from_millis(200);
 const QUIET_MAX: Duration = Duration::from_secs(2);
 /// How often files are looked at without being told: some file systems tell nothing.
 const POLL: Duration = Duration::from_secs(2);
+
+/// How long a source that a new configuration names may take to give something.
+const SOURCE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Problems that get a line of their own; all of them stand in the first.
 const PROBLEM_LINES_MAX: usize = 20;
@@ -150,18 +153,21 @@ impl Reloader {
 
     /// Loads, compiles, rehearses and swaps; or keeps what is there. `None` if it broke off.
     async fn reload(&self, files: &BTreeSet<PathBuf>) -> Option<Tried> {
-        let (file, stores, before) = (self.file.clone(), self.stores.clone(), self.live.now());
-        let known = files.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            let tried = Tried::before_reading(&file, known);
-            (tried, attempt(&file, &stores, &before))
-        });
-        let (tried, attempted) = match work.await {
-            Ok(done) => done,
-            Err(panicked) => {
-                self.stores.metrics.reload_failed(ReloadFailure::Problems);
-                tracing::error!(error = %panicked, "reload broke off, the configuration of before stays");
-                return None;
+        let patience = Instant::now() + SOURCE_PATIENCE;
+        let (tried, attempted) = loop {
+            let (tried, attempted) = self.attempt(files).await?;
+            let absent = match &attempted {
+                Ok(compiled) => self.absent(compiled),
+                Err(_refused) => Vec::new(),
+            };
+            if absent.is_empty() {
+                break (tried, attempted);
+            }
+            let heard = timeout_at(patience, self.stores.sources.changed()).await;
+            if heard.is_err() {
+                let why = ReloadFailure::Problems;
+                let problems = Problems::new(&self.file, absent);
+                break (tried, Err(Refused { why, problems }));
             }
         };
         let refused = attempted.is_err();
@@ -187,6 +193,45 @@ impl Reloader {
             }
         }
         Some(Tried { refused, ..tried })
+    }
+
+    /// Loads and compiles. `None` if it broke off.
+    async fn attempt(
+        &self,
+        files: &BTreeSet<PathBuf>,
+    ) -> Option<(Tried, Result<Compiled, Refused>)> {
+        let (file, stores, before) = (self.file.clone(), self.stores.clone(), self.live.now());
+        let known = files.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let tried = Tried::before_reading(&file, known);
+            (tried, attempt(&file, &stores, &before))
+        });
+        match work.await {
+            Ok(done) => Some(done),
+            Err(panicked) => {
+                self.stores.metrics.reload_failed(ReloadFailure::Problems);
+                tracing::error!(error = %panicked, "reload broke off, the configuration of before stays");
+                None
+            }
+        }
+    }
+
+    /// What has given no key material yet and is no such thing now: what works is not swapped for
+    /// what does not.
+    fn absent(&self, compiled: &Compiled) -> Vec<Problem> {
+        let now = self.live.now();
+        let was = now.material.absent();
+        let absent = compiled.snapshot.material.absent().iter();
+        absent
+            .filter(|place| !was.contains(place))
+            .map(|place| {
+                let what = format!("its source has given nothing within {SOURCE_PATIENCE:?}");
+                let problem = compiled.places.problem(place, what);
+                problem.with_hint(
+                    "see to the source; the configuration is tried again when it changes",
+                )
+            })
+            .collect()
     }
 
     fn swap(&self, compiled: Compiled) {
