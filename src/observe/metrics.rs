@@ -16,10 +16,12 @@ use super::metrics_listener::ListenerMetrics;
 use super::metrics_page::{Page, number};
 use super::metrics_process as process;
 use super::metrics_route::{IssuerMetrics, RefusalTotals, RouteMetrics};
+use super::metrics_sources::SourcesMetrics;
 use super::metrics_table as table;
 use super::metrics_upstream::UpstreamMetrics;
 use crate::identity::name::Name;
 use crate::refusal::Refusal;
+use crate::trust::SourceStatus;
 
 /// The content type of [`Metrics::render`]'s text.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -50,6 +52,7 @@ pub struct Metrics {
     unrouted: Arc<RouteMetrics>,
     refusals: Arc<RefusalTotals>,
     configuration: ConfigurationMetrics,
+    sources: SourcesMetrics,
     log: OnceLock<Arc<LogCounts>>,
     failures: Arc<FailureRecord>,
     clients: Arc<ClientRecord>,
@@ -71,6 +74,7 @@ impl Metrics {
             unrouted: RouteMetrics::new(Arc::clone(&refusals)),
             refusals,
             configuration: ConfigurationMetrics::new(),
+            sources: SourcesMetrics::default(),
             log: OnceLock::new(),
             failures: FailureRecord::new(unix_now()),
             clients: ClientRecord::new(),
@@ -141,6 +145,21 @@ impl Metrics {
         self.configuration.set_certificates(list);
     }
 
+    /// Replaces the sources that are shown. At most 1,000 are.
+    pub fn set_sources(&self, sources: &[Arc<SourceStatus>]) {
+        self.sources.set(sources);
+    }
+
+    /// Key material was taken without reading the configuration. `whole`: from every source.
+    pub fn refreshed(&self, whole: bool) {
+        self.sources.refreshed(whole);
+    }
+
+    /// The number of the snapshot in use, where the configuration was not read.
+    pub fn set_generation(&self, generation: u64) {
+        self.configuration.set_generation(generation);
+    }
+
     /// The configuration was loaded at start. Time in seconds since 1970.
     pub fn configuration_loaded(&self, generation: u64, unix_seconds: f64) {
         self.configuration.loaded(generation, unix_seconds);
@@ -196,6 +215,7 @@ impl Metrics {
         }
         self.show_clients(&mut page);
         self.configuration.show(&mut page);
+        self.sources.show(&mut page);
         page.gauge(&table::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);
         let (dropped, panics) = self.log.get().map_or((0, 0), |log| log.values());
         page.counter(&table::LOG_LINES_DROPPED, &[], dropped);
