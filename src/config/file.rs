@@ -117,6 +117,11 @@ sections! {
     /// Whose signatures we accept.
     TrustFile, "trust.NAME", {
         ca: "ca",
+        next: "next",
+    }
+    /// Whose signatures we will accept.
+    NextTrustFile, "trust.NAME.next", {
+        ca: "ca",
     }
     /// Who we are to services.
     IdentityFile, "identities.NAME", {

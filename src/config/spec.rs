@@ -201,6 +201,15 @@ pub struct Rate {
 pub struct TrustSpec {
     /// A PEM file with one CA certificate or more.
     pub ca: PathBuf,
+    /// The bundle as it will be: rehearsed, and believed in nothing. Default none.
+    pub next: Option<NextTrustSpec>,
+}
+
+/// What will be another in an entry of `trust`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextTrustSpec {
+    /// In place of its `ca`.
+    pub ca: PathBuf,
 }
 
 /// A certificate with its chain, and its key.

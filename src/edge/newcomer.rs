@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use rustls::NamedGroup;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ClientHello;
 
 use super::facts::Presented;
 use super::listener::Listener;
 use crate::identity::certificate::PeerIdentity;
-use crate::observe::{ClientConnection, ClientHandshake, ClientRecord, TlsFacts};
+use crate::observe::{ClientConnection, ClientHandshake, ClientRecord, Rehearsed, Side, TlsFacts};
+use crate::trust::Usage;
 
 /// Counts a ClientHello; whether it offers a key exchange that withstands a quantum computer.
 pub(super) fn hello_came(listener: &Listener, hello: &ClientHello<'_>) -> bool {
@@ -32,6 +34,7 @@ const POST_QUANTUM: [u16; 6] = [0x0200, 0x0201, 0x0202, 0x11eb, 0x11ec, 0x11ed];
 pub(super) struct Newcomer<'a> {
     listener: &'a Listener,
     identity: &'a PeerIdentity,
+    chain: &'a [CertificateDer<'static>],
     text: &'a str,
     tls: &'a TlsFacts,
     post_quantum: bool,
@@ -46,12 +49,13 @@ impl<'a> Newcomer<'a> {
         tls: &'a TlsFacts,
         post_quantum: bool,
     ) -> Option<Self> {
-        let Presented::Certificate { identity, .. } = peer else {
+        let Presented::Certificate { identity, chain } = peer else {
             return None;
         };
         Some(Self {
             listener,
             identity,
+            chain,
             text,
             tls,
             post_quantum,
@@ -66,8 +70,30 @@ impl<'a> Newcomer<'a> {
             listener: &self.listener.name,
             tls: self.tls,
             post_quantum: self.post_quantum,
-            next: None,
+            next: self.rehearse(),
         })
+    }
+
+    /// What would become of it under the bundles that are to come: it never decides anything. With
+    /// several, the one under which it would fail counts.
+    fn rehearse(&self) -> Option<Rehearsed> {
+        let (leaf, intermediates) = self.chain.split_first()?;
+        let nexts = &self.listener.metrics.next_trusts;
+        let mut worst = None;
+        for rehearsal in self.listener.trust.rehearsals() {
+            let now = UnixTime::now();
+            let fate = || match rehearsal.verify(leaf, intermediates, Usage::Client, now)? {
+                Ok(()) => Some(Rehearsed::Passes),
+                Err(untrusted) => Some(Rehearsed::Fails(untrusted.reason)),
+            };
+            let (side, fingerprint) = (Side::Downstream, self.identity.fingerprint);
+            let digest = rehearsal.digest();
+            let fate = nexts.rehearsed(&rehearsal.name, digest, side, fingerprint, fate);
+            if worst.is_none() || matches!(fate, Some(Rehearsed::Fails(_))) {
+                worst = fate;
+            }
+        }
+        worst
     }
 }
 

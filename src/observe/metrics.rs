@@ -19,6 +19,7 @@ use super::metrics_route::{IssuerMetrics, RefusalTotals, RouteMetrics};
 use super::metrics_sources::SourcesMetrics;
 use super::metrics_table as table;
 use super::metrics_upstream::UpstreamMetrics;
+use super::next_trust::NextTrusts;
 use crate::identity::name::Name;
 use crate::refusal::Refusal;
 use crate::trust::SourceStatus;
@@ -56,6 +57,7 @@ pub struct Metrics {
     log: OnceLock<Arc<LogCounts>>,
     failures: Arc<FailureRecord>,
     clients: Arc<ClientRecord>,
+    next_trusts: Arc<NextTrusts>,
 }
 
 /// Handles by the names of the configuration in use, which bounds them.
@@ -78,6 +80,7 @@ impl Metrics {
             log: OnceLock::new(),
             failures: FailureRecord::new(unix_now()),
             clients: ClientRecord::new(),
+            next_trusts: Arc::default(),
         })
     }
 
@@ -93,16 +96,26 @@ impl Metrics {
         &self.clients
     }
 
+    /// How today's peers fare under the bundles that are to come.
+    #[must_use]
+    pub const fn next_trusts(&self) -> &Arc<NextTrusts> {
+        &self.next_trusts
+    }
+
     /// The handle of a listener.
     #[must_use]
     pub fn listener(&self, name: &Name) -> Arc<ListenerMetrics> {
-        handle(&self.listeners, name, ListenerMetrics::new)
+        handle(&self.listeners, name, || {
+            ListenerMetrics::new(Arc::clone(&self.next_trusts))
+        })
     }
 
     /// The handle of an upstream.
     #[must_use]
     pub fn upstream(&self, name: &Name) -> Arc<UpstreamMetrics> {
-        handle(&self.upstreams, name, UpstreamMetrics::new)
+        handle(&self.upstreams, name, || {
+            UpstreamMetrics::new(Arc::clone(&self.next_trusts))
+        })
     }
 
     /// The handle of a route.
@@ -214,6 +227,7 @@ impl Metrics {
             page.counter(&table::REFUSALS, &[refusal.reason()], count);
         }
         self.show_clients(&mut page);
+        self.next_trusts.show(&mut page);
         self.configuration.show(&mut page);
         self.sources.show(&mut page);
         page.gauge(&table::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);

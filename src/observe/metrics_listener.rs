@@ -8,6 +8,7 @@ use super::labels::{ConnectionAbuse, ConnectionRefused, Counts, Side};
 use super::metrics_handshake::{HandshakeInProgress, HandshakeMetrics};
 use super::metrics_page::{Page, signed};
 use super::metrics_table as table;
+use super::next_trust::NextTrusts;
 use super::tls_facts::TlsFacts;
 use crate::handshake_failure::HandshakeFailure;
 
@@ -15,6 +16,8 @@ use crate::handshake_failure::HandshakeFailure;
 #[derive(Debug)]
 pub struct ListenerMetrics {
     handshakes: Arc<HandshakeMetrics>,
+    /// For what is rehearsed in the shadow of its handshakes.
+    pub next_trusts: Arc<NextTrusts>,
     open: AtomicI64,
     opened: AtomicU64,
     refused: Counts<{ ConnectionRefused::ALL.len() }>,
@@ -35,9 +38,10 @@ impl Drop for OpenConnection {
 }
 
 impl ListenerMetrics {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(next_trusts: Arc<NextTrusts>) -> Arc<Self> {
         Arc::new(Self {
             handshakes: HandshakeMetrics::new(),
+            next_trusts,
             open: AtomicI64::new(0),
             opened: AtomicU64::new(0),
             refused: Counts::new(),

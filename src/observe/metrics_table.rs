@@ -87,6 +87,11 @@ families! {
         ["within"]
         "Of these, those whose newest certificate ends within a time, or has ended.";
 
+    // Trust that is to come.
+    NEXT_TRUST: Counter "portcullis_next_trust_verifications_total"
+        ["trust", "result"]
+        "Verifications of today's peers under the bundle that is to come, by what became of them.";
+
     // Requests.
     REQUESTS: Counter "portcullis_requests_total"
         ["route", "status_class", "reason"]

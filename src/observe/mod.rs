@@ -51,5 +51,5 @@ pub use metrics_handshake::HandshakeInProgress;
 pub use metrics_listener::{ListenerMetrics, OpenConnection};
 pub use metrics_route::{IssuerMetrics, RouteMetrics};
 pub use metrics_upstream::{OpenUpstreamConnection, UpstreamMetrics, UpstreamRequest};
-pub use next_trust::Rehearsed;
+pub use next_trust::{NextTrusts, Rehearsed};
 pub use tls_facts::TlsFacts;

@@ -15,7 +15,7 @@ use pingora::{Error, Result};
 use rustls::pki_types::UnixTime;
 
 use super::admit::{Admitted, admit};
-use super::errors::{Ending, abuse, carry, sort, waits_for_body, words};
+use super::errors::{Ending, abuse, carry, sort, waits_for_body};
 use super::forward;
 use super::head::RequestHead;
 use super::headers::strip_forged;
@@ -25,7 +25,7 @@ use super::log;
 use super::respond::{respond, set_rate_limit};
 use crate::edge::facts::ConnectionFacts;
 use crate::identity::certificate::PeerIdentity;
-use crate::observe::{ConnectionAbuse, HandshakeFailureLine, HandshakeLog, Metrics, Side};
+use crate::observe::{ConnectionAbuse, HandshakeLog, Metrics};
 use crate::refusal::Refusal;
 use crate::snapshot::Live;
 use crate::transport::facts_of;
@@ -347,22 +347,8 @@ impl ProxyHttp for GatewayProxy {
                 can_reuse_downstream: false,
             };
         };
-        if let (Some(reason), Some(route)) = (late_handshake_failure(error), &journey.story.route) {
-            let sent = journey.upstream.sent;
-            let since = sent.map_or(Duration::ZERO, |sent| sent.elapsed());
-            route.upstream.metrics.handshake_failed(reason, since);
-            self.handshakes.failed(&HandshakeFailureLine {
-                side: Side::Upstream,
-                name: route.upstream.name.as_str(),
-                peer: journey.upstream.address,
-                source: journey.upstream.address.map(|address| address.ip()),
-                sni: Some(&route.policy.server_name.to_string()),
-                reason,
-                error: Some(&words(error)),
-                leaf: None,
-                chain_length: 0,
-                took: since,
-            });
+        if let Some(reason) = late_handshake_failure(error) {
+            log::refused_by_service(reason, error, journey, &self.handshakes);
         }
         log::fault(refusal, error, &journey.story);
         journey.stage = Stage::Refused(refusal);

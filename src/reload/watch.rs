@@ -218,5 +218,9 @@ pub(super) fn material(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
         .chain(spec.identities.values())
         .flat_map(|pair| [&pair.cert, &pair.key]);
     let bundles = spec.trust.values().map(|bundle| &bundle.ca);
-    pairs.chain(bundles)
+    let next = spec
+        .trust
+        .values()
+        .filter_map(|bundle| bundle.next.as_ref());
+    pairs.chain(bundles).chain(next.map(|next| &next.ca))
 }

@@ -13,12 +13,12 @@ use rustls::pki_types::UnixTime;
 use super::sources::SourceStore;
 use crate::config::Places;
 use crate::config::problem::Problem;
-use crate::config::spec::{KeyPairSpec, Spec, TrustSpec};
+use crate::config::spec::{KeyPairSpec, NextTrustSpec, Spec, TrustSpec};
 use crate::identity::name::Name;
 use crate::observe::CertificateSeries;
 use crate::trust::{
-    CertificateInfo, KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle, TrustError,
-    TrustStore,
+    CertificateInfo, KeyPair, Published, Rehearsal, Source, SourceKind, SourceStatus, TrustBundle,
+    TrustError, TrustStore,
 };
 
 /// The key material of one snapshot.
@@ -27,6 +27,8 @@ pub struct Material {
     /// Key pairs, by the place that names them.
     key_pairs: HashMap<String, Arc<KeyPair>>,
     bundles: HashMap<Name, Arc<TrustBundle>>,
+    /// Bundles as they will be.
+    next: HashMap<Name, Arc<TrustBundle>>,
     accepted: Vec<Accepted>,
     sources: Vec<Arc<SourceStatus>>,
     certificates: Vec<CertificateSeries>,
@@ -83,6 +85,9 @@ impl Material {
         };
         for (name, bundle) in &spec.trust {
             gathering.bundle(name, bundle);
+            if let Some(next) = &bundle.next {
+                gathering.next_bundle(name, next);
+            }
         }
         for (name, pair) in &spec.identities {
             gathering.key_pair(identity_place(name), pair);
@@ -124,8 +129,33 @@ impl Material {
 
     /// What these bundles vouch for together. `None` if one could not be read: that is noted.
     pub(super) fn trust_store(&self, bundles: &[Name]) -> Option<Arc<TrustStore>> {
-        let bundles = bundles.iter().map(|name| self.bundles.get(name).cloned());
-        Some(Arc::new(TrustStore::new(bundles.collect::<Option<_>>()?)))
+        let used = bundles.iter().map(|name| self.bundles.get(name).cloned());
+        let store = TrustStore::new(used.collect::<Option<_>>()?);
+        let rehearsals = bundles
+            .iter()
+            .filter_map(|name| self.rehearsal(name, bundles));
+        Some(Arc::new(store.rehearsing(rehearsals.collect())))
+    }
+
+    /// What these bundles vouch for together when `name` is the one that is to come.
+    fn rehearsal(&self, name: &Name, bundles: &[Name]) -> Option<Rehearsal> {
+        let next = self.next.get(name)?;
+        let today = TrustStore::new(vec![Arc::clone(self.bundles.get(name)?)]);
+        let then = bundles.iter().map(|other| {
+            let bundle = if other == name {
+                Some(next)
+            } else {
+                self.bundles.get(other)
+            };
+            bundle.cloned()
+        });
+        let then = TrustStore::new(then.collect::<Option<_>>()?);
+        Some(Rehearsal::new(name.clone(), today, then))
+    }
+
+    /// The bundles that are rehearsed.
+    pub fn rehearsed(&self) -> impl Iterator<Item = &Name> {
+        self.next.keys()
     }
 
     /// Whether every key pair and every bundle is the same. Sources give the same `Arc` again where
@@ -138,17 +168,15 @@ impl Material {
                     .is_some_and(|is| Arc::ptr_eq(is, pair))
             })
         };
-        let bundles = |a: &Self, b: &Self| {
-            a.bundles.iter().all(|(name, bundle)| {
-                b.bundles
-                    .get(name)
-                    .is_some_and(|is| Arc::ptr_eq(is, bundle))
-            })
+        let bundles = |a: &HashMap<Name, Arc<TrustBundle>>, b: &HashMap<_, Arc<_>>| {
+            a.len() == b.len()
+                && a.iter()
+                    .all(|(name, bundle)| b.get(name).is_some_and(|is| Arc::ptr_eq(is, bundle)))
         };
         self.key_pairs.len() == other.key_pairs.len()
-            && self.bundles.len() == other.bundles.len()
             && pairs(self, other)
-            && bundles(self, other)
+            && bundles(&self.bundles, &other.bundles)
+            && bundles(&self.next, &other.next)
     }
 
     /// The sources, for the metrics.
@@ -202,6 +230,19 @@ impl Gathering<'_> {
         self.material.bundles.insert(name.clone(), bundle.clone());
         let accepted = Accepted::Bundle(source, bundle);
         self.material.accepted.push(accepted);
+    }
+
+    fn next_bundle(&mut self, name: &Name, spec: &NextTrustSpec) {
+        let place = format!("trust.{name}.next");
+        let source = self.sources.bundle(SourceKind::File, &place);
+        let Some(bundle) = self.read(&place, &source, TrustBundle::load(&spec.ca)) else {
+            return;
+        };
+        self.note(&place, bundle.certificates());
+        self.material.next.insert(name.clone(), bundle.clone());
+        self.material
+            .accepted
+            .push(Accepted::Bundle(source, bundle));
     }
 
     fn key_pair(&mut self, place: String, spec: &KeyPairSpec) {

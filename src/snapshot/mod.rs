@@ -87,6 +87,8 @@ impl Snapshot {
         stores
             .metrics
             .set_certificates(self.material.certificates());
+        let rehearsed = self.material.rehearsed();
+        stores.metrics.next_trusts().keep_only(rehearsed);
         self.upstreams
             .values()
             .for_each(|upstream| upstream.endpoints.publish());

@@ -12,6 +12,7 @@ mod info;
 mod key_pair;
 mod pem;
 mod source;
+mod rehearsal;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use bundle::{TrustBundle, Usage};
 pub use error::TrustError;
 pub use info::CertificateInfo;
 pub use key_pair::KeyPair;
+pub use rehearsal::Rehearsal;
 pub use source::{Published, Source, SourceKind, SourceResult, SourceStatus};
 pub use store::{TrustStore, Untrusted};
 

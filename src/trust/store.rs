@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::bundle::{TrustBundle, Usage};
 use super::info::sha256;
+use super::rehearsal::Rehearsal;
 use crate::handshake_failure::HandshakeFailure;
 
 /// The trust bundles of a listener or an upstream.
@@ -17,6 +18,7 @@ use crate::handshake_failure::HandshakeFailure;
 pub struct TrustStore {
     bundles: Vec<Arc<TrustBundle>>,
     digest: [u8; 32],
+    rehearsals: Vec<Rehearsal>,
 }
 
 /// Why a chain is not believed.
@@ -36,7 +38,20 @@ impl TrustStore {
         Self {
             digest: sha256(&digests),
             bundles,
+            rehearsals: Vec::new(),
         }
+    }
+
+    /// Rehearses what is to come.
+    #[must_use]
+    pub fn rehearsing(self, rehearsals: Vec<Rehearsal>) -> Self {
+        Self { rehearsals, ..self }
+    }
+
+    /// What is rehearsed: it decides nothing, and is no part of the digest.
+    #[must_use]
+    pub fn rehearsals(&self) -> &[Rehearsal] {
+        &self.rehearsals
     }
 
     /// SHA-256 over all that decides about a chain. Sessions and pooled connections live as long

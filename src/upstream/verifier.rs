@@ -19,7 +19,7 @@ use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::{NoIdentity, PeerIdentity, peer_identity};
 use crate::identity::pattern::ServerPattern;
-use crate::observe::UpstreamMetrics;
+use crate::observe::{Rehearsed, Side, UpstreamMetrics};
 use crate::trust::{TrustStore, Untrusted, Usage};
 
 /// Judges the certificates of services for one policy.
@@ -90,9 +90,29 @@ impl ServiceVerifier {
         verified.map_err(|Untrusted { reason, error }| Refused { reason, error })?;
         let identity = peer_identity(leaf)?;
         if self.accept.iter().any(|wanted| wanted.matches(&identity)) {
+            self.rehearse(&identity, leaf, intermediates, now);
             Ok(Arc::new(identity))
         } else {
             Err(self.not_accepted())
+        }
+    }
+
+    /// Counts what would become of the service under the bundles that are to come.
+    fn rehearse(
+        &self,
+        identity: &PeerIdentity,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) {
+        for rehearsal in self.trust.rehearsals() {
+            let fate = || match rehearsal.verify(leaf, intermediates, Usage::Server, now)? {
+                Ok(()) => Some(Rehearsed::Passes),
+                Err(untrusted) => Some(Rehearsed::Fails(untrusted.reason)),
+            };
+            let (side, fingerprint) = (Side::Upstream, identity.fingerprint);
+            let nexts = &self.metrics.next_trusts;
+            nexts.rehearsed(&rehearsal.name, rehearsal.digest(), side, fingerprint, fate);
         }
     }
 

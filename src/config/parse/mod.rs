@@ -20,13 +20,15 @@ use std::time::Duration;
 
 pub use pattern::{InvalidHostPattern, InvalidPathPattern};
 
-use super::file::{AdminFile, IdentityFile, LogsFile, RootFile, ShutdownFile, TrustFile};
+use super::file::{
+    AdminFile, IdentityFile, LogsFile, NextTrustFile, RootFile, ShutdownFile, TrustFile,
+};
 use super::node::{Field, Names, Node};
 use super::problem::shown;
 use super::report::Report;
 use super::spec::{
-    AdminSpec, KeyPairSpec, ListenerSpec, LogFormat, LogLevel, LogSpec, ShutdownSpec, Spec,
-    TrustSpec,
+    AdminSpec, KeyPairSpec, ListenerSpec, LogFormat, LogLevel, LogSpec, NextTrustSpec,
+    ShutdownSpec, Spec, TrustSpec,
 };
 use crate::identity::name::Name;
 
@@ -176,8 +178,21 @@ fn trust(node: &Node<'_>, around: &Around<'_>) -> Option<TrustSpec> {
         .ca
         .needed("write `ca:` with a PEM file of CA certificates", |node| {
             path(node, around)
-        })?;
-    Some(TrustSpec { ca })
+        });
+    let next = file.next.optional(|node| next_trust(node, around));
+    Some(TrustSpec {
+        ca: ca?,
+        next: next?,
+    })
+}
+
+fn next_trust(node: &Node<'_>, around: &Around<'_>) -> Option<NextTrustSpec> {
+    let file = NextTrustFile::read(node)?;
+    let ca = file.ca.needed(
+        "write `ca:` with a PEM file of the CA certificates as they will be",
+        |node| path(node, around),
+    );
+    Some(NextTrustSpec { ca: ca? })
 }
 
 fn identity(node: &Node<'_>, around: &Around<'_>) -> Option<KeyPairSpec> {
