@@ -170,6 +170,15 @@ impl ClientRecord {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn forget_all(&self) {
+        self.with(|table| {
+            for (_, client) in table.clients.drain() {
+                client.listed.store(false, Ordering::Relaxed);
+            }
+        });
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Table) -> T) -> T {
         work(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -31,6 +31,8 @@ mod failure_record;
 mod next_trust;
 mod client_record;
 mod json_list;
+#[cfg(test)]
+mod record_tests;
 mod failure_page;
 mod client_page;
 mod line_layer;

@@ -43,4 +43,5 @@ mod refusals;
 mod reload;
 mod routing;
 mod shutdown;
+mod telemetry;
 mod upstream;

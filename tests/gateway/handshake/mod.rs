@@ -6,7 +6,7 @@ mod agreed;
 mod bounds;
 mod early_data;
 mod failures;
-mod hello;
+pub mod hello;
 mod logs;
 mod names;
 mod play;
