@@ -323,6 +323,10 @@ async fn a_real_prometheus_answers_each_panel_and_evaluates_each_alert() {
         .expect("an address");
     config.upstream("dead", dead, ORDERS_NAME, &[ORDERS_ID]);
     config.route("dead", "/dead", "dead");
+    config.set(
+        "trust.partners.next",
+        json!({"ca": world.folder.write("next-ca.pem", world.stranger.pem())}),
+    );
     let gateway = world.gateway_with(&config).await;
     let prometheus = Prometheus::start(&world, &gateway);
     prometheus
