@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
+use super::key_set::{self, KeySets};
 use super::query;
 use super::readiness::{Readiness, State};
 use super::reply::{Answer, Form, of_type, text};
@@ -42,13 +43,14 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What there is.
-const CONTENTS: &str = "portcullis\n\n/metrics\n/livez\n/readyz\n/tls/clients\n/tls/failures\n";
+const CONTENTS: &str = "portcullis\n\n/metrics\n/livez\n/readyz\n/.well-known/jwks.json\n/tls/clients\n/tls/failures\n";
 
 /// What every answer comes from.
 #[derive(Clone, Debug)]
 struct Pages {
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    keys: KeySets,
     /// One page at a time: each takes memory in proportion to the configuration, or to the clients.
     render: Arc<Semaphore>,
 }
@@ -63,11 +65,13 @@ pub async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    keys: KeySets,
     shutdown: impl Future<Output = ()>,
 ) {
     let pages = Pages {
         metrics,
         readiness,
+        keys,
         render: Arc::new(Semaphore::new(1)),
     };
     let (stop, stopped) = tokio::sync::watch::channel(());
@@ -140,6 +144,7 @@ impl Pages {
             "/metrics" => self.metrics().await,
             "/tls/clients" => self.clients(request).await,
             "/tls/failures" => self.failures(request).await,
+            key_set::PATH => self.keys.answer(),
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
         }
     }

@@ -5,6 +5,7 @@
 
 pub mod certificate;
 pub mod certificate_facts;
+pub mod certificate_names;
 pub mod host;
 pub mod name;
 pub mod path;

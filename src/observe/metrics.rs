@@ -16,6 +16,7 @@ use super::metrics_listener::ListenerMetrics;
 use super::metrics_page::{Page, number};
 use super::metrics_process as process;
 use super::metrics_route::{IssuerMetrics, RefusalTotals, RouteMetrics};
+use super::metrics_signed::SignedIdentityMetrics;
 use super::metrics_sources::SourcesMetrics;
 use super::metrics_table as table;
 use super::metrics_upstream::UpstreamMetrics;
@@ -52,6 +53,7 @@ pub struct Metrics {
     issuers: Handles<IssuerMetrics>,
     unrouted: Arc<RouteMetrics>,
     refusals: Arc<RefusalTotals>,
+    signed_identities: Arc<SignedIdentityMetrics>,
     configuration: ConfigurationMetrics,
     sources: SourcesMetrics,
     log: OnceLock<Arc<LogCounts>>,
@@ -75,6 +77,7 @@ impl Metrics {
             issuers: Handles::default(),
             unrouted: RouteMetrics::new(Arc::clone(&refusals)),
             refusals,
+            signed_identities: Arc::default(),
             configuration: ConfigurationMetrics::new(),
             sources: SourcesMetrics::default(),
             log: OnceLock::new(),
@@ -136,6 +139,12 @@ impl Metrics {
     #[must_use]
     pub fn issuer(&self, name: &Name) -> Arc<IssuerMetrics> {
         handle(&self.issuers, name, Arc::default)
+    }
+
+    /// The handle of the tokens that tell services who asks.
+    #[must_use]
+    pub fn signed_identities(&self) -> Arc<SignedIdentityMetrics> {
+        Arc::clone(&self.signed_identities)
     }
 
     /// Forgets the series of all names but these: those that the configuration in use has. What is
@@ -228,6 +237,7 @@ impl Metrics {
         }
         self.show_clients(&mut page);
         self.next_trusts.show(&mut page);
+        self.signed_identities.show(&mut page);
         self.configuration.show(&mut page);
         self.sources.show(&mut page);
         page.gauge(&table::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);

@@ -85,6 +85,7 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
         "routes.open.limits",
         json!([{"rate": "10/s", "per": "client"}]),
     );
+    config.set("trust.partners.next", json!({"ca": "mesh-ca.pem"}));
     let gateway = world.gateway_with(&config).await;
     let page = gateway.admin("/metrics").await.text();
     let fresh = Metrics::parse(&page);
@@ -279,6 +280,7 @@ async fn stage() -> Stage {
     narrow["limits"] =
         json!({"connections": 1, "idle_timeout": "300ms", "header_timeout": "300ms"});
     config.set("listeners.narrow", narrow);
+    config.set("trust.partners.next", json!({"ca": "mesh-ca.pem"}));
     let gateway = world.gateway_with(&config).await;
     Stage {
         world,
@@ -301,6 +303,26 @@ enum Row {
 fn rows() -> BTreeMap<&'static str, Row> {
     use Row::{After, Elsewhere, While};
     BTreeMap::from([
+        (
+            "portcullis_certificate_verification_duration_seconds",
+            After(&[("side", "upstream"), ("name", "orders")], 1.0),
+        ),
+        (
+            "portcullis_client_hellos_total",
+            After(&[("listener", "edge"), ("post_quantum", "true")], 2.0),
+        ),
+        ("portcullis_clients_seen", While(&[], |value| value == 1.0)),
+        (
+            "portcullis_clients_expiring",
+            Elsewhere(
+                "tests/gateway/telemetry/clients.rs",
+                "portcullis_clients_expiring",
+            ),
+        ),
+        (
+            "portcullis_next_trust_verifications_total",
+            After(&[("trust", "partners"), ("result", "unknown_issuer")], 1.0),
+        ),
         (
             "portcullis_handshakes_total",
             After(
@@ -390,6 +412,20 @@ fn rows() -> BTreeMap<&'static str, Row> {
         (
             "portcullis_token_cache_lookups_total",
             After(&[("issuer", "corp"), ("result", "hit")], 1.0),
+        ),
+        (
+            "portcullis_signed_identities_total",
+            Elsewhere(
+                "tests/gateway/forwarding/claims.rs",
+                "it_is_signed_once_for_many_requests",
+            ),
+        ),
+        (
+            "portcullis_signed_identity_key_start_timestamp_seconds",
+            Elsewhere(
+                "tests/gateway/forwarding/rotation.rs",
+                "portcullis_signed_identity_key_start_timestamp_seconds",
+            ),
         ),
         (
             "portcullis_upstream_connections",
