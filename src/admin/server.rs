@@ -55,7 +55,7 @@ struct Pages {
     render: Arc<Semaphore>,
 }
 
-/// Serves [`CONTENTS`] until `shutdown` is complete; then answers what was
+/// Serves the pages of `CONTENTS` until `shutdown` is complete; then answers what was
 /// asked, for a second at most.
 ///
 /// # Cancel safety
