@@ -42,6 +42,7 @@ sections! {
         shutdown: "shutdown",
         listeners: "listeners",
         trust: "trust",
+        deny: "deny",
         identities: "identities",
         issuers: "issuers",
         upstreams: "upstreams",
@@ -117,6 +118,10 @@ sections! {
     /// Whose signatures we accept.
     TrustFile, "trust.NAME", {
         ca: "ca",
+        trust_domain: "trust_domain",
+        intermediates: "intermediates",
+        crl: "crl",
+        revocation: "revocation",
     }
     /// Who we are to services.
     IdentityFile, "identities.NAME", {

@@ -71,6 +71,13 @@ pub enum NoIdentity {
     /// It cannot be read as X.509, or a part of it is out of bounds.
     #[error("the certificate cannot be read")]
     Malformed,
+    /// It has a URI name that means to be a SPIFFE ID and is none. To read it as "no SPIFFE ID" would
+    /// hand it to whoever asks for none.
+    #[error("the certificate has a URI name that begins as a SPIFFE ID and is none")]
+    InvalidSpiffeName,
+    /// A DNS or URI name has characters that stand in none: NUL, `%` in a DNS name, `*` in a URI.
+    #[error("a name in the certificate has characters that stand in no name")]
+    InvalidName,
     /// It has a SPIFFE ID and another URI name beside it. Picking one would let the verifier and
     /// the policy look at different names (X509-SVID, section 2).
     #[error("the certificate has several URI names and one of them is a SPIFFE ID")]
@@ -104,9 +111,7 @@ pub fn peer_identity(leaf: &[u8]) -> Result<PeerIdentity, NoIdentity> {
         Ok(None) => &[],
         Err(_twice_or_unreadable) => return Err(NoIdentity::Malformed),
     };
-    if names.len() > NAMES_MAX {
-        return Err(NoIdentity::TooManyNames);
-    }
+    check_names(names)?;
     Ok(PeerIdentity {
         spiffe: spiffe_id(names)?,
         dns: dns_names(names),
@@ -116,6 +121,46 @@ pub fn peer_identity(leaf: &[u8]) -> Result<PeerIdentity, NoIdentity> {
         not_after: certificate.validity().not_after.timestamp(),
         shown: shown(&certificate),
     })
+}
+
+/// The SPIFFE ID of a leaf certificate (DER), as [`peer_identity`] reads it, and nothing else.
+///
+/// # Errors
+///
+/// [`NoIdentity`], as [`peer_identity`].
+pub fn spiffe_name(leaf: &[u8]) -> Result<Option<SpiffeId>, NoIdentity> {
+    let (_rest, certificate) =
+        X509Certificate::from_der(leaf).map_err(|_unreadable| NoIdentity::Malformed)?;
+    match certificate.subject_alternative_name() {
+        Ok(Some(extension)) => {
+            let names = extension.value.general_names.as_slice();
+            check_names(names)?;
+            spiffe_id(names)
+        }
+        Ok(None) => Ok(None),
+        Err(_twice_or_unreadable) => Err(NoIdentity::Malformed),
+    }
+}
+
+/// A certificate with a name that two readers could read in two ways is no one's.
+fn check_names(names: &[GeneralName<'_>]) -> Result<(), NoIdentity> {
+    if names.len() > NAMES_MAX {
+        return Err(NoIdentity::TooManyNames);
+    }
+    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*".contains(&byte);
+    let in_uri = |byte: u8| byte.is_ascii_graphic() && byte != b'*';
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "other names are not looked at"
+    )]
+    let sound = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(text) => text.bytes().all(in_host),
+        GeneralName::URI(text) => SpiffeId::is_meant(text) || text.bytes().all(in_uri),
+        GeneralName::Invalid(..) => false,
+        _ => true,
+    };
+    let sound = names.iter().all(sound);
+    sound.then_some(()).ok_or(NoIdentity::InvalidName)
 }
 
 /// What can be shown of a certificate that may have been refused: all that is readable, and the
@@ -160,13 +205,15 @@ fn spiffe_id(names: &[GeneralName<'_>]) -> Result<Option<SpiffeId>, NoIdentity> 
     };
     let mut others = uris.peekable();
     if others.peek().is_none() {
-        return Ok(first.parse().ok());
+        return match first.parse() {
+            Ok(id) => Ok(Some(id)),
+            Err(_not_well_formed) if SpiffeId::is_meant(first) => {
+                Err(NoIdentity::InvalidSpiffeName)
+            }
+            Err(_another_uri) => Ok(None),
+        };
     }
-    let is_spiffe = |uri: &str| {
-        uri.get(..9)
-            .is_some_and(|s| s.eq_ignore_ascii_case("spiffe://"))
-    };
-    if is_spiffe(first) || others.any(is_spiffe) {
+    if SpiffeId::is_meant(first) || others.any(SpiffeId::is_meant) {
         return Err(NoIdentity::SeveralSpiffeNames);
     }
     Ok(None)

@@ -4,6 +4,7 @@
 //! pooled connections, resolved names, token caches) lives in [`stores::Stores`] or is handed from
 //! one snapshot to the next where nothing about it changed; the snapshot holds an `Arc` to it.
 
+mod bundle_files;
 pub mod compile;
 mod coverage;
 pub mod material;
@@ -87,6 +88,7 @@ impl Snapshot {
         stores
             .metrics
             .set_certificates(self.material.certificates());
+        stores.metrics.set_crls(self.material.crls());
         self.upstreams
             .values()
             .for_each(|upstream| upstream.endpoints.publish());

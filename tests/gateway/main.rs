@@ -43,4 +43,5 @@ mod refusals;
 mod reload;
 mod routing;
 mod shutdown;
+mod trust;
 mod upstream;
