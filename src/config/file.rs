@@ -43,6 +43,7 @@ sections! {
         signed_identity: "signed_identity",
         listeners: "listeners",
         trust: "trust",
+        deny: "deny",
         identities: "identities",
         issuers: "issuers",
         upstreams: "upstreams",
@@ -125,6 +126,10 @@ sections! {
     /// Whose signatures we accept.
     TrustFile, "trust.NAME", {
         ca: "ca",
+        trust_domain: "trust_domain",
+        intermediates: "intermediates",
+        crl: "crl",
+        revocation: "revocation",
     }
     /// Who we are to services.
     IdentityFile, "identities.NAME", {

@@ -5,6 +5,7 @@
 //! one snapshot to the next where nothing about it changed; the snapshot holds an `Arc` to it.
 
 mod asserter;
+mod bundle_files;
 pub mod compile;
 mod coverage;
 pub mod material;
@@ -101,6 +102,7 @@ impl Snapshot {
         stores
             .metrics
             .set_certificates(self.material.certificates());
+        stores.metrics.set_crls(self.material.crls());
         self.upstreams
             .values()
             .for_each(|upstream| upstream.endpoints.publish());

@@ -44,4 +44,5 @@ mod refusals;
 mod reload;
 mod routing;
 mod shutdown;
+mod trust;
 mod upstream;
