@@ -43,6 +43,7 @@ sections! {
         signed_identity: "signed_identity",
         listeners: "listeners",
         trust: "trust",
+        deny: "deny",
         identities: "identities",
         issuers: "issuers",
         upstreams: "upstreams",
@@ -125,11 +126,16 @@ sections! {
     /// Whose signatures we accept.
     TrustFile, "trust.NAME", {
         ca: "ca",
+        trust_domain: "trust_domain",
+        intermediates: "intermediates",
+        crl: "crl",
+        revocation: "revocation",
         next: "next",
     }
     /// Whose signatures we will accept.
     NextTrustFile, "trust.NAME.next", {
         ca: "ca",
+        crl: "crl",
     }
     /// Who we are to services.
     IdentityFile, "identities.NAME", {

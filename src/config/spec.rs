@@ -15,6 +15,7 @@ use crate::identity::host::Host;
 use crate::identity::name::Name;
 use crate::identity::pattern::{IdentityPattern, ServerPattern};
 use crate::identity::spiffe::SpiffeId;
+use crate::identity::spiffe::TrustDomain;
 
 /// A whole configuration, parsed. Names that refer to something refer to something that is there.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,8 @@ pub struct Spec {
     pub listeners: BTreeMap<Name, ListenerSpec>,
     /// Whose signatures we accept.
     pub trust: BTreeMap<Name, TrustSpec>,
+    /// Files with certificates, keys and SPIFFE IDs that are not believed.
+    pub deny: Vec<PathBuf>,
     /// Who we are to services.
     pub identities: BTreeMap<Name, KeyPairSpec>,
     /// Whose tokens we accept.
@@ -145,8 +148,8 @@ pub struct ListenerTlsSpec {
 pub struct ClientCertificateSpec {
     /// Whether a certificate must be shown. Default required.
     pub certificate: ClientCertificate,
-    /// The trust bundle that it is verified against.
-    pub trust: Name,
+    /// The trust bundles that it is verified against. At least one.
+    pub trust: Vec<Name>,
 }
 
 /// Whether a client must show a certificate.
@@ -224,17 +227,41 @@ pub struct Rate {
 /// One entry of `trust`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustSpec {
-    /// A PEM file with one CA certificate or more.
-    pub ca: PathBuf,
-    /// The bundle as it will be: rehearsed, and believed in nothing. Default none.
-    pub next: Option<NextTrustSpec>,
+    /// PEM files with one CA certificate or more. At least one.
+    pub ca: Vec<PathBuf>,
+    /// For whom its CAs vouch. Default: for whomever they signed for.
+    pub trust_domain: TrustDomainSpec,
+    /// A PEM file with CA certificates below those of `ca`.
+    pub intermediates: Option<PathBuf>,
+    /// Files with CRLs, PEM or DER.
+    pub crl: Vec<PathBuf>,
+    /// What is asked of the CRLs. Default required where there is one, off where there is none.
+    pub revocation: RevocationSpec,
+    /// The bundle as it will be: rehearsed, and believed in nothing. It has no next one itself. Default
+    /// none.
+    pub next: Option<Box<Self>>,
 }
 
-/// What will be another in an entry of `trust`.
+/// For whom a trust bundle vouches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NextTrustSpec {
-    /// In place of its `ca`.
-    pub ca: PathBuf,
+pub enum TrustDomainSpec {
+    /// It is not said: for whomever its CAs signed for.
+    Anyone,
+    /// For the workloads of this trust domain, and for nobody else.
+    Domain(TrustDomain),
+    /// For whom has no SPIFFE ID.
+    None,
+}
+
+/// What is asked of CRLs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevocationSpec {
+    /// Nothing.
+    Off,
+    /// What a CRL lists is refused, the rest passes.
+    WhenKnown,
+    /// A certificate that no CRL covers is refused.
+    Required,
 }
 
 /// A certificate with its chain, and its key.
@@ -304,8 +331,8 @@ pub struct EndpointSpec {
 pub struct UpstreamTlsSpec {
     /// Our key pair, by its name in `identities`.
     pub identity: Name,
-    /// The trust bundle of the service's certificate.
-    pub trust: Name,
+    /// The trust bundles of the service's certificate. At least one.
+    pub trust: Vec<Name>,
     /// The SNI that we send. A DNS name.
     pub server_name: Host,
     /// Who may answer. At least one.

@@ -194,14 +194,19 @@ async fn complete(
                     socket: Some(socket),
                     ..*Failed::of(&error)
                 };
+                if is_too_large(&error) {
+                    failed.reason = HandshakeFailure::ChainTooLong;
+                }
                 if let Seen::Refused {
                     leaf,
                     chain_length,
                     reason,
+                    detail,
                 } = seen
                 {
                     failed.reason = reason;
                     failed.chain_length = chain_length;
+                    failed.detail = detail;
                     failed.leaf = Some(leaf);
                 }
                 Err(failed)
@@ -209,6 +214,18 @@ async fn complete(
         }
     })
     .await
+}
+
+/// Whether a message was larger than rustls reads. Behind the ClientHello, only a chain is.
+fn is_too_large(error: &io::Error) -> bool {
+    use rustls::{Error, InvalidMessage};
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(
+        tls,
+        Some(Error::InvalidMessage(
+            InvalidMessage::HandshakePayloadTooLarge
+        ))
+    )
 }
 
 /// Who the client proved to be. rustls verifies nothing again when a session is resumed: the chain
@@ -238,8 +255,8 @@ fn present(
             intermediates,
             UnixTime::now(),
         )
-        .map_err(|Untrusted { error, reason }| {
-            let failed = Failed::new(reason, &error.to_string());
+        .map_err(|Untrusted { reason, detail, .. }| {
+            let failed = Failed::new(reason, &detail);
             Box::new(Failed {
                 leaf: Some(leaf.to_vec()),
                 chain_length: chain.len(),

@@ -12,6 +12,7 @@ use super::failure_record::FailureRecord;
 use super::labels::ReloadFailure;
 use super::logging::{LogCounts, Logging};
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
+use super::metrics_crls::{CrlMetrics, CrlSeries};
 use super::metrics_listener::ListenerMetrics;
 use super::metrics_page::{Page, number};
 use super::metrics_process as process;
@@ -56,6 +57,7 @@ pub struct Metrics {
     signed_identities: Arc<SignedIdentityMetrics>,
     configuration: ConfigurationMetrics,
     sources: SourcesMetrics,
+    crls: CrlMetrics,
     log: OnceLock<Arc<LogCounts>>,
     failures: Arc<FailureRecord>,
     clients: Arc<ClientRecord>,
@@ -80,6 +82,7 @@ impl Metrics {
             signed_identities: Arc::default(),
             configuration: ConfigurationMetrics::new(),
             sources: SourcesMetrics::default(),
+            crls: CrlMetrics::default(),
             log: OnceLock::new(),
             failures: FailureRecord::new(unix_now()),
             clients: ClientRecord::new(),
@@ -167,6 +170,11 @@ impl Metrics {
         self.configuration.set_certificates(list);
     }
 
+    /// Replaces the CRLs that are shown. At most 1,000 are, those that end first.
+    pub fn set_crls(&self, list: &[CrlSeries]) {
+        self.crls.set(list);
+    }
+
     /// Replaces the sources that are shown. At most 1,000 are.
     pub fn set_sources(&self, sources: &[Arc<SourceStatus>]) {
         self.sources.set(sources);
@@ -240,6 +248,7 @@ impl Metrics {
         self.signed_identities.show(&mut page);
         self.configuration.show(&mut page);
         self.sources.show(&mut page);
+        self.crls.show(&mut page);
         page.gauge(&table::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);
         let (dropped, panics) = self.log.get().map_or((0, 0), |log| log.values());
         page.counter(&table::LOG_LINES_DROPPED, &[], dropped);

@@ -225,10 +225,11 @@ pub(super) fn material(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
         .flat_map(|listener| &listener.tls.certificates)
         .chain(spec.identities.values())
         .flat_map(|pair| [&pair.cert, &pair.key]);
-    let bundles = spec.trust.values().map(|bundle| &bundle.ca);
-    let next = spec
-        .trust
-        .values()
-        .filter_map(|bundle| bundle.next.as_ref());
-    pairs.chain(bundles).chain(next.map(|next| &next.ca))
+    let bundles = spec.trust.values();
+    let with_next = bundles.flat_map(|bundle| [Some(bundle), bundle.next.as_deref()]);
+    let bundles = with_next.flatten().flat_map(|bundle| {
+        let intermediates = bundle.intermediates.iter();
+        bundle.ca.iter().chain(intermediates).chain(&bundle.crl)
+    });
+    pairs.chain(bundles).chain(&spec.deny)
 }

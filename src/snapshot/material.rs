@@ -6,19 +6,21 @@
 //! something is not, the last good generation stays.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::pki_types::UnixTime;
 
+use super::bundle_files::{bundle_files, crl_series};
 use super::sources::SourceStore;
 use crate::config::Places;
 use crate::config::problem::Problem;
-use crate::config::spec::{KeyPairSpec, NextTrustSpec, Spec, TrustSpec};
+use crate::config::spec::{KeyPairSpec, Spec, TrustSpec};
 use crate::identity::name::Name;
-use crate::observe::CertificateSeries;
+use crate::observe::{CertificateSeries, CrlSeries};
 use crate::trust::{
-    CertificateInfo, KeyPair, Published, Rehearsal, Source, SourceKind, SourceStatus, TrustBundle,
-    TrustError, TrustStore,
+    CertificateInfo, DenyList, KeyPair, Published, Rehearsal, Source, SourceKind, SourceStatus,
+    TrustBundle, TrustError, TrustStore,
 };
 
 /// The key material of one snapshot.
@@ -29,9 +31,11 @@ pub struct Material {
     bundles: HashMap<Name, Arc<TrustBundle>>,
     /// Bundles as they will be.
     next: HashMap<Name, Arc<TrustBundle>>,
+    deny: Arc<DenyList>,
     accepted: Vec<Accepted>,
     sources: Vec<Arc<SourceStatus>>,
     certificates: Vec<CertificateSeries>,
+    crls: Vec<CrlSeries>,
     warnings: Vec<String>,
     absent: Vec<String>,
 }
@@ -41,6 +45,7 @@ pub struct Material {
 enum Accepted {
     KeyPair(Arc<Source<KeyPair>>, Arc<KeyPair>),
     Bundle(Arc<Source<TrustBundle>>, Arc<TrustBundle>),
+    Deny(Arc<Source<DenyList>>, Arc<DenyList>),
 }
 
 /// What is done about material that cannot be used.
@@ -89,6 +94,7 @@ impl Material {
                 gathering.next_bundle(name, next);
             }
         }
+        gathering.deny(&spec.deny);
         for (name, pair) in &spec.identities {
             gathering.key_pair(identity_place(name), pair);
         }
@@ -110,6 +116,7 @@ impl Material {
             match accepted {
                 Accepted::KeyPair(source, pair) => source.publish(pair),
                 Accepted::Bundle(source, bundle) => source.publish(bundle),
+                Accepted::Deny(source, list) => source.publish(list),
             };
         }
         sources.keep_only(&self.sources);
@@ -130,7 +137,7 @@ impl Material {
     /// What these bundles vouch for together. `None` if one could not be read: that is noted.
     pub(super) fn trust_store(&self, bundles: &[Name]) -> Option<Arc<TrustStore>> {
         let used = bundles.iter().map(|name| self.bundles.get(name).cloned());
-        let store = TrustStore::new(used.collect::<Option<_>>()?);
+        let store = TrustStore::new(used.collect::<Option<_>>()?, Arc::clone(&self.deny));
         let rehearsals = bundles
             .iter()
             .filter_map(|name| self.rehearsal(name, bundles));
@@ -140,7 +147,8 @@ impl Material {
     /// What these bundles vouch for together when `name` is the one that is to come.
     fn rehearsal(&self, name: &Name, bundles: &[Name]) -> Option<Rehearsal> {
         let next = self.next.get(name)?;
-        let today = TrustStore::new(vec![Arc::clone(self.bundles.get(name)?)]);
+        let store = |bundles| TrustStore::new(bundles, Arc::clone(&self.deny));
+        let today = store(vec![Arc::clone(self.bundles.get(name)?)]);
         let then = bundles.iter().map(|other| {
             let bundle = if other == name {
                 Some(next)
@@ -149,7 +157,7 @@ impl Material {
             };
             bundle.cloned()
         });
-        let then = TrustStore::new(then.collect::<Option<_>>()?);
+        let then = store(then.collect::<Option<_>>()?);
         Some(Rehearsal::new(name.clone(), today, then))
     }
 
@@ -174,6 +182,7 @@ impl Material {
                     .all(|(name, bundle)| b.get(name).is_some_and(|is| Arc::ptr_eq(is, bundle)))
         };
         self.key_pairs.len() == other.key_pairs.len()
+            && self.deny.digest() == other.deny.digest()
             && pairs(self, other)
             && bundles(&self.bundles, &other.bundles)
             && bundles(&self.next, &other.next)
@@ -191,7 +200,14 @@ impl Material {
         &self.certificates
     }
 
-    /// What is not wrong but should be looked at: a key file that others can read.
+    /// Every CRL, for the metrics.
+    #[must_use]
+    pub fn crls(&self) -> &[CrlSeries] {
+        &self.crls
+    }
+
+    /// What is not wrong but should be looked at: a key file that others can read, a CRL that is
+    /// out of date.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -222,20 +238,30 @@ impl Gathering<'_> {
     fn bundle(&mut self, name: &Name, spec: &TrustSpec) {
         let place = format!("trust.{name}");
         let source = self.sources.bundle(SourceKind::File, &place);
-        let read = TrustBundle::load(&spec.ca);
+        let in_use = source.current();
+        let read = TrustBundle::read(&bundle_files(spec), self.now, in_use.as_deref());
         let Some(bundle) = self.read(&place, &source, read) else {
             return;
         };
+        let warnings = bundle.warnings(self.now).into_iter();
+        let warnings = warnings.map(|warning| format!("{place}: {warning}"));
+        self.material.warnings.extend(warnings);
+        let crls = bundle.crls().into_iter();
+        let crls = crls.map(|crl| crl_series(name.as_str(), crl));
+        self.material.crls.extend(crls);
         self.note(&place, bundle.certificates());
         self.material.bundles.insert(name.clone(), bundle.clone());
         let accepted = Accepted::Bundle(source, bundle);
         self.material.accepted.push(accepted);
     }
 
-    fn next_bundle(&mut self, name: &Name, spec: &NextTrustSpec) {
+    /// As it will be. Its CRLs are not those in use: the metrics do not show them.
+    fn next_bundle(&mut self, name: &Name, spec: &TrustSpec) {
         let place = format!("trust.{name}.next");
         let source = self.sources.bundle(SourceKind::File, &place);
-        let Some(bundle) = self.read(&place, &source, TrustBundle::load(&spec.ca)) else {
+        let known = source.current();
+        let read = TrustBundle::read(&bundle_files(spec), self.now, known.as_deref());
+        let Some(bundle) = self.read(&place, &source, read) else {
             return;
         };
         self.note(&place, bundle.certificates());
@@ -243,6 +269,19 @@ impl Gathering<'_> {
         self.material
             .accepted
             .push(Accepted::Bundle(source, bundle));
+    }
+
+    fn deny(&mut self, files: &[PathBuf]) {
+        const PLACE: &str = "deny";
+        if files.is_empty() {
+            return;
+        }
+        let source = self.sources.deny(PLACE);
+        let Some(list) = self.read(PLACE, &source, DenyList::load(files)) else {
+            return;
+        };
+        self.material.deny = Arc::clone(&list);
+        self.material.accepted.push(Accepted::Deny(source, list));
     }
 
     fn key_pair(&mut self, place: String, spec: &KeyPairSpec) {

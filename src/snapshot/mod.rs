@@ -5,6 +5,7 @@
 //! one snapshot to the next where nothing about it changed; the snapshot holds an `Arc` to it.
 
 mod asserter;
+mod bundle_files;
 pub mod compile;
 mod coverage;
 pub mod material;
@@ -103,6 +104,7 @@ impl Snapshot {
             .set_certificates(self.material.certificates());
         let rehearsed = self.material.rehearsed();
         stores.metrics.next_trusts().keep_only(rehearsed);
+        stores.metrics.set_crls(self.material.crls());
         self.upstreams
             .values()
             .for_each(|upstream| upstream.endpoints.publish());

@@ -3,7 +3,8 @@
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::bundle::Usage;
-use super::store::{TrustStore, Untrusted};
+use super::store::TrustStore;
+use super::untrusted::Untrusted;
 use crate::identity::name::Name;
 
 /// What would become of a chain if one bundle of a [`TrustStore`] were the next one already. It

@@ -103,7 +103,7 @@ pub(super) struct Ended {
     pub(super) leaf: Option<CertificateDer<'static>>,
     /// Certificates that the service showed.
     pub(super) chain_length: usize,
-    /// The library's words.
+    /// The library's words, or the verifier's.
     pub(super) error: Option<io::Error>,
     pub(super) session: Session,
 }
@@ -141,10 +141,12 @@ impl Ended {
                 reason,
                 leaf,
                 chain_length,
+                detail,
             } => Self {
                 reason,
                 leaf: Some(leaf),
                 chain_length,
+                error: Some(io::Error::other(detail)),
                 ..self
             },
             Judgement::NotAsked | Judgement::Accepted(_) => self,

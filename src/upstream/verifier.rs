@@ -17,7 +17,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 
 use crate::handshake_failure::HandshakeFailure;
-use crate::identity::certificate::{NoIdentity, PeerIdentity, peer_identity};
+use crate::identity::certificate::{PeerIdentity, peer_identity};
 use crate::identity::pattern::ServerPattern;
 use crate::observe::{Rehearsed, Side, UpstreamMetrics};
 use crate::trust::{TrustStore, Untrusted, Usage};
@@ -46,6 +46,8 @@ pub(super) enum Judgement {
         leaf: CertificateDer<'static>,
         /// Certificates that were shown, that one included.
         chain_length: usize,
+        /// The reason in more words, for the log.
+        detail: String,
     },
 }
 
@@ -87,8 +89,8 @@ impl ServiceVerifier {
         let began = Instant::now();
         let verified = self.trust.verify(leaf, intermediates, Usage::Server, now);
         self.metrics.chain_verified(began.elapsed());
-        verified.map_err(|Untrusted { reason, error }| Refused { reason, error })?;
-        let identity = peer_identity(leaf)?;
+        verified.map_err(Refused::from)?;
+        let identity = peer_identity(leaf).map_err(Untrusted::from)?;
         if self.accept.iter().any(|wanted| wanted.matches(&identity)) {
             self.rehearse(&identity, leaf, intermediates, now);
             Ok(Arc::new(identity))
@@ -126,6 +128,7 @@ impl ServiceVerifier {
             },
             // The service sees the alert `access_denied`: its chain is fine, and it is not meant.
             error: CertificateError::ApplicationVerificationFailure.into(),
+            detail: "what the certificate states is not accepted".to_owned(),
         }
     }
 }
@@ -135,18 +138,20 @@ impl ServiceVerifier {
 pub(super) struct Refused {
     pub(super) reason: HandshakeFailure,
     error: rustls::Error,
+    detail: String,
 }
 
-impl From<NoIdentity> for Refused {
-    fn from(unreadable: NoIdentity) -> Self {
+impl From<Untrusted> for Refused {
+    fn from(untrusted: Untrusted) -> Self {
+        let Untrusted {
+            reason,
+            error,
+            detail,
+        } = untrusted;
         Self {
-            reason: match unreadable {
-                NoIdentity::SeveralSpiffeNames => HandshakeFailure::SeveralSpiffeNames,
-                NoIdentity::Malformed | NoIdentity::TooManyNames => {
-                    HandshakeFailure::CertificateMalformed
-                }
-            },
-            error: CertificateError::BadEncoding.into(),
+            reason,
+            error,
+            detail,
         }
     }
 }
@@ -165,13 +170,17 @@ impl ServerCertVerifier for ServiceVerifier {
                 Judgement::Accepted(identity),
                 Ok(ServerCertVerified::assertion()),
             ),
-            Err(Refused { reason, error }) => {
+            Err(Refused {
+                reason,
+                error,
+                detail,
+            }) => {
                 let leaf = end_entity.clone().into_owned();
-                let chain_length = intermediates.len().saturating_add(1);
                 let refused = Judgement::Refused {
                     reason,
                     leaf,
-                    chain_length,
+                    chain_length: intermediates.len().saturating_add(1),
+                    detail,
                 };
                 (refused, Err(error))
             }

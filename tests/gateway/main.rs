@@ -45,4 +45,5 @@ mod reload;
 mod routing;
 mod shutdown;
 mod telemetry;
+mod trust;
 mod upstream;

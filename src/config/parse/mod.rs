@@ -11,6 +11,7 @@ mod quantity;
 mod rehearsal;
 mod route;
 mod signed_identity;
+mod trust;
 mod upstream;
 mod web;
 
@@ -21,15 +22,12 @@ use std::time::Duration;
 
 pub use pattern::{InvalidHostPattern, InvalidPathPattern};
 
-use super::file::{
-    AdminFile, IdentityFile, LogsFile, NextTrustFile, RootFile, ShutdownFile, TrustFile,
-};
+use super::file::{AdminFile, IdentityFile, LogsFile, RootFile, ShutdownFile};
 use super::node::{Field, Names, Node};
 use super::problem::shown;
 use super::report::Report;
 use super::spec::{
-    AdminSpec, KeyPairSpec, ListenerSpec, LogFormat, LogLevel, LogSpec, NextTrustSpec,
-    ShutdownSpec, Spec, TrustSpec,
+    AdminSpec, KeyPairSpec, ListenerSpec, LogFormat, LogLevel, LogSpec, ShutdownSpec, Spec,
 };
 use crate::identity::name::Name;
 
@@ -105,7 +103,10 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let listeners = listeners.unwrap_or_default();
     apart(&file, admin.as_ref(), &listeners);
     let upstreams = section(&file.upstreams, |node| upstream::upstream(node, &around));
+    let trust = section(&file.trust, |node| trust::trust(node, &around));
+    trust::federated(&file, &trust, &listeners, &upstreams);
     Some(Spec {
+        trust,
         workers: file
             .workers
             .or_go_on(None, |node| node.count(WORKERS_MAX).map(Some)),
@@ -116,7 +117,9 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
             signed_identity::signed_identity(node, &around).map(Some)
         }),
         listeners,
-        trust: section(&file.trust, |node| trust(node, &around)),
+        deny: file
+            .deny
+            .or_go_on(Vec::new(), |node| trust::files(node, &around)),
         identities: section(&file.identities, |node| identity(node, &around)),
         issuers: section(&file.issuers, |node| issuer::issuer(node, &around)),
         routes: section(&file.routes, |node| route::route(node, &around, &upstreams)),
@@ -177,29 +180,6 @@ fn shutdown(node: &Node<'_>) -> Option<ShutdownSpec> {
         deadline: deadline?,
         delay: delay?,
     })
-}
-
-fn trust(node: &Node<'_>, around: &Around<'_>) -> Option<TrustSpec> {
-    let file = TrustFile::read(node)?;
-    let ca = file
-        .ca
-        .needed("write `ca:` with a PEM file of CA certificates", |node| {
-            path(node, around)
-        });
-    let next = file.next.optional(|node| next_trust(node, around));
-    Some(TrustSpec {
-        ca: ca?,
-        next: next?,
-    })
-}
-
-fn next_trust(node: &Node<'_>, around: &Around<'_>) -> Option<NextTrustSpec> {
-    let file = NextTrustFile::read(node)?;
-    let ca = file.ca.needed(
-        "write `ca:` with a PEM file of the CA certificates as they will be",
-        |node| path(node, around),
-    );
-    Some(NextTrustSpec { ca: ca? })
 }
 
 fn identity(node: &Node<'_>, around: &Around<'_>) -> Option<KeyPairSpec> {
