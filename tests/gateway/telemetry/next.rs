@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{find, page, wait_for_page};
+use crate::bench::crl::Crl;
 use crate::bench::gateway::{Gateway, run};
 use crate::bench::pki::{Authority, Leaf, write_atomically};
 use crate::bench::{WEB_ID, World};
@@ -140,4 +141,37 @@ async fn services_are_rehearsed_as_well() {
     // Clients are verified against another bundle, of which nothing is to come.
     let page = wait_for_page(&gateway, "/tls/clients", |page| page["seen"] == 1).await;
     assert_eq!(page["clients"][0]["certificates"][0]["next"], json!(null));
+}
+
+#[tokio::test]
+async fn a_next_crl_shows_whom_it_will_turn_away() {
+    let world = World::new();
+    let orders = world.orders().start().await;
+    let revoked = "spiffe://partners.example/web/revoked";
+    let leaf = |name: &str, serial| {
+        let id = format!("spiffe://partners.example/web/{name}");
+        world
+            .partners
+            .issue(Leaf::client(name).spiffe(&id).serial(serial))
+    };
+    let crl = Crl::of(&[0x77]).pem(&world.partners);
+    world.folder.write("next.crl", crl);
+    let mut config = world.config();
+    config.endpoints("orders", &[orders.address]);
+    config.set("trust.partners.next", json!({"crl": "next.crl"}));
+    let gateway = world.gateway_with(&config).await;
+    for identity in [leaf("revoked", 0x77), leaf("good", 0x78)] {
+        assert_eq!(gateway.client(&identity).get("/open/x").await.status, 200);
+    }
+    assert_eq!(fate(&gateway, revoked).await, "certificate_revoked");
+    assert_eq!(
+        fate(&gateway, "spiffe://partners.example/web/good").await,
+        "ok"
+    );
+    let metrics = gateway.metrics().await;
+    assert_eq!(
+        metrics.value(VERIFICATIONS, &of("certificate_revoked")),
+        1.0
+    );
+    assert_eq!(metrics.value(VERIFICATIONS, &of("ok")), 1.0);
 }
