@@ -15,6 +15,8 @@ use x509_parser::prelude::FromDer as _;
 
 use super::host::Host;
 use super::spiffe::SpiffeId;
+use super::subject_name::SubjectName;
+use super::subject_text::octet;
 
 /// What the leaf certificate of a verified connection says about its holder. Read once for each
 /// connection.
@@ -28,6 +30,8 @@ pub struct PeerIdentity {
     pub fingerprint: Fingerprint,
     /// SHA-256 of the public key (DER `SubjectPublicKeyInfo`).
     pub public_key: PublicKeyPin,
+    /// The exact subject, if it can be read.
+    pub subject: Option<SubjectName>,
     /// When its validity ends, in seconds since 1970.
     pub not_after: i64,
     /// What logs show beside the identity; never a credential.
@@ -55,6 +59,11 @@ pub struct Fingerprint([u8; 32]);
 /// SHA-256 of a public key, as in RFC 7469, section 2.4.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKeyPin([u8; 32]);
+
+/// A text is not the fingerprint of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not 32 bytes in hexadecimal")]
+pub struct InvalidFingerprint;
 
 /// Why a certificate gives no identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,6 +112,7 @@ pub fn peer_identity(leaf: &[u8]) -> Result<PeerIdentity, NoIdentity> {
         dns: dns_names(names),
         fingerprint: Fingerprint(sha256(leaf)),
         public_key: PublicKeyPin(sha256(certificate.public_key().raw)),
+        subject: SubjectName::of(certificate.subject().as_raw()),
         not_after: certificate.validity().not_after.timestamp(),
         shown: shown(&certificate),
     })
@@ -202,7 +212,7 @@ fn cut(text: &str) -> Box<str> {
     text.chars().take(Shown::CHARS_MAX).collect()
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
     hash
@@ -250,6 +260,31 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
+impl FromStr for Fingerprint {
+    type Err = InvalidFingerprint;
+
+    /// 64 hexadecimal digits, or 32 pairs of them with colons between, as openssl prints them; of
+    /// either case.
+    fn from_str(text: &str) -> Result<Self, InvalidFingerprint> {
+        let mut pairs = match text.contains(':') {
+            true => text.split(':').map(str::as_bytes).collect::<Vec<_>>(),
+            false => text.as_bytes().chunks(2).collect(),
+        }
+        .into_iter();
+        let mut hash = [0; 32];
+        for byte in &mut hash {
+            let Some([high, low]) = pairs.next() else {
+                return Err(InvalidFingerprint);
+            };
+            *byte = octet(*high, *low).ok_or(InvalidFingerprint)?;
+        }
+        match pairs.next() {
+            None => Ok(Self(hash)),
+            Some(_) => Err(InvalidFingerprint),
+        }
+    }
+}
+
 impl FromStr for PublicKeyPin {
     type Err = base64::DecodeError;
 
@@ -285,6 +320,7 @@ impl PeerIdentity {
             dns: dns.into(),
             fingerprint: Fingerprint([0; 32]),
             public_key: PublicKeyPin([0; 32]),
+            subject: None,
             not_after: i64::MAX,
             shown: Shown::default(),
         }

@@ -4,9 +4,12 @@
 //! that turns a certificate into names; [`host::Host`] is the only form in which hosts are compared.
 
 pub mod certificate;
+pub mod client_pattern;
 pub mod host;
 pub mod name;
 pub mod path;
 pub mod pattern;
 pub mod spiffe;
 pub mod subject;
+pub mod subject_name;
+pub mod subject_text;
