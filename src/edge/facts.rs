@@ -11,7 +11,7 @@ use crate::identity::certificate::{PeerIdentity, not_after};
 use crate::identity::host::Host;
 use crate::identity::name::Name;
 use crate::observe::TlsFacts;
-use crate::trust::{KeyPair, TrustBundle};
+use crate::trust::{KeyPair, TrustStore};
 
 /// What is known of a client's connection. Every request on it is held against this.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl ConnectionFacts {
 /// Until when a chain that verifies now need not be looked at again: the first end of a certificate
 /// in it or of a CA, in seconds since 1970. A certificate that is over already plays no part.
 #[must_use]
-pub fn good_until(chain: &[CertificateDer<'_>], trust: &TrustBundle, now: UnixTime) -> i64 {
+pub fn good_until(chain: &[CertificateDer<'_>], trust: &TrustStore, now: UnixTime) -> i64 {
     let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     let ends = chain
         .iter()

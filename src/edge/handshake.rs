@@ -25,6 +25,7 @@ use crate::identity::certificate::describe;
 use crate::identity::host::Host;
 use crate::observe::{HandshakeFailureLine, HandshakeLog, RefusedCertificate, Side, TlsFacts};
 use crate::transport::{TlsIo, tls_facts};
+use crate::trust::Untrusted;
 
 /// A connection on which HTTP can be spoken.
 #[derive(Debug)]
@@ -181,7 +182,7 @@ async fn complete(
                     ..*Failed::of(&error)
                 };
                 if let Seen::Refused { leaf, reason } = seen {
-                    failed.reason = reason.unwrap_or(failed.reason);
+                    failed.reason = reason;
                     failed.leaf = Some(leaf);
                 }
                 Err(failed)
@@ -213,9 +214,8 @@ fn present(
         Seen::Passed(identity) if !resumed(session) => *identity,
         Seen::Passed(_) | Seen::Nothing | Seen::Refused { .. } => {
             judge(&listener.trust, leaf, intermediates, UnixTime::now()).map_err(
-                |(error, reason)| {
-                    let sorted = HandshakeFailure::from_rustls(&error);
-                    let failed = Failed::new(reason.unwrap_or(sorted), &error.to_string());
+                |Untrusted { error, reason }| {
+                    let failed = Failed::new(reason, &error.to_string());
                     Box::new(Failed {
                         leaf: Some(leaf.to_vec()),
                         ..failed

@@ -11,7 +11,7 @@ use crate::config::spec::{ClientCertificate, ListenerLimits, ListenerSpec, TlsVe
 use crate::identity::host::Host;
 use crate::identity::name::Name;
 use crate::observe::ListenerMetrics;
-use crate::trust::{KeyPair, TrustBundle, provider};
+use crate::trust::{KeyPair, TrustStore, provider};
 
 /// What a listener answers handshakes with.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Listener {
     /// Its bounds.
     pub limits: ListenerLimits,
     /// What clients are verified against.
-    pub trust: Arc<TrustBundle>,
+    pub trust: Arc<TrustStore>,
     /// Its counters.
     pub metrics: Arc<ListenerMetrics>,
     /// Whether clients must show a certificate.
@@ -50,7 +50,7 @@ impl Listener {
         name: &Name,
         spec: &ListenerSpec,
         key_pairs: Vec<Arc<KeyPair>>,
-        trust: Arc<TrustBundle>,
+        trust: Arc<TrustStore>,
         metrics: Arc<ListenerMetrics>,
         previous: Option<&Self>,
     ) -> Result<Self, rustls::Error> {

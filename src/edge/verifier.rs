@@ -14,7 +14,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use crate::config::spec::ClientCertificate;
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::{NoIdentity, PeerIdentity, peer_identity};
-use crate::trust::{TrustBundle, Usage, provider};
+use crate::trust::{TrustStore, Untrusted, Usage, provider};
 
 tokio::task_local! {
     /// What the verifier saw in the handshake that is polled right now.
@@ -33,22 +33,22 @@ pub(super) enum Seen {
     Refused {
         /// The certificate (DER).
         leaf: Vec<u8>,
-        /// Why, where rustls has no word for it.
-        reason: Option<HandshakeFailure>,
+        /// Why.
+        reason: HandshakeFailure,
     },
 }
 
 /// Verifies clients against one trust bundle.
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
-    trust: Arc<TrustBundle>,
+    trust: Arc<TrustStore>,
     mandatory: bool,
     hints: Vec<DistinguishedName>,
 }
 
 impl ClientVerifier {
-    pub(super) fn new(trust: Arc<TrustBundle>, certificate: ClientCertificate) -> Self {
-        let hints = trust.roots().subjects();
+    pub(super) fn new(trust: Arc<TrustStore>, certificate: ClientCertificate) -> Self {
+        let hints = trust.hints();
         let mandatory = match certificate {
             ClientCertificate::Required => true,
             ClientCertificate::Optional => false,
@@ -65,16 +65,14 @@ impl ClientVerifier {
 ///
 /// # Errors
 ///
-/// rustls' error, and our own word where it has none.
+/// [`Untrusted`], with our own word where rustls has none.
 pub(super) fn judge(
-    trust: &TrustBundle,
+    trust: &TrustStore,
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
-) -> Result<PeerIdentity, (Error, Option<HandshakeFailure>)> {
-    trust
-        .verify(leaf, intermediates, Usage::Client, now)
-        .map_err(|error| (error, None))?;
+) -> Result<PeerIdentity, Untrusted> {
+    trust.verify(leaf, intermediates, Usage::Client, now)?;
     peer_identity(leaf).map_err(|no_identity| {
         let reason = match no_identity {
             NoIdentity::SeveralSpiffeNames => HandshakeFailure::SeveralSpiffeNames,
@@ -82,10 +80,10 @@ pub(super) fn judge(
                 HandshakeFailure::CertificateMalformed
             }
         };
-        (
-            Error::InvalidCertificate(CertificateError::BadEncoding),
-            Some(reason),
-        )
+        Untrusted {
+            reason,
+            error: Error::InvalidCertificate(CertificateError::BadEncoding),
+        }
     })
 }
 
@@ -113,7 +111,7 @@ impl ClientCertVerifier for ClientVerifier {
                 Seen::Passed(Box::new(identity)),
                 Ok(ClientCertVerified::assertion()),
             ),
-            Err((error, reason)) => (
+            Err(Untrusted { error, reason }) => (
                 Seen::Refused {
                     leaf: leaf.to_vec(),
                     reason,

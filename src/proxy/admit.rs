@@ -150,8 +150,7 @@ fn still_trusted(
     trust
         .verify(leaf, intermediates, Usage::Client, time)
         .map_err(|no_longer| {
-            let reason = HandshakeFailure::from_rustls(&no_longer);
-            if reason == HandshakeFailure::CertificateExpired {
+            if no_longer.reason == HandshakeFailure::CertificateExpired {
                 Refusal::CertificateExpired
             } else {
                 Refusal::CertificateUntrusted

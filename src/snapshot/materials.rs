@@ -24,7 +24,7 @@ use crate::identity::name::Name;
 use crate::identity::pattern::ServerPattern;
 use crate::limit::in_flight::InFlight;
 use crate::observe::{CertificateSeries, UpstreamMetrics};
-use crate::trust::{CertificateInfo, KeyPair, TrustBundle, TrustError};
+use crate::trust::{CertificateInfo, KeyPair, TrustBundle, TrustError, TrustStore};
 use crate::upstream::{Policy, PolicyParts};
 
 /// What one compilation has read, and the problems that it met.
@@ -137,7 +137,7 @@ impl<'c> Materials<'c> {
                 self.key_pair(&format!("listeners.{name}.tls.certificates[{index}]"), pair)
             })
             .collect();
-        let trust = Arc::clone(self.trust.get(&spec.tls.clients.trust)?);
+        let trust = self.trust_store(std::slice::from_ref(&spec.tls.clients.trust))?;
         let metrics = self.stores.metrics.listener(name);
         let before = self.previous.and_then(|before| before.listeners.get(name));
         let edge = before.map(|before| &*before.edge);
@@ -291,7 +291,7 @@ impl<'c> Materials<'c> {
         let parts = PolicyParts {
             upstream: plan.name.clone(),
             key_pair: Arc::clone(self.identities.get(&upstream.tls.identity)?),
-            trust: Arc::clone(self.trust.get(&upstream.tls.trust)?),
+            trust: self.trust_store(std::slice::from_ref(&upstream.tls.trust))?,
             server_name: upstream.tls.server_name.clone(),
             accept: accept.clone(),
             metrics: Arc::clone(&plan.metrics),
@@ -310,6 +310,12 @@ impl<'c> Materials<'c> {
                 None
             }
         }
+    }
+
+    /// What these bundles vouch for. What is missing for it was noted as a problem before.
+    fn trust_store(&self, bundles: &[Name]) -> Option<Arc<TrustStore>> {
+        let bundles = bundles.iter().map(|name| self.trust.get(name).cloned());
+        Some(Arc::new(TrustStore::new(bundles.collect::<Option<_>>()?)))
     }
 
     fn key_pair(&mut self, place: &str, spec: &KeyPairSpec) -> Option<Arc<KeyPair>> {

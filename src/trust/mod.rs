@@ -11,6 +11,7 @@ mod error;
 mod info;
 mod key_pair;
 mod pem;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ pub use bundle::{TrustBundle, Usage};
 pub use error::TrustError;
 pub use info::CertificateInfo;
 pub use key_pair::KeyPair;
+pub use store::{TrustStore, Untrusted};
 
 /// Key exchange groups, the best first. The hybrid one is safe as long as either half is.
 static GROUPS: [&dyn SupportedKxGroup; 4] = [

@@ -23,7 +23,7 @@ use crate::identity::host::Host;
 use crate::identity::name::Name;
 use crate::identity::pattern::ServerPattern;
 use crate::observe::UpstreamMetrics;
-use crate::trust::{self, KeyPair, TrustBundle};
+use crate::trust::{self, KeyPair, TrustStore};
 
 use super::verifier::ServiceVerifier;
 
@@ -35,7 +35,7 @@ pub struct PolicyParts {
     /// Who we are.
     pub key_pair: Arc<KeyPair>,
     /// Who may have signed the service's certificate.
-    pub trust: Arc<TrustBundle>,
+    pub trust: Arc<TrustStore>,
     /// The SNI that we send.
     pub server_name: Host,
     /// Who may answer. Nobody, if it is empty.

@@ -18,12 +18,12 @@ use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::{NoIdentity, PeerIdentity, peer_identity};
 use crate::identity::pattern::ServerPattern;
-use crate::trust::{TrustBundle, Usage};
+use crate::trust::{TrustStore, Untrusted, Usage};
 
 /// Judges the certificates of services for one policy.
 #[derive(Debug)]
 pub(super) struct ServiceVerifier {
-    trust: Arc<TrustBundle>,
+    trust: Arc<TrustStore>,
     accept: Box<[ServerPattern]>,
     provider: Arc<CryptoProvider>,
 }
@@ -59,7 +59,7 @@ pub(super) async fn judged<F: Future>(handshake: F) -> (F::Output, Judgement) {
 
 impl ServiceVerifier {
     pub(super) fn new(
-        trust: Arc<TrustBundle>,
+        trust: Arc<TrustStore>,
         accept: &[ServerPattern],
         provider: Arc<CryptoProvider>,
     ) -> Self {
@@ -79,10 +79,7 @@ impl ServiceVerifier {
     ) -> Result<Arc<PeerIdentity>, Refused> {
         self.trust
             .verify(leaf, intermediates, Usage::Server, now)
-            .map_err(|error| Refused {
-                reason: HandshakeFailure::from_rustls(&error),
-                error,
-            })?;
+            .map_err(|Untrusted { reason, error }| Refused { reason, error })?;
         let identity = peer_identity(leaf)?;
         if self.accept.iter().any(|wanted| wanted.matches(&identity)) {
             Ok(Arc::new(identity))

@@ -25,7 +25,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::identity::name::Name;
 use crate::observe::{HandshakeLog, Metrics};
-use crate::trust::{KeyPair, TrustBundle, provider};
+use crate::trust::{KeyPair, TrustBundle, TrustStore, provider};
 use crate::upstream::{
     ConnectFailure, MtlsConnector, Policies, Policy, PolicyParts, ServiceStream,
 };
@@ -136,9 +136,13 @@ impl Ca {
         }
     }
 
-    pub(super) fn bundle(&self) -> Arc<TrustBundle> {
+    pub(super) fn bundle(&self) -> TrustBundle {
         let file = temporary("ca.pem", &self.pem);
-        Arc::new(TrustBundle::load(&file.0).unwrap())
+        TrustBundle::load(&file.0).unwrap()
+    }
+
+    pub(super) fn store(&self) -> Arc<TrustStore> {
+        Arc::new(TrustStore::new(vec![Arc::new(self.bundle())]))
     }
 }
 
@@ -208,7 +212,7 @@ impl Gateway {
             metrics: self.metrics.upstream(&upstream),
             upstream,
             key_pair: self.ours.key_pair(),
-            trust: self.mesh.bundle(),
+            trust: self.mesh.store(),
             server_name: "orders.internal".parse().unwrap(),
             accept: accept.iter().map(|text| text.parse().unwrap()).collect(),
         }

@@ -15,7 +15,7 @@ fn equal_terms_are_the_same_policy_in_any_order() {
     let first = policies.policy(&parts).unwrap();
     assert_eq!(first.group_key, 1);
     let order = gateway.parts(&["dns:a.internal", ORDERS, ORDERS]).accept;
-    let trust = gateway.mesh.bundle(); // read again, as a reload does
+    let trust = gateway.mesh.store(); // read again, as a reload does
     let again = PolicyParts {
         accept: order,
         trust,
@@ -48,7 +48,7 @@ fn a_difference_in_any_part_is_another_policy() {
             ..parts()
         },
         PolicyParts {
-            trust: gateway.stranger.bundle(),
+            trust: gateway.stranger.store(),
             ..parts()
         },
         PolicyParts {
