@@ -213,7 +213,8 @@ fn present(
     let identity = match seen {
         Seen::Passed(identity) if !resumed(session) => *identity,
         Seen::Passed(_) | Seen::Nothing | Seen::Refused { .. } => {
-            judge(&listener.trust, leaf, intermediates, UnixTime::now()).map_err(
+            let (trust, grace) = (&listener.trust, listener.grace_seconds);
+            judge(trust, leaf, intermediates, UnixTime::now(), grace).map_err(
                 |Untrusted { error, reason }| {
                     let failed = Failed::new(reason, &error.to_string());
                     Box::new(Failed {

@@ -26,6 +26,9 @@ pub struct Listener {
     pub metrics: Arc<ListenerMetrics>,
     /// Whether clients must show a certificate.
     pub certificate: ClientCertificate,
+    /// For how many seconds after its end a client's certificate passes the handshake: the largest
+    /// grace of a route. Each request is held against its own route's.
+    pub grace_seconds: u32,
     served: Vec<Served>,
     ticketer: Arc<dyn ProducesTickets>,
 }
@@ -52,6 +55,7 @@ impl Listener {
         key_pairs: Vec<Arc<KeyPair>>,
         trust: Arc<TrustStore>,
         metrics: Arc<ListenerMetrics>,
+        grace_seconds: u32,
         previous: Option<&Self>,
     ) -> Result<Self, rustls::Error> {
         let certificate = spec.tls.clients.certificate;
@@ -62,7 +66,11 @@ impl Listener {
             Some(before) => Arc::clone(&before.ticketer),
             None => rustls::crypto::aws_lc_rs::Ticketer::new()?,
         };
-        let verifier = Arc::new(ClientVerifier::new(Arc::clone(&trust), certificate));
+        let verifier = Arc::new(ClientVerifier::new(
+            Arc::clone(&trust),
+            certificate,
+            grace_seconds,
+        ));
         let serve = |key_pair: Arc<KeyPair>| {
             let mut config = ServerConfig::builder_with_provider(provider())
                 .with_protocol_versions(versions(spec.tls.min_version))?
@@ -92,6 +100,7 @@ impl Listener {
             trust,
             metrics,
             certificate,
+            grace_seconds,
             served,
             ticketer,
         })

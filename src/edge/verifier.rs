@@ -42,12 +42,14 @@ pub(super) enum Seen {
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
     trust: Arc<TrustStore>,
+    /// For how many seconds after its end a leaf passes.
+    grace: u32,
     mandatory: bool,
     hints: Vec<DistinguishedName>,
 }
 
 impl ClientVerifier {
-    pub(super) fn new(trust: Arc<TrustStore>, certificate: ClientCertificate) -> Self {
+    pub(super) fn new(trust: Arc<TrustStore>, certificate: ClientCertificate, grace: u32) -> Self {
         let hints = trust.hints();
         let mandatory = match certificate {
             ClientCertificate::Required => true,
@@ -55,6 +57,7 @@ impl ClientVerifier {
         };
         Self {
             trust,
+            grace,
             mandatory,
             hints,
         }
@@ -71,8 +74,9 @@ pub(super) fn judge(
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
+    grace: u32,
 ) -> Result<PeerIdentity, Untrusted> {
-    trust.verify(leaf, intermediates, Usage::Client, now)?;
+    trust.verify_within(leaf, intermediates, Usage::Client, now, grace)?;
     peer_identity(leaf).map_err(|no_identity| {
         let reason = match no_identity {
             NoIdentity::SeveralSpiffeNames => HandshakeFailure::SeveralSpiffeNames,
@@ -106,7 +110,7 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let (seen, result) = match judge(&self.trust, leaf, intermediates, now) {
+        let (seen, result) = match judge(&self.trust, leaf, intermediates, now, self.grace) {
             Ok(identity) => (
                 Seen::Passed(Box::new(identity)),
                 Ok(ClientCertVerified::assertion()),

@@ -36,6 +36,7 @@ fn metrics() -> Arc<Metrics> {
         .upstream(&name("orders"))
         .set_endpoints(["orders-1:9443"]);
     metrics.route(&name("orders-read")).set_limits(1);
+    metrics.route(&name("orders-read")).set_grace(true);
     drop(metrics.issuer(&name("corp")));
     metrics.set_certificates(&[certificate("trust.partners", "01")]);
     metrics

@@ -16,11 +16,12 @@ use crate::identity::certificate::PeerIdentity;
 
 /// Fields that only the gateway may set, in their folded spelling. A client's are dropped, also
 /// where we have nothing to put there.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "forwarded",
     "client-cert",
     "client-cert-chain",
     "x-client-identity",
+    "x-client-certificate-expired",
     "x-token-subject",
     "x-real-ip",
     "x-client-ip",
@@ -170,6 +171,10 @@ pub(super) fn set_ours(
         if forward.xfcc {
             request.insert_header("x-forwarded-client-cert", xfcc(identity))?;
         }
+    }
+    if admitted.certificate_over() > 0 {
+        let seconds = admitted.certificate_over().to_string();
+        request.insert_header("x-client-certificate-expired", seconds)?;
     }
     if let (true, Some(sub)) = (
         forward.identity,

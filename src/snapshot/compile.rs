@@ -10,6 +10,7 @@ use rustls::pki_types::UnixTime;
 use super::Snapshot;
 use super::coverage::uncovered;
 use super::materials::Materials;
+use super::reach::disagreeing;
 use super::rehearse::rehearse;
 use super::stores::Stores;
 use crate::config::problem::{Problem, Problems};
@@ -116,6 +117,7 @@ fn compile(
         return Err(problems);
     }
     warnings.extend(uncovered(&spec.routes, &listeners));
+    warnings.extend(disagreeing(&spec.routes, &listeners));
     let plans = plans.into_boxed_slice();
     spec.routes = BTreeMap::new();
     let snapshot = Snapshot {

@@ -11,6 +11,7 @@ use rustls::pki_types::UnixTime;
 
 use super::Snapshot;
 use super::plan::{Authenticator, LimitPlan, ListenerPlan, RoutePlan, UpstreamPlan};
+use super::reach::{grace_seconds, largest_grace};
 use super::stores::Stores;
 use crate::authenticate::issuer::Issuer;
 use crate::authenticate::jwks;
@@ -123,14 +124,15 @@ impl<'c> Materials<'c> {
     pub(super) fn listeners(&mut self, spec: &Spec) -> HashMap<Name, Arc<ListenerPlan>> {
         let mut plans = HashMap::new();
         for (name, listener) in &spec.listeners {
-            if let Some(plan) = self.listener(name, listener) {
+            let grace = largest_grace(name, &spec.routes);
+            if let Some(plan) = self.listener(name, listener, grace) {
                 plans.insert(name.clone(), Arc::new(plan));
             }
         }
         plans
     }
 
-    fn listener(&mut self, name: &Name, spec: &ListenerSpec) -> Option<ListenerPlan> {
+    fn listener(&mut self, name: &Name, spec: &ListenerSpec, grace: u32) -> Option<ListenerPlan> {
         let certificates = spec.tls.certificates.iter().enumerate();
         let key_pairs: Vec<_> = certificates
             .filter_map(|(index, pair)| {
@@ -141,7 +143,7 @@ impl<'c> Materials<'c> {
         let metrics = self.stores.metrics.listener(name);
         let before = self.previous.and_then(|before| before.listeners.get(name));
         let edge = before.map(|before| &*before.edge);
-        let edge = match Listener::new(name, spec, key_pairs, trust, metrics, edge) {
+        let edge = match Listener::new(name, spec, key_pairs, trust, metrics, grace, edge) {
             Ok(edge) => Arc::new(edge),
             Err(error) => {
                 self.problem(&format!("listeners.{name}.tls"), &error, None);
@@ -245,10 +247,13 @@ impl<'c> Materials<'c> {
         let limits: Box<[_]> = limits.collect();
         let metrics = self.stores.metrics.route(name);
         metrics.set_limits(limits.len());
+        metrics.set_grace(route.grace_after_expiry.is_some());
         RoutePlan {
             name: name.clone(),
             authenticator,
+            listeners: (!route.listeners.is_empty()).then(|| route.listeners.as_slice().into()),
             rules: Rules::new(route),
+            grace_seconds: grace_seconds(route),
             limits,
             upstream,
             policy,

@@ -8,6 +8,7 @@ pub mod compile;
 mod coverage;
 mod materials;
 pub mod plan;
+mod reach;
 pub mod rehearse;
 pub mod stores;
 

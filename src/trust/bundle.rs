@@ -10,6 +10,8 @@ use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use rustls::{CertificateError, OtherError, RootCertStore};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
+use crate::identity::certificate::not_after;
+
 use super::error::TrustError;
 use super::info::{CertificateInfo, check_strength, parse, sha256};
 use super::{pem, provider};
@@ -123,6 +125,23 @@ impl TrustBundle {
         usage: Usage,
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
+        self.verify_at(leaf, intermediates, usage, now, now)
+    }
+
+    /// As [`Self::verify`] at `time`, and nothing but the leaf may be over `now`: the CA and what
+    /// leads to it must be valid now as well.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::verify`].
+    pub(super) fn verify_at(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        usage: Usage,
+        time: UnixTime,
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
         if intermediates.len() > INTERMEDIATES_MAX {
             return Err(certificate_error(webpki::Error::MaximumPathDepthExceeded));
         }
@@ -131,12 +150,17 @@ impl TrustBundle {
             Usage::Client => KeyUsage::client_auth(),
             Usage::Server => KeyUsage::server_auth(),
         };
-        let ca_is_valid = |path: &VerifiedPath<'_>| self.check_validity(path.anchor(), now);
+        let ca_is_valid = |path: &VerifiedPath<'_>| {
+            if time != now {
+                valid_now(path, now)?;
+            }
+            self.check_validity(path.anchor(), now)
+        };
         leaf.verify_for_usage(
             self.algorithms.all,
             &self.roots.roots,
             intermediates,
-            now,
+            time,
             usage,
             None,
             Some(&ca_is_valid),
@@ -165,11 +189,26 @@ impl TrustBundle {
     }
 }
 
+/// Whether the intermediates of a path that was built at another time are valid now.
+fn valid_now(path: &VerifiedPath<'_>, now: UnixTime) -> Result<(), webpki::Error> {
+    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    for certificate in path.intermediate_certificates() {
+        let end = not_after(&certificate.der()).ok_or(webpki::Error::BadDer)?;
+        if seconds > end {
+            let (time, not_after) = (now, at(end));
+            return Err(webpki::Error::CertExpired { time, not_after });
+        }
+    }
+    Ok(())
+}
+
+/// Before 1970 is 1970: it is for messages.
+fn at(seconds: i64) -> UnixTime {
+    let since_1970 = u64::try_from(seconds).unwrap_or(0);
+    UnixTime::since_unix_epoch(std::time::Duration::from_secs(since_1970))
+}
+
 fn check_time(ca: &CertificateInfo, seconds: i64, time: UnixTime) -> Result<(), webpki::Error> {
-    let at = |seconds: i64| {
-        let since_1970 = u64::try_from(seconds).unwrap_or(0);
-        UnixTime::since_unix_epoch(std::time::Duration::from_secs(since_1970))
-    };
     if seconds > ca.not_after {
         let not_after = at(ca.not_after);
         return Err(webpki::Error::CertExpired { time, not_after });

@@ -25,7 +25,7 @@ pub use bundle::{TrustBundle, Usage};
 pub use error::TrustError;
 pub use info::CertificateInfo;
 pub use key_pair::KeyPair;
-pub use store::{TrustStore, Untrusted};
+pub use store::{TrustStore, Untrusted, seconds_over};
 
 /// Key exchange groups, the best first. The hybrid one is safe as long as either half is.
 static GROUPS: [&dyn SupportedKxGroup; 4] = [

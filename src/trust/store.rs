@@ -4,6 +4,7 @@
 //! chain, in a handshake, on a resumed session or again on an open connection, asks here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::DistinguishedName;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -11,6 +12,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use super::bundle::{TrustBundle, Usage};
 use super::info::sha256;
 use crate::handshake_failure::HandshakeFailure;
+use crate::identity::certificate::not_after;
 
 /// The trust bundles of a listener or an upstream.
 #[derive(Debug)]
@@ -79,11 +81,19 @@ impl TrustStore {
         usage: Usage,
         now: UnixTime,
     ) -> Result<(), Untrusted> {
+        self.ask(|bundle| bundle.verify(leaf, intermediates, usage, now))
+    }
+
+    /// Asks one bundle after the other.
+    fn ask(
+        &self,
+        question: impl Fn(&TrustBundle) -> Result<(), rustls::Error>,
+    ) -> Result<(), Untrusted> {
         let mut refused = Untrusted::from(rustls::Error::InvalidCertificate(
             rustls::CertificateError::UnknownIssuer,
         ));
         for bundle in &self.bundles {
-            match bundle.verify(leaf, intermediates, usage, now) {
+            match question(bundle) {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     let next = Untrusted::from(error);
@@ -96,6 +106,50 @@ impl TrustStore {
         }
         Err(refused)
     }
+}
+
+impl TrustStore {
+    /// As [`Self::verify`], but a leaf that ended at most `grace` seconds ago is judged at its end.
+    /// The CA and the intermediates must be valid now.
+    ///
+    /// # Errors
+    ///
+    /// [`Untrusted`] with the most telling reason.
+    pub fn verify_within(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        usage: Usage,
+        now: UnixTime,
+        grace: u32,
+    ) -> Result<(), Untrusted> {
+        let end = match grace {
+            0 => None,
+            grace => end_within(leaf, now, grace),
+        };
+        self.ask(|bundle| match end {
+            None => bundle.verify(leaf, intermediates, usage, now),
+            Some(end) => bundle.verify_at(leaf, intermediates, usage, end, now),
+        })
+    }
+}
+
+/// For how many seconds a certificate is over.
+#[must_use]
+pub fn seconds_over(not_after: i64, now: UnixTime) -> u32 {
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let over = now.saturating_sub(not_after).max(0);
+    u32::try_from(over).unwrap_or(u32::MAX)
+}
+
+/// When a leaf ended, if it did, and at most `grace` seconds ago.
+fn end_within(leaf: &CertificateDer<'_>, now: UnixTime, grace: u32) -> Option<UnixTime> {
+    let end = not_after(leaf)?;
+    if !(1..=grace).contains(&seconds_over(end, now)) {
+        return None;
+    }
+    let since_1970 = u64::try_from(end).ok()?;
+    Some(UnixTime::since_unix_epoch(Duration::from_secs(since_1970)))
 }
 
 impl From<rustls::Error> for Untrusted {
