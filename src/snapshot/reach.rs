@@ -125,3 +125,84 @@ fn above(host: &HostPattern) -> Option<HostPattern> {
     let (_, parent) = host.dns_name()?.split_once('.')?;
     Host::parse_name(parent).ok().map(HostPattern::Below)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::spec::{ForwardSpec, MatchSpec, PathPattern};
+
+    fn route(host: &str, clients: ClientsSpec, listeners: &[&str], grace: u64) -> RouteSpec {
+        RouteSpec {
+            matches: MatchSpec {
+                host: host.parse().unwrap(),
+                path: PathPattern {
+                    segments: vec![],
+                    rest: true,
+                },
+                methods: vec![],
+                headers: vec![],
+            },
+            listeners: listeners.iter().map(|name| name.parse().unwrap()).collect(),
+            clients,
+            grace_after_expiry: (grace > 0).then(|| std::time::Duration::from_secs(grace)),
+            token: TokenSpec::None,
+            limits: vec![],
+            upstream: "orders".parse().unwrap(),
+            accept: vec![],
+            forward: ForwardSpec {
+                x_forwarded: true,
+                forwarded: false,
+                client_cert: false,
+                xfcc: false,
+                identity: true,
+                authorization: true,
+            },
+            max_body: 0,
+            websocket: false,
+        }
+    }
+
+    #[test]
+    fn the_grace_of_a_listener_is_the_largest_of_the_routes_that_it_reaches() {
+        let any = || ClientsSpec::Any;
+        let routes = BTreeMap::from([
+            ("a".parse().unwrap(), route("a.example", any(), &[], 5)),
+            (
+                "b".parse().unwrap(),
+                route("a.example", any(), &["edge"], 60),
+            ),
+            (
+                "c".parse().unwrap(),
+                route("a.example", any(), &["inside"], 9),
+            ),
+        ]);
+        let largest = |name: &str| largest_grace(&name.parse().unwrap(), &routes);
+        assert_eq!(
+            (largest("edge"), largest("inside"), largest("x")),
+            (60, 9, 5)
+        );
+    }
+
+    #[test]
+    fn a_hundred_thousand_routes_are_looked_through_once() {
+        let routes: BTreeMap<Name, RouteSpec> = (0..100_000)
+            .map(|number| {
+                let clients = match number % 3 {
+                    0 => ClientsSpec::Any,
+                    _ => ClientsSpec::AnyCertificate,
+                };
+                let host = match number % 2 {
+                    0 => format!("h{}.example.com", number / 4),
+                    _ => format!("*.{}.example.com", number / 4),
+                };
+                let name = format!("r{number:06}").parse().unwrap();
+                (name, route(&host, clients, &[], 0))
+            })
+            .collect();
+        let began = std::time::Instant::now();
+        let found = disagreeing_on(&"edge".parse().unwrap(), &routes);
+        let took = began.elapsed();
+        assert!(found.len() > 10_000, "{}", found.len());
+        assert!(took < std::time::Duration::from_secs(10), "{took:?}");
+    }
+}
