@@ -162,6 +162,7 @@ fn stores() -> Stores {
         metrics: Metrics::new(),
         limits: LimitStore::new(),
         policies: Policies::new(),
+        sources: Arc::default(),
         endpoints: EndpointStore::new(),
     }
 }

