@@ -213,7 +213,7 @@ fn present(
     let identity = match seen {
         Seen::Passed(identity) if !resumed(session) => *identity,
         Seen::Passed(_) | Seen::Nothing | Seen::Refused { .. } => {
-            let (trust, grace) = (&listener.trust, listener.grace_seconds);
+            let (trust, grace) = (&listener.trust, listener.grace);
             judge(trust, leaf, intermediates, UnixTime::now(), grace).map_err(
                 |Untrusted { error, reason }| {
                     let failed = Failed::new(reason, &error.to_string());

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -42,14 +43,18 @@ pub(super) enum Seen {
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
     trust: Arc<TrustStore>,
-    /// For how many seconds after its end a leaf passes.
-    grace: u32,
+    /// How long after its end a leaf passes.
+    grace: Duration,
     mandatory: bool,
     hints: Vec<DistinguishedName>,
 }
 
 impl ClientVerifier {
-    pub(super) fn new(trust: Arc<TrustStore>, certificate: ClientCertificate, grace: u32) -> Self {
+    pub(super) fn new(
+        trust: Arc<TrustStore>,
+        certificate: ClientCertificate,
+        grace: Duration,
+    ) -> Self {
         let hints = trust.hints();
         let mandatory = match certificate {
             ClientCertificate::Required => true,
@@ -74,9 +79,9 @@ pub(super) fn judge(
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
-    grace: u32,
+    grace: Duration,
 ) -> Result<PeerIdentity, Untrusted> {
-    trust.verify_within(leaf, intermediates, Usage::Client, now, grace)?;
+    trust.verify_with_grace(leaf, intermediates, Usage::Client, now, grace)?;
     peer_identity(leaf).map_err(|no_identity| {
         let reason = match no_identity {
             NoIdentity::SeveralSpiffeNames => HandshakeFailure::SeveralSpiffeNames,

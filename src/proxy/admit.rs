@@ -18,7 +18,7 @@ use crate::limit::in_flight::InFlightGuard;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plan::{Authenticator, ListenerPlan, RoutePlan};
-use crate::trust::{Usage, seconds_over};
+use crate::trust::Usage;
 use crate::upstream::Policy;
 
 /// The proof that a request may go on: [`admit`] is its only maker, and whatever comes later asks
@@ -161,11 +161,8 @@ fn still_trusted(
         };
     };
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    let (over, grace) = (
-        seconds_over(identity.not_after, time),
-        listener.edge.grace_seconds,
-    );
-    if over > grace {
+    let (over, grace) = (identity.seconds_over(seconds), listener.edge.grace);
+    if u64::from(over) > grace.as_secs() {
         return Err(Refusal::CertificateExpired);
     }
     let (trust, counts) = (&listener.edge.trust, &facts.counts);
@@ -177,7 +174,7 @@ fn still_trusted(
     }
     let (leaf, intermediates) = chain.split_first().ok_or(Refusal::CertificateUntrusted)?;
     trust
-        .verify_within(leaf, intermediates, Usage::Client, time, grace)
+        .verify_with_grace(leaf, intermediates, Usage::Client, time, grace)
         .map_err(|no_longer| {
             if no_longer.reason == HandshakeFailure::CertificateExpired {
                 Refusal::CertificateExpired

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Snapshot;
 use super::material::Material;
@@ -270,14 +271,14 @@ pub(super) fn listeners(
     material: &Material,
     stores: &Stores,
     previous: Option<&Snapshot>,
-    grace_seconds: impl Fn(&Name) -> u32,
+    grace: impl Fn(&Name) -> Duration,
     mut failed: impl FnMut(String, &dyn Display),
 ) -> HashMap<Name, Arc<ListenerPlan>> {
     let mut plans = HashMap::new();
     for (name, listener) in &spec.listeners {
         let before = previous.and_then(|before| before.listeners.get(name));
         let before = before.map(AsRef::as_ref);
-        let grace = grace_seconds(name);
+        let grace = grace(name);
         match listener_plan(name, listener, material, stores, grace, before) {
             Some(Ok(plan)) => drop(plans.insert(name.clone(), Arc::new(plan))),
             Some(Err(error)) => failed(format!("listeners.{name}.tls"), &*error),
@@ -292,7 +293,7 @@ fn listener_plan(
     spec: &ListenerSpec,
     material: &Material,
     stores: &Stores,
-    grace: u32,
+    grace: Duration,
     before: Option<&ListenerPlan>,
 ) -> Option<Result<ListenerPlan, Box<dyn Display>>> {
     let key_pairs = material.served(name, spec.tls.certificates.len());

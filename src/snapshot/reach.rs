@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::coverage::serves;
 use super::plan::{ListenerPlan, RoutePlan};
@@ -24,13 +25,14 @@ pub(super) fn grace_seconds(route: &RouteSpec) -> u32 {
     u32::try_from(seconds).unwrap_or(u32::MAX) // at most 72 h
 }
 
-/// The largest grace among the routes that a listener reaches, in seconds: handshakes let pass what
-/// one of them might let in, and each request is held against its own route.
-pub(super) fn largest_grace(listener: &Name, routes: &[Arc<RoutePlan>]) -> u32 {
+/// The largest grace among the routes that a listener reaches: handshakes let pass what one of them
+/// might let in, and each request is held against its own route.
+pub(super) fn largest_grace(listener: &Name, routes: &[Arc<RoutePlan>]) -> Duration {
     let reached = routes
         .iter()
         .filter(|route| route.check_listener(listener).is_ok());
-    reached.map(|route| route.grace_seconds).max().unwrap_or(0)
+    let seconds = reached.map(|route| route.grace_seconds).max();
+    Duration::from_secs(seconds.unwrap_or(0).into())
 }
 
 /// Whether no client without a certificate gets through.
@@ -184,6 +186,6 @@ mod tests {
         let found = disagreeing_on(&"edge".parse().unwrap(), &routes);
         let took = began.elapsed();
         assert!(found.len() > 10_000, "{}", found.len());
-        assert!(took < std::time::Duration::from_secs(10), "{took:?}");
+        assert!(took < Duration::from_secs(10), "{took:?}");
     }
 }

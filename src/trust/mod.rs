@@ -27,7 +27,7 @@ pub use error::TrustError;
 pub use info::CertificateInfo;
 pub use key_pair::KeyPair;
 pub use source::{Published, Source, SourceKind, SourceResult, SourceStatus};
-pub use store::{TrustStore, Untrusted, seconds_over};
+pub use store::{TrustStore, Untrusted};
 
 /// Key exchange groups, the best first. The hybrid one is safe as long as either half is.
 static GROUPS: [&dyn SupportedKxGroup; 4] = [

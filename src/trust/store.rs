@@ -109,47 +109,34 @@ impl TrustStore {
 }
 
 impl TrustStore {
-    /// As [`Self::verify`], but a leaf that ended at most `grace` seconds ago is judged at its end.
-    /// The CA and the intermediates must be valid now.
+    /// As [`Self::verify`], and a leaf that ended at most `grace` ago passes as well: it is judged at
+    /// its end. The CAs and the intermediates must be valid now.
     ///
     /// # Errors
     ///
-    /// [`Untrusted`] with the most telling reason.
-    pub fn verify_within(
+    /// As [`Self::verify`].
+    pub fn verify_with_grace(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         usage: Usage,
         now: UnixTime,
-        grace: u32,
+        grace: Duration,
     ) -> Result<(), Untrusted> {
-        let end = match grace {
-            0 => None,
-            grace => end_within(leaf, now, grace),
+        let refused = match self.verify(leaf, intermediates, usage, now) {
+            Err(refused) if refused.reason == HandshakeFailure::CertificateExpired => refused,
+            other @ (Ok(()) | Err(_)) => return other,
         };
-        self.ask(|bundle| match end {
-            None => bundle.verify(leaf, intermediates, usage, now),
-            Some(end) => bundle.verify_at(leaf, intermediates, usage, end, now),
-        })
+        let ended = not_after(leaf).and_then(|end| u64::try_from(end).ok());
+        let since = ended.and_then(|ended| now.as_secs().checked_sub(ended));
+        // Of 0: it is not the leaf that has ended.
+        let (Some(ended), Some(1..)) = (ended, since.filter(|since| *since <= grace.as_secs()))
+        else {
+            return Err(refused);
+        };
+        let ended = UnixTime::since_unix_epoch(Duration::from_secs(ended));
+        self.ask(|bundle| bundle.verify_at(leaf, intermediates, usage, ended, now))
     }
-}
-
-/// For how many seconds a certificate is over.
-#[must_use]
-pub fn seconds_over(not_after: i64, now: UnixTime) -> u32 {
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    let over = now.saturating_sub(not_after).max(0);
-    u32::try_from(over).unwrap_or(u32::MAX)
-}
-
-/// When a leaf ended, if it did, and at most `grace` seconds ago.
-fn end_within(leaf: &CertificateDer<'_>, now: UnixTime, grace: u32) -> Option<UnixTime> {
-    let end = not_after(leaf)?;
-    if !(1..=grace).contains(&seconds_over(end, now)) {
-        return None;
-    }
-    let since_1970 = u64::try_from(end).ok()?;
-    Some(UnixTime::since_unix_epoch(Duration::from_secs(since_1970)))
 }
 
 impl From<rustls::Error> for Untrusted {
