@@ -105,7 +105,8 @@ fn compile(
     let mut planner = Planner::new(&places, stores, previous);
     planner.issuers(&spec);
     let upstreams = planner.upstreams(&spec);
-    let plans = planner.routes(&spec, &upstreams);
+    let asserter = planner.asserter(&spec);
+    let plans = planner.routes(&spec, &upstreams, asserter.as_ref());
     let grace = |name: &Name| largest_grace(name, &plans);
     let listeners = listeners(&spec, &material, stores, previous, grace, |place, error| {
         planner.problem(&place, error, None);
@@ -148,6 +149,7 @@ fn compile(
         material,
         listeners,
         issuers,
+        asserter,
         upstreams,
         routes: Arc::new(routes),
         plans: plans.into(),

@@ -157,6 +157,8 @@ mod tests {
                 x_forwarded: true,
                 forwarded: false,
                 client_cert: false,
+                client_cert_chain: false,
+                signed_identity: false,
                 xfcc: false,
                 identity: true,
                 authorization: true,

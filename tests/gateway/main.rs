@@ -32,6 +32,7 @@ mod bench;
 mod clients;
 mod dashboards;
 mod demo;
+mod forwarding;
 mod handshake;
 mod headers;
 pub mod http1;
