@@ -254,6 +254,7 @@ fn present(
             leaf,
             intermediates,
             UnixTime::now(),
+            listener.grace,
         )
         .map_err(|Untrusted { reason, detail, .. }| {
             let failed = Failed::new(reason, &detail);

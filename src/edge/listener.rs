@@ -1,6 +1,7 @@
 //! [`Listener`]: the TLS of one listener, compiled. Never changed after it is built.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::sign::CertifiedKey;
@@ -26,6 +27,9 @@ pub struct Listener {
     pub metrics: Arc<ListenerMetrics>,
     /// Whether clients must show a certificate.
     pub certificate: ClientCertificate,
+    /// How long after its end a client's certificate passes the handshake: the largest grace of a
+    /// route. Each request is held against its own route's.
+    pub grace: Duration,
     served: Vec<Served>,
     ticketer: Arc<dyn ProducesTickets>,
 }
@@ -52,6 +56,7 @@ impl Listener {
         key_pairs: Vec<Arc<KeyPair>>,
         trust: Arc<TrustStore>,
         metrics: Arc<ListenerMetrics>,
+        grace: Duration,
         previous: Option<&Self>,
     ) -> Result<Self, rustls::Error> {
         let certificate = spec.tls.clients.certificate;
@@ -65,6 +70,7 @@ impl Listener {
         let verifier = Arc::new(ClientVerifier::new(
             Arc::clone(&trust),
             certificate,
+            grace,
             Arc::clone(&metrics),
         ));
         let serve = |key_pair: Arc<KeyPair>| {
@@ -96,6 +102,7 @@ impl Listener {
             trust,
             metrics,
             certificate,
+            grace,
             served,
             ticketer,
         })

@@ -82,7 +82,13 @@ impl<'a> Newcomer<'a> {
         let mut worst = None;
         for rehearsal in self.listener.trust.rehearsals() {
             let now = UnixTime::now();
-            let fate = || match rehearsal.verify(leaf, intermediates, Usage::Client, now)? {
+            let fate = || match rehearsal.verify(
+                leaf,
+                intermediates,
+                Usage::Client,
+                now,
+                self.listener.grace,
+            )? {
                 Ok(()) => Some(Rehearsed::Passes),
                 Err(untrusted) => Some(Rehearsed::Fails(untrusted.reason)),
             };

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -49,6 +49,8 @@ pub(super) enum Seen {
 pub(super) struct ClientVerifier {
     trust: Arc<TrustStore>,
     metrics: Arc<ListenerMetrics>,
+    /// How long after its end a leaf passes.
+    grace: Duration,
     mandatory: bool,
     hints: Vec<DistinguishedName>,
 }
@@ -57,6 +59,7 @@ impl ClientVerifier {
     pub(super) fn new(
         trust: Arc<TrustStore>,
         certificate: ClientCertificate,
+        grace: Duration,
         metrics: Arc<ListenerMetrics>,
     ) -> Self {
         let hints = trust.hints();
@@ -67,6 +70,7 @@ impl ClientVerifier {
         Self {
             trust,
             metrics,
+            grace,
             mandatory,
             hints,
         }
@@ -84,9 +88,10 @@ pub(super) fn judge(
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
+    grace: Duration,
 ) -> Result<PeerIdentity, Untrusted> {
     let began = Instant::now();
-    let verified = trust.verify(leaf, intermediates, Usage::Client, now);
+    let verified = trust.verify_with_grace(leaf, intermediates, Usage::Client, now, grace);
     metrics.chain_verified(began.elapsed());
     verified?;
     peer_identity(leaf).map_err(Untrusted::from)
@@ -111,7 +116,15 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let (seen, result) = match judge(&self.trust, &self.metrics, leaf, intermediates, now) {
+        let judged = judge(
+            &self.trust,
+            &self.metrics,
+            leaf,
+            intermediates,
+            now,
+            self.grace,
+        );
+        let (seen, result) = match judged {
             Ok(identity) => (
                 Seen::Passed(Box::new(identity)),
                 Ok(ClientCertVerified::assertion()),

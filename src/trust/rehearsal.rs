@@ -1,5 +1,7 @@
 //! [`Rehearsal`]: a trust bundle as it will be, asked in the shadow of the one in use.
 
+use std::time::Duration;
+
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::bundle::Usage;
@@ -40,8 +42,11 @@ impl Rehearsal {
         intermediates: &[CertificateDer<'_>],
         usage: Usage,
         now: UnixTime,
+        grace: Duration,
     ) -> Option<Result<(), Untrusted>> {
-        self.today.verify(leaf, intermediates, usage, now).ok()?;
-        Some(self.next.verify(leaf, intermediates, usage, now))
+        let ask =
+            |store: &TrustStore| store.verify_with_grace(leaf, intermediates, usage, now, grace);
+        ask(&self.today).ok()?;
+        Some(ask(&self.next))
     }
 }

@@ -9,7 +9,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -108,7 +108,13 @@ impl ServiceVerifier {
         now: UnixTime,
     ) {
         for rehearsal in self.trust.rehearsals() {
-            let fate = || match rehearsal.verify(leaf, intermediates, Usage::Server, now)? {
+            let fate = || match rehearsal.verify(
+                leaf,
+                intermediates,
+                Usage::Server,
+                now,
+                Duration::ZERO,
+            )? {
                 Ok(()) => Some(Rehearsed::Passes),
                 Err(untrusted) => Some(Rehearsed::Fails(untrusted.reason)),
             };

@@ -329,9 +329,10 @@ async fn a_real_prometheus_answers_each_panel_and_evaluates_each_alert() {
         "trust.partners.crl",
         json!(world.folder.write("partners.crl", crl)),
     );
+    let both = [world.partners.pem(), world.stranger.pem()].concat();
     config.set(
         "trust.partners.next",
-        json!({"ca": world.folder.write("next-ca.pem", world.stranger.pem())}),
+        json!({"ca": world.folder.write("next-ca.pem", both)}),
     );
     let gateway = world.gateway_with(&config).await;
     let prometheus = Prometheus::start(&world, &gateway);
