@@ -14,6 +14,7 @@ use super::metrics_listener::ListenerMetrics;
 use super::metrics_page::Page;
 use super::metrics_process as process;
 use super::metrics_route::{IssuerMetrics, RefusalTotals, RouteMetrics};
+use super::metrics_signed::SignedIdentityMetrics;
 use super::metrics_sources::SourcesMetrics;
 use super::metrics_table as table;
 use super::metrics_upstream::UpstreamMetrics;
@@ -41,6 +42,7 @@ pub struct Metrics {
     issuers: Handles<IssuerMetrics>,
     unrouted: Arc<RouteMetrics>,
     refusals: Arc<RefusalTotals>,
+    signed_identities: Arc<SignedIdentityMetrics>,
     configuration: ConfigurationMetrics,
     sources: SourcesMetrics,
     crls: CrlMetrics,
@@ -62,6 +64,7 @@ impl Metrics {
             issuers: Handles::default(),
             unrouted: RouteMetrics::new(Arc::clone(&refusals)),
             refusals,
+            signed_identities: Arc::default(),
             configuration: ConfigurationMetrics::new(),
             sources: SourcesMetrics::default(),
             crls: CrlMetrics::default(),
@@ -99,6 +102,12 @@ impl Metrics {
     #[must_use]
     pub fn issuer(&self, name: &Name) -> Arc<IssuerMetrics> {
         handle(&self.issuers, name, Arc::default)
+    }
+
+    /// The handle of the tokens that tell services who asks.
+    #[must_use]
+    pub fn signed_identities(&self) -> Arc<SignedIdentityMetrics> {
+        Arc::clone(&self.signed_identities)
     }
 
     /// Forgets the series of all names but these: those that the configuration in use has. What is
@@ -194,6 +203,7 @@ impl Metrics {
         for (refusal, count) in Refusal::ALL.iter().zip(self.refusals.values()) {
             page.counter(&table::REFUSALS, &[refusal.reason()], count);
         }
+        self.signed_identities.show(&mut page);
         self.configuration.show(&mut page);
         self.sources.show(&mut page);
         self.crls.show(&mut page);

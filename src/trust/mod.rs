@@ -4,7 +4,7 @@
 //! Both come from a [`Source`] and never change afterwards: a source publishes new ones. Whom a
 //! certificate names is not asked here but in `identity::certificate`; [`TrustStore::verify`]
 //! says whether what it says may be believed. Private keys never leave this folder but inside
-//! rustls' signing key, and are in no `Debug` text.
+//! rustls' or aws-lc's signing key, and are in no `Debug` text.
 
 mod bundle;
 mod candidates;
@@ -20,6 +20,7 @@ mod key_pair;
 mod pem;
 mod revocation;
 mod serials;
+mod signing_key;
 mod source;
 mod store;
 mod untrusted;
@@ -45,6 +46,7 @@ pub use error::TrustError;
 pub use info::CertificateInfo;
 pub use key_pair::KeyPair;
 pub use revocation::RevocationMode;
+pub use signing_key::{SigningKeyFile, signing_key};
 pub use source::{Published, Source, SourceKind, SourceResult, SourceStatus};
 pub use store::TrustStore;
 pub use untrusted::Untrusted;
