@@ -15,6 +15,7 @@ mod deny;
 mod der;
 mod error;
 mod info;
+mod intermediates;
 mod judge;
 mod key_pair;
 mod pem;
