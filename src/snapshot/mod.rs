@@ -11,6 +11,7 @@ mod coverage;
 pub mod material;
 pub mod plan;
 mod planner;
+mod reach;
 pub mod refresh;
 pub mod rehearse;
 pub mod sources;

@@ -35,6 +35,7 @@ use crate::identity::name::Name;
 struct Around<'a> {
     /// Paths are relative to it.
     folder: &'a Path,
+    listeners: Names<'a>,
     trust: Names<'a>,
     identities: Names<'a>,
     issuers: Names<'a>,
@@ -70,6 +71,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let file = RootFile::read(&root)?;
     let around = Around {
         folder,
+        listeners: Names::of(&file.listeners),
         trust: Names::of(&file.trust),
         identities: Names::of(&file.identities),
         issuers: Names::of(&file.issuers),

@@ -85,6 +85,10 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
         "routes.open.limits",
         json!([{"rate": "10/s", "per": "client"}]),
     );
+    config.set("routes.open.grace_after_expiry", "1h");
+    let crl = crate::bench::crl::Crl::of(&[]).pem(&world.partners);
+    world.folder.write("partners.crl", crl);
+    config.set("trust.partners.crl", "partners.crl");
     let gateway = world.gateway_with(&config).await;
     let page = gateway.admin("/metrics").await.text();
     let fresh = Metrics::parse(&page);
@@ -388,6 +392,10 @@ fn rows() -> BTreeMap<&'static str, Row> {
             After(&[("route", "limited"), ("limit", "0")], 1.0),
         ),
         (
+            "portcullis_grace_requests_total",
+            Elsewhere("tests/gateway/clients/grace.rs", "GRACE"),
+        ),
+        (
             "portcullis_token_cache_lookups_total",
             After(&[("issuer", "corp"), ("result", "hit")], 1.0),
         ),
@@ -435,6 +443,24 @@ fn rows() -> BTreeMap<&'static str, Row> {
                 &[("place", "identities.gateway"), ("ca", "false")],
                 |value| value > 1.7e9,
             ),
+        ),
+        (
+            "portcullis_crl_this_update_timestamp_seconds",
+            Elsewhere(
+                "tests/gateway/trust/crls.rs",
+                "portcullis_crl_this_update_timestamp_seconds",
+            ),
+        ),
+        (
+            "portcullis_crl_next_update_timestamp_seconds",
+            Elsewhere(
+                "tests/gateway/trust/crls.rs",
+                "portcullis_crl_next_update_timestamp_seconds",
+            ),
+        ),
+        (
+            "portcullis_crl_entries",
+            Elsewhere("tests/gateway/trust/crls.rs", "portcullis_crl_entries"),
         ),
         (
             "portcullis_certificate_not_after_timestamp_seconds",

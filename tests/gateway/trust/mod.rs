@@ -43,7 +43,6 @@ async fn refused(gateway: &Gateway, client: &Client, reason: &str, alert: AlertD
             now > before.value(HANDSHAKES, &labels)
         })
         .await;
-
     let came =
         failed(gateway, reason).await - before.value(HANDSHAKES, &[labels[0], ("reason", reason)]);
     assert_eq!(came, 1.0, "{reason}");
