@@ -15,6 +15,7 @@ use super::http2;
 use super::ids::RequestIds;
 use super::log;
 use super::respond::raw;
+use crate::acme::challenge::Challenges;
 use crate::edge::caps::Caps;
 use crate::edge::facts::source_key;
 use crate::edge::gate::{Gate, Head};
@@ -42,6 +43,8 @@ pub struct Door {
     pub caps: Arc<Caps>,
     /// Where failed handshakes are told.
     pub handshakes: Arc<HandshakeLog>,
+    /// What an ACME directory that looks whether a name is ours may see.
+    pub challenges: Arc<Challenges>,
     /// Counters for heads that are refused before pingora sees them.
     pub metrics: Arc<Metrics>,
 }
@@ -104,7 +107,14 @@ pub async fn serve(proxy: Arc<Proxy>, io: Stream, door: Arc<Door>, shutdown: Shu
     }
     let _open = listener.metrics.connection_opened();
     let _permit = permit; // given back before the gauge falls: who sees the place free can have it
-    let accepted = Box::pin(accept(io, source, &listener, &door.handshakes)).await;
+    let accepted = Box::pin(accept(
+        io,
+        source,
+        &listener,
+        &door.challenges,
+        &door.handshakes,
+    ))
+    .await;
     drop(handshaking);
     let Some(accepted) = accepted else { return };
     if accepted.h2 {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::Notify;
 
+use crate::acme::{NEXT, await_certificate};
 use crate::bench::client::HOST;
 use crate::bench::config::free_port;
 use crate::bench::gateway::{Gateway, Metrics, Reloaded};
@@ -85,11 +86,13 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
         "routes.open.limits",
         json!([{"rate": "10/s", "per": "client"}]),
     );
+    await_certificate(&world, &mut config, "awaited.example.com");
     config.set("routes.open.grace_after_expiry", "1h");
     let crl = crate::bench::crl::Crl::of(&[]).pem(&world.partners);
     world.folder.write("partners.crl", crl);
     config.set("trust.partners.crl", "partners.crl");
     let gateway = world.gateway_with(&config).await;
+    gateway.wait_for_metric(NEXT, &[], |_| true).await;
     let page = gateway.admin("/metrics").await.text();
     let fresh = Metrics::parse(&page);
     for (name, kind, labels) in families() {
@@ -398,6 +401,13 @@ fn rows() -> BTreeMap<&'static str, Row> {
         (
             "portcullis_token_cache_lookups_total",
             After(&[("issuer", "corp"), ("result", "hit")], 1.0),
+        ),
+        (
+            NEXT,
+            Elsewhere(
+                "tests/gateway/acme/issue.rs",
+                "a_certificate_is_renewed_at_two_thirds_of_its_life_while_requests_are_served",
+            ),
         ),
         (
             "portcullis_signed_identities_total",
