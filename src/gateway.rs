@@ -21,8 +21,11 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
+use crate::acme::http01;
+use crate::acme::keeper::Keeper;
 use crate::admin::{self, KeySets, Readiness};
 use crate::assertion::AssertionStore;
+use crate::config::acme::http_addresses;
 use crate::config::spec::{ShutdownSpec, Spec};
 use crate::edge::caps::Caps;
 use crate::identity::name::Name;
@@ -148,6 +151,8 @@ fn serve_until_told(file: &Path, stores: Stores, compiled: Compiled) -> Result<(
 struct Sockets {
     admin: TcpListener,
     edges: Vec<(Name, SocketAddr, TcpListener)>,
+    /// For HTTP-01 challenges.
+    challenges: Vec<TcpListener>,
 }
 
 impl Sockets {
@@ -173,7 +178,15 @@ impl Sockets {
             .iter()
             .map(edge)
             .collect::<Result<_, StartError>>()?;
-        Ok(Self { admin, edges })
+        let challenges = http_addresses(&spec.acme)
+            .into_iter()
+            .map(|(address, name)| open(format!("acme.{name}.http"), address))
+            .collect::<Result<_, StartError>>()?;
+        Ok(Self {
+            admin,
+            edges,
+            challenges,
+        })
     }
 }
 
@@ -210,6 +223,7 @@ async fn serve_all(
             live: Arc::clone(&live),
             caps: Arc::new(Caps::default()),
             handshakes: Arc::clone(&handshakes),
+            challenges: Arc::clone(stores.sources.acme().challenges()),
             metrics: Arc::clone(&stores.metrics),
         });
         caps.push(Arc::clone(&door.caps));
@@ -221,6 +235,7 @@ async fn serve_all(
             stopping.clone(),
         ));
     }
+    issue(sockets.challenges, &stores, &mut edges)?;
     let admin = tokio::net::TcpListener::from_std(sockets.admin).map_err(StartError::Runtime)?;
     let admin_stop = Arc::new(Notify::new());
     let until = Arc::clone(&admin_stop);
@@ -248,6 +263,22 @@ async fn serve_all(
     edges.abort_all();
     admin_stop.notify_one();
     drop(tokio::time::timeout(Duration::from_secs(1), admin_task).await);
+    Ok(())
+}
+
+/// Orders and renews certificates, and answers HTTP-01 challenges.
+fn issue(
+    sockets: Vec<TcpListener>,
+    stores: &Stores,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), StartError> {
+    let acme = stores.sources.acme();
+    for socket in sockets {
+        let socket = tokio::net::TcpListener::from_std(socket).map_err(StartError::Runtime)?;
+        tasks.spawn(http01::serve(socket, Arc::clone(acme.challenges())));
+    }
+    let keeper = Keeper::new(Arc::clone(acme), Arc::clone(&stores.metrics));
+    tasks.spawn(keeper.run());
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use super::http2;
 use super::ids::RequestIds;
 use super::log;
 use super::respond::raw;
+use crate::acme::challenge::Challenges;
 use crate::edge::caps::Caps;
 use crate::edge::facts::source_key;
 use crate::edge::gate::{Gate, Head};
@@ -42,6 +43,8 @@ pub struct Door {
     pub caps: Arc<Caps>,
     /// Where failed handshakes are told.
     pub handshakes: Arc<HandshakeLog>,
+    /// What an ACME directory that looks whether a name is ours may see.
+    pub challenges: Arc<Challenges>,
     /// Counters for heads that are refused before pingora sees them.
     pub metrics: Arc<Metrics>,
 }
@@ -108,6 +111,7 @@ pub async fn serve(proxy: Arc<Proxy>, io: Stream, door: Arc<Door>, shutdown: Shu
         io,
         source,
         &listener,
+        &door.challenges,
         &door.handshakes,
         door.metrics.clients(),
     ))

@@ -16,6 +16,7 @@ pub mod refresh;
 pub mod rehearse;
 pub mod sources;
 pub mod stores;
+mod trust_store;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
