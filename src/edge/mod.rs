@@ -5,6 +5,7 @@
 
 pub mod caps;
 pub mod facts;
+mod failed;
 mod farewell;
 pub mod frames;
 pub mod gate;
@@ -12,5 +13,6 @@ pub mod handshake;
 pub mod head;
 mod hold;
 pub mod listener;
+mod newcomer;
 mod socket;
 mod verifier;

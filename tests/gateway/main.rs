@@ -46,5 +46,6 @@ mod refusals;
 mod reload;
 mod routing;
 mod shutdown;
+mod telemetry;
 mod trust;
 mod upstream;
