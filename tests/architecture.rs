@@ -47,6 +47,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("webpki", TLS),
     ("x509_parser", TLS),
+    ("spiffe", &["trust/workload_api/"]),
+    ("tonic", &["trust/workload_api/"]),
     ("rcgen", &["pki/"]),
     ("serde_yaml", &["config/"]),
     ("saphyr_parser", &["config/"]),

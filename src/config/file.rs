@@ -42,6 +42,7 @@ sections! {
         shutdown: "shutdown",
         listeners: "listeners",
         trust: "trust",
+        workload_api: "workload_api",
         identities: "identities",
         issuers: "issuers",
         upstreams: "upstreams",
@@ -79,6 +80,8 @@ sections! {
     CertificateFile, "listeners.NAME.tls.certificates[]", {
         cert: "cert",
         key: "key",
+        workload_api: "workload_api",
+        spiffe_id: "spiffe_id",
     }
     /// What clients must show.
     ClientsFile, "listeners.NAME.tls.clients", {
@@ -117,11 +120,19 @@ sections! {
     /// Whose signatures we accept.
     TrustFile, "trust.NAME", {
         ca: "ca",
+        workload_api: "workload_api",
+        trust_domain: "trust_domain",
+    }
+    /// An agent of the SPIFFE Workload API.
+    WorkloadApiFile, "workload_api.NAME", {
+        socket: "socket",
     }
     /// Who we are to services.
     IdentityFile, "identities.NAME", {
         cert: "cert",
         key: "key",
+        workload_api: "workload_api",
+        spiffe_id: "spiffe_id",
     }
     /// Whose tokens we accept.
     IssuerFile, "issuers.NAME", {

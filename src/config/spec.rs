@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use serde_json::Value;
 
+use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
 use crate::identity::host::Host;
 use crate::identity::name::Name;
 use crate::identity::pattern::{IdentityPattern, ServerPattern};
@@ -31,8 +32,10 @@ pub struct Spec {
     pub listeners: BTreeMap<Name, ListenerSpec>,
     /// Whose signatures we accept.
     pub trust: BTreeMap<Name, TrustSpec>,
+    /// Agents of the SPIFFE Workload API.
+    pub workload_api: BTreeMap<Name, WorkloadApiSpec>,
     /// Who we are to services.
-    pub identities: BTreeMap<Name, KeyPairSpec>,
+    pub identities: BTreeMap<Name, CertificateSpec>,
     /// Whose tokens we accept.
     pub issuers: BTreeMap<Name, IssuerSpec>,
     /// The services.
@@ -108,7 +111,7 @@ pub struct ListenerSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerTlsSpec {
     /// Our certificates; the one that names the SNI is served. At least one.
-    pub certificates: Vec<KeyPairSpec>,
+    pub certificates: Vec<CertificateSpec>,
     /// What clients must show.
     pub clients: ClientCertificateSpec,
     /// The lowest TLS version. Default 1.2.
@@ -199,8 +202,48 @@ pub struct Rate {
 /// One entry of `trust`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustSpec {
-    /// A PEM file with one CA certificate or more.
-    pub ca: PathBuf,
+    /// Where its CA certificates come from.
+    pub ca: CaSpec,
+}
+
+/// Where the CA certificates of a trust bundle come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CaSpec {
+    /// A PEM file with one or more.
+    File(PathBuf),
+    /// An agent of the SPIFFE Workload API.
+    WorkloadApi(AgentBundleSpec),
+}
+
+impl CaSpec {
+    /// The file, if they come from one.
+    #[must_use]
+    pub fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::File(file) => Some(file),
+            Self::WorkloadApi(_) => None,
+        }
+    }
+}
+
+/// Where a certificate with its chain and its key come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CertificateSpec {
+    /// Files.
+    Files(KeyPairSpec),
+    /// An agent of the SPIFFE Workload API.
+    WorkloadApi(SvidSpec),
+}
+
+impl CertificateSpec {
+    /// The files, if they come from files.
+    #[must_use]
+    pub fn files(&self) -> Option<&KeyPairSpec> {
+        match self {
+            Self::Files(files) => Some(files),
+            Self::WorkloadApi(_) => None,
+        }
+    }
 }
 
 /// A certificate with its chain, and its key.

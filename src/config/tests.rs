@@ -77,7 +77,7 @@ fn the_demo_configuration_loads() {
     let loaded = load(&repository().join("gateway.yaml")).unwrap();
     let orders = &loaded.spec.upstreams["orders"];
     assert_eq!(orders.timeouts.connect.as_secs(), 2);
-    let ca = &loaded.spec.trust["partners"].ca;
+    let ca = loaded.spec.trust["partners"].ca.file().unwrap();
     assert!(ca.starts_with(repository()), "{}", ca.display());
 }
 
@@ -240,11 +240,9 @@ fn what_is_written_is_what_is_read() {
     let spec = load(&file).unwrap().spec;
     let folder = file.parent().unwrap();
     let edge = &spec.listeners["edge"];
-    assert_eq!(edge.tls.certificates[0].cert, folder.join("pki/edge.pem"));
-    assert_eq!(
-        edge.tls.certificates[1].key,
-        Path::new("/etc/portcullis/other.key")
-    );
+    let files = |index: usize| edge.tls.certificates[index].files().unwrap();
+    assert_eq!(files(0).cert, folder.join("pki/edge.pem"));
+    assert_eq!(files(1).key, Path::new("/etc/portcullis/other.key"));
     assert_eq!(edge.tls.min_version, TlsVersion::Tls13);
     assert_eq!(edge.limits.min_rate.get(), 1024);
     assert_eq!(edge.limits.header_bytes.get(), 1 << 20);

@@ -13,7 +13,7 @@ use aws_lc_rs::digest::{SHA256, digest as sha256};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
-use crate::config::spec::Spec;
+use crate::config::spec::{CertificateSpec, Spec};
 
 /// SHA-256 of the content of each file; of one that cannot be read, of its error.
 pub(super) type Digest = BTreeMap<PathBuf, Vec<u8>>;
@@ -216,7 +216,8 @@ pub(super) fn material(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
         .values()
         .flat_map(|listener| &listener.tls.certificates)
         .chain(spec.identities.values())
+        .filter_map(CertificateSpec::files)
         .flat_map(|pair| [&pair.cert, &pair.key]);
-    let bundles = spec.trust.values().map(|bundle| &bundle.ca);
+    let bundles = spec.trust.values().filter_map(|bundle| bundle.ca.file());
     pairs.chain(bundles)
 }

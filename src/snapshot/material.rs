@@ -13,7 +13,7 @@ use rustls::pki_types::UnixTime;
 use super::sources::SourceStore;
 use crate::config::Places;
 use crate::config::problem::Problem;
-use crate::config::spec::{KeyPairSpec, Spec, TrustSpec};
+use crate::config::spec::{CaSpec, CertificateSpec, Spec, TrustSpec};
 use crate::identity::name::Name;
 use crate::observe::CertificateSeries;
 use crate::trust::{
@@ -25,13 +25,13 @@ use crate::trust::{
 #[derive(Debug, Default)]
 pub struct Material {
     /// Key pairs, by the place that names them.
-    key_pairs: HashMap<String, Arc<KeyPair>>,
-    bundles: HashMap<Name, Arc<TrustBundle>>,
+    pub(super) key_pairs: HashMap<String, Arc<KeyPair>>,
+    pub(super) bundles: HashMap<Name, Arc<TrustBundle>>,
     accepted: Vec<Accepted>,
-    sources: Vec<Arc<SourceStatus>>,
+    pub(super) sources: Vec<Arc<SourceStatus>>,
     certificates: Vec<CertificateSeries>,
     warnings: Vec<String>,
-    absent: Vec<String>,
+    pub(super) absent: Vec<Arc<SourceStatus>>,
 }
 
 /// What was read from a file and is published once the configuration is in use.
@@ -77,6 +77,7 @@ impl Material {
             material: Self::default(),
             problems: Vec::new(),
             whole: true,
+            spec,
             sources,
             how,
             now,
@@ -169,9 +170,9 @@ impl Material {
         &self.warnings
     }
 
-    /// The places whose sources have given nothing yet. What depends on them is refused.
+    /// The sources that have given nothing yet. What depends on them is refused.
     #[must_use]
-    pub fn absent(&self) -> &[String] {
+    pub fn absent(&self) -> &[Arc<SourceStatus>] {
         &self.absent
     }
 }
@@ -181,11 +182,12 @@ fn identity_place(name: &Name) -> String {
 }
 
 /// [`Material`] while it is gathered.
-struct Gathering<'c> {
-    material: Material,
+pub(super) struct Gathering<'c> {
+    pub(super) material: Material,
     problems: Vec<Problem>,
     whole: bool,
-    sources: &'c SourceStore,
+    pub(super) spec: &'c Spec,
+    pub(super) sources: &'c SourceStore,
     how: How<'c>,
     now: UnixTime,
 }
@@ -193,8 +195,12 @@ struct Gathering<'c> {
 impl Gathering<'_> {
     fn bundle(&mut self, name: &Name, spec: &TrustSpec) {
         let place = format!("trust.{name}");
+        let file = match &spec.ca {
+            CaSpec::File(file) => file,
+            CaSpec::WorkloadApi(wanted) => return self.agent_bundle(name, &place, wanted),
+        };
         let source = self.sources.bundle(SourceKind::File, &place);
-        let read = TrustBundle::load(&spec.ca);
+        let read = TrustBundle::load(file);
         let Some(bundle) = self.read(&place, &source, read) else {
             return;
         };
@@ -204,7 +210,11 @@ impl Gathering<'_> {
         self.material.accepted.push(accepted);
     }
 
-    fn key_pair(&mut self, place: String, spec: &KeyPairSpec) {
+    fn key_pair(&mut self, place: String, spec: &CertificateSpec) {
+        let spec = match spec {
+            CertificateSpec::Files(files) => files,
+            CertificateSpec::WorkloadApi(wanted) => return self.svid(place, wanted),
+        };
         let source = self.sources.key_pair(SourceKind::File, &place);
         let read = KeyPair::load(&spec.cert, &spec.key, self.now);
         let Some(pair) = self.read(&place, &source, read) else {
@@ -245,7 +255,7 @@ impl Gathering<'_> {
         }
     }
 
-    fn note(&mut self, place: &str, certificates: Vec<CertificateInfo>) {
+    pub(super) fn note(&mut self, place: &str, certificates: Vec<CertificateInfo>) {
         let series = certificates.into_iter().map(|info| CertificateSeries {
             place: place.to_owned(),
             serial: info.serial,

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
@@ -44,10 +44,34 @@ impl TrustBundle {
     ///
     /// [`TrustError`] if the file cannot be read, has no certificate, or has one that is no CA's.
     pub fn load(ca: &Path) -> Result<Self, TrustError> {
+        Self::from_der(pem::certificates(ca)?, ca)
+    }
+
+    /// Trusts nobody.
+    #[must_use]
+    pub fn nobody() -> Arc<Self> {
+        static NOBODY: LazyLock<Arc<TrustBundle>> = LazyLock::new(|| {
+            Arc::new(TrustBundle {
+                roots: Arc::new(RootCertStore::empty()),
+                certificates: Vec::new(),
+                digest: sha256(&[]),
+                algorithms: provider().signature_verification_algorithms,
+            })
+        });
+        Arc::clone(&NOBODY)
+    }
+
+    /// Takes CA certificates as a source gave them. `ca` stands for the file in what is said about
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`] if one cannot be read or is no CA's.
+    pub fn from_der(ders: Vec<CertificateDer<'static>>, ca: &Path) -> Result<Self, TrustError> {
         let mut roots = RootCertStore::empty();
         let mut certificates = Vec::new();
         let mut hashes: Vec<[u8; 32]> = Vec::new();
-        for (der, number) in pem::certificates(ca)?.into_iter().zip(1..) {
+        for (der, number) in ders.into_iter().zip(1..) {
             let hash = sha256(&der);
             if hashes.contains(&hash) {
                 continue;

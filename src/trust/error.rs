@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::info::date;
+use super::workload_api::AgentError;
 
 /// Why a file with certificates or a key cannot be used. [`TrustError::hint`] says what to do;
 /// the `Display` text is both in one line.
@@ -120,6 +121,13 @@ pub enum TrustError {
         /// Whose certificate.
         subject: String,
     },
+    /// An agent gives nothing, or nothing that is taken.
+    Agent {
+        /// Where it listens.
+        agent: String,
+        /// Why.
+        error: Box<AgentError>,
+    },
 }
 
 /// What a file should hold.
@@ -222,6 +230,7 @@ impl TrustError {
                     file.display()
                 )
             }
+            Self::Agent { agent, error } => format!("the agent at {agent} {}", error.what()),
         }
     }
 
@@ -257,6 +266,7 @@ impl TrustError {
             Self::LeafIsCa { .. } => "put the gateway's own certificate first, then its chain",
             Self::ChainTooLong { .. } => "leave only the leaf and the CAs above it in the file",
             Self::NotACa { .. } => "name the certificate of the CA that issued it",
+            Self::Agent { error, .. } => error.hint(),
         }
     }
 }

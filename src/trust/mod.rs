@@ -15,6 +15,7 @@ mod source;
 mod store;
 #[cfg(test)]
 mod tests;
+pub mod workload_api;
 
 use std::sync::{Arc, LazyLock};
 

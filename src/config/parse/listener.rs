@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Around, key_pair, quantity, web};
+use super::{Around, certificate, quantity, web};
 use crate::config::file::{
     CertificateFile, ClientsFile, Http2File, ListenerFile, ListenerLimitsFile, ListenerTlsFile,
     RequestsPerPeerFile,
@@ -88,7 +88,12 @@ fn tls(node: &Node<'_>, around: &Around<'_>) -> Option<ListenerTlsSpec> {
         |node| {
             node.some(EXAMPLE, |node| {
                 let file = CertificateFile::read(node)?;
-                key_pair(&file.cert, &file.key, around)
+                certificate(
+                    &file.workload_api,
+                    &file.spiffe_id,
+                    [&file.cert, &file.key],
+                    around,
+                )
             })
         },
     );

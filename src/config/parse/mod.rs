@@ -12,6 +12,7 @@ mod rehearsal;
 mod route;
 mod upstream;
 mod web;
+mod workload_api;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -25,8 +26,8 @@ use super::node::{Field, Names, Node};
 use super::problem::shown;
 use super::report::Report;
 use super::spec::{
-    AdminSpec, KeyPairSpec, ListenerSpec, LogFormat, LogLevel, LogSpec, ShutdownSpec, Spec,
-    TrustSpec,
+    AdminSpec, CaSpec, CertificateSpec, KeyPairSpec, ListenerSpec, LogFormat, LogLevel, LogSpec,
+    ShutdownSpec, Spec, TrustSpec,
 };
 use crate::identity::name::Name;
 
@@ -35,6 +36,7 @@ struct Around<'a> {
     /// Paths are relative to it.
     folder: &'a Path,
     trust: Names<'a>,
+    workload_api: Names<'a>,
     identities: Names<'a>,
     issuers: Names<'a>,
     upstreams: Names<'a>,
@@ -68,6 +70,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let around = Around {
         folder,
         trust: Names::of(&file.trust),
+        workload_api: Names::of(&file.workload_api),
         identities: Names::of(&file.identities),
         issuers: Names::of(&file.issuers),
         upstreams: Names::of(&file.upstreams),
@@ -108,6 +111,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         shutdown: file.shutdown.or_go_on(SHUTDOWN, shutdown),
         listeners,
         trust: section(&file.trust, |node| trust(node, &around)),
+        workload_api: section(&file.workload_api, workload_api::agent),
         identities: section(&file.identities, |node| identity(node, &around)),
         issuers: section(&file.issuers, |node| issuer::issuer(node, &around)),
         routes: section(&file.routes, |node| route::route(node, &around, &upstreams)),
@@ -172,17 +176,50 @@ fn shutdown(node: &Node<'_>) -> Option<ShutdownSpec> {
 
 fn trust(node: &Node<'_>, around: &Around<'_>) -> Option<TrustSpec> {
     let file = TrustFile::read(node)?;
+    if let Some(agent) = file.workload_api.written() {
+        let bundle = workload_api::bundle(agent, &file.trust_domain, &file.ca, around)?;
+        let ca = CaSpec::WorkloadApi(bundle);
+        return Some(TrustSpec { ca });
+    }
     let ca = file
         .ca
         .needed("write `ca:` with a PEM file of CA certificates", |node| {
             path(node, around)
         })?;
+    if let Some(trust_domain) = file.trust_domain.written() {
+        return trust_domain.refuse_key(
+            "`trust_domain` says which bundle of an agent is meant, and no agent is named",
+            "write `workload_api: NAME` beside it, or remove it",
+        );
+    }
+    let ca = CaSpec::File(ca);
     Some(TrustSpec { ca })
 }
 
-fn identity(node: &Node<'_>, around: &Around<'_>) -> Option<KeyPairSpec> {
+fn identity(node: &Node<'_>, around: &Around<'_>) -> Option<CertificateSpec> {
     let file = IdentityFile::read(node)?;
-    key_pair(&file.cert, &file.key, around)
+    certificate(
+        &file.workload_api,
+        &file.spiffe_id,
+        [&file.cert, &file.key],
+        around,
+    )
+}
+
+/// A key pair from an agent, or from files.
+fn certificate(
+    agent: &Field<'_>,
+    spiffe_id: &Field<'_>,
+    [cert, key]: [&Field<'_>; 2],
+    around: &Around<'_>,
+) -> Option<CertificateSpec> {
+    if let Some(agent) = agent.written() {
+        let svid = workload_api::svid(agent, spiffe_id, &[cert, key], around)?;
+        return Some(CertificateSpec::WorkloadApi(svid));
+    }
+    let alone = workload_api::no_spiffe_id(spiffe_id);
+    let files = key_pair(cert, key, around);
+    alone.and(files).map(CertificateSpec::Files)
 }
 
 fn key_pair(cert: &Field<'_>, key: &Field<'_>, around: &Around<'_>) -> Option<KeyPairSpec> {
