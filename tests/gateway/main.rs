@@ -44,3 +44,4 @@ mod reload;
 mod routing;
 mod shutdown;
 mod upstream;
+mod workload_api;
