@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pingora::protocols::{ALPN, SocketDigest, Stream};
@@ -144,6 +144,7 @@ async fn handshake(
         peer,
         tls: tls_facts::read(session, TlsFacts::of),
         trust: listener.trust.digest(),
+        xfcc: OnceLock::new(),
         counts: ConnectionCounts::new(good_until),
     });
     let alpn = if h2 { ALPN::H2 } else { ALPN::H1 };

@@ -22,6 +22,8 @@ const PING_EVERY: Duration = Duration::from_secs(330);
 const PING_ANSWER: Duration = Duration::from_secs(20);
 /// Headers and trailers of an answer: a status and a sentence.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// What may be on its way before it is looked at: most answers are a few KiB.
+const WINDOW_BYTES: u32 = 256 << 10;
 
 /// The answers of an agent.
 pub(super) struct Stream {
@@ -90,6 +92,8 @@ async fn channel(socket: &AgentSocket) -> Result<Channel, AgentError> {
         .http2_keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_ANSWER)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
         .connect()
         .await
         .map_err(|error| unreachable(&error))

@@ -163,11 +163,6 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
             "#### `result` of sources",
         ),
         (
-            "portcullis_source_reloads_total",
-            "kind",
-            "#### `kind` of sources",
-        ),
-        (
             "portcullis_refreshes_total",
             "result",
             "#### `result` of refreshes",
@@ -390,6 +385,20 @@ fn rows() -> BTreeMap<&'static str, Row> {
         (
             "portcullis_token_cache_lookups_total",
             After(&[("issuer", "corp"), ("result", "hit")], 1.0),
+        ),
+        (
+            "portcullis_signed_identities_total",
+            Elsewhere(
+                "tests/gateway/forwarding/claims.rs",
+                "it_is_signed_once_for_many_requests",
+            ),
+        ),
+        (
+            "portcullis_signed_identity_key_start_timestamp_seconds",
+            Elsewhere(
+                "tests/gateway/forwarding/rotation.rs",
+                "portcullis_signed_identity_key_start_timestamp_seconds",
+            ),
         ),
         (
             "portcullis_upstream_connections",

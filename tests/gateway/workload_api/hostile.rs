@@ -165,7 +165,7 @@ async fn an_answer_of_ten_mebibytes_is_refused_unread() {
     )
     .await;
     let grown = stage.gateway.resident_bytes().saturating_sub(resident);
-    assert!(grown < 8 << 20, "{grown} bytes");
+    assert!(grown < 10 << 20, "{grown} bytes");
     recovers(&stage).await;
 }
 
