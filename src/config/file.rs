@@ -44,6 +44,7 @@ sections! {
         listeners: "listeners",
         trust: "trust",
         workload_api: "workload_api",
+        deny: "deny",
         identities: "identities",
         issuers: "issuers",
         upstreams: "upstreams",
@@ -130,6 +131,9 @@ sections! {
         ca: "ca",
         workload_api: "workload_api",
         trust_domain: "trust_domain",
+        intermediates: "intermediates",
+        crl: "crl",
+        revocation: "revocation",
     }
     /// An agent of the SPIFFE Workload API.
     WorkloadApiFile, "workload_api.NAME", {

@@ -16,6 +16,7 @@ use crate::identity::host::Host;
 use crate::identity::name::Name;
 use crate::identity::pattern::{IdentityPattern, ServerPattern};
 use crate::identity::spiffe::SpiffeId;
+use crate::identity::spiffe::TrustDomain;
 
 /// A whole configuration, parsed. Names that refer to something refer to something that is there.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,8 @@ pub struct Spec {
     pub trust: BTreeMap<Name, TrustSpec>,
     /// Agents of the SPIFFE Workload API.
     pub workload_api: BTreeMap<Name, WorkloadApiSpec>,
+    /// Files with certificates, keys and SPIFFE IDs that are not believed.
+    pub deny: Vec<PathBuf>,
     /// Who we are to services.
     pub identities: BTreeMap<Name, CertificateSpec>,
     /// Whose tokens we accept.
@@ -148,8 +151,8 @@ pub struct ListenerTlsSpec {
 pub struct ClientCertificateSpec {
     /// Whether a certificate must be shown. Default required.
     pub certificate: ClientCertificate,
-    /// The trust bundle that it is verified against.
-    pub trust: Name,
+    /// The trust bundles that it is verified against. At least one.
+    pub trust: Vec<Name>,
 }
 
 /// Whether a client must show a certificate.
@@ -229,24 +232,32 @@ pub struct Rate {
 pub struct TrustSpec {
     /// Where its CA certificates come from.
     pub ca: CaSpec,
+    /// For whom its CAs vouch. Default: for whomever they signed for.
+    pub trust_domain: TrustDomainSpec,
+    /// A PEM file with CA certificates below those of `ca`.
+    pub intermediates: Option<PathBuf>,
+    /// Files with CRLs, PEM or DER.
+    pub crl: Vec<PathBuf>,
+    /// What is asked of the CRLs. Default required where there is one, off where there is none.
+    pub revocation: RevocationSpec,
 }
 
 /// Where the CA certificates of a trust bundle come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CaSpec {
-    /// A PEM file with one or more.
-    File(PathBuf),
+    /// PEM files with one or more. At least one.
+    Files(Vec<PathBuf>),
     /// An agent of the SPIFFE Workload API.
     WorkloadApi(AgentBundleSpec),
 }
 
 impl CaSpec {
-    /// The file, if they come from one.
+    /// The files, if they come from files.
     #[must_use]
-    pub fn file(&self) -> Option<&PathBuf> {
+    pub fn files(&self) -> &[PathBuf] {
         match self {
-            Self::File(file) => Some(file),
-            Self::WorkloadApi(_) => None,
+            Self::Files(files) => files,
+            Self::WorkloadApi(_) => &[],
         }
     }
 }
@@ -269,6 +280,28 @@ impl CertificateSpec {
             Self::WorkloadApi(_) => None,
         }
     }
+}
+
+/// For whom a trust bundle vouches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrustDomainSpec {
+    /// It is not said: for whomever its CAs signed for.
+    Anyone,
+    /// For the workloads of this trust domain, and for nobody else.
+    Domain(TrustDomain),
+    /// For whom has no SPIFFE ID.
+    None,
+}
+
+/// What is asked of CRLs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevocationSpec {
+    /// Nothing.
+    Off,
+    /// What a CRL lists is refused, the rest passes.
+    WhenKnown,
+    /// A certificate that no CRL covers is refused.
+    Required,
 }
 
 /// A certificate with its chain, and its key.
@@ -338,8 +371,8 @@ pub struct EndpointSpec {
 pub struct UpstreamTlsSpec {
     /// Our key pair, by its name in `identities`.
     pub identity: Name,
-    /// The trust bundle of the service's certificate.
-    pub trust: Name,
+    /// The trust bundles of the service's certificate. At least one.
+    pub trust: Vec<Name>,
     /// The SNI that we send. A DNS name.
     pub server_name: Host,
     /// Who may answer. At least one.

@@ -182,8 +182,17 @@ async fn complete(
                     socket: Some(socket),
                     ..*Failed::of(&error)
                 };
-                if let Seen::Refused { leaf, reason } = seen {
+                if is_too_large(&error) {
+                    failed.reason = HandshakeFailure::ChainTooLong;
+                }
+                if let Seen::Refused {
+                    leaf,
+                    reason,
+                    detail,
+                } = seen
+                {
                     failed.reason = reason;
+                    failed.detail = detail;
                     failed.leaf = Some(leaf);
                 }
                 Err(failed)
@@ -191,6 +200,18 @@ async fn complete(
         }
     })
     .await
+}
+
+/// Whether a message was larger than rustls reads. Behind the ClientHello, only a chain is.
+fn is_too_large(error: &io::Error) -> bool {
+    use rustls::{Error, InvalidMessage};
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(
+        tls,
+        Some(Error::InvalidMessage(
+            InvalidMessage::HandshakePayloadTooLarge
+        ))
+    )
 }
 
 /// Who the client proved to be. rustls verifies nothing again when a session is resumed: the chain
@@ -215,8 +236,8 @@ fn present(
         Seen::Passed(identity) if !resumed(session) => *identity,
         Seen::Passed(_) | Seen::Nothing | Seen::Refused { .. } => {
             judge(&listener.trust, leaf, intermediates, UnixTime::now()).map_err(
-                |Untrusted { error, reason }| {
-                    let failed = Failed::new(reason, &error.to_string());
+                |Untrusted { reason, detail, .. }| {
+                    let failed = Failed::new(reason, &detail);
                     Box::new(Failed {
                         leaf: Some(leaf.to_vec()),
                         ..failed

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use crate::config::spec::ClientCertificate;
 use crate::handshake_failure::HandshakeFailure;
-use crate::identity::certificate::{NoIdentity, PeerIdentity, peer_identity};
+use crate::identity::certificate::{PeerIdentity, peer_identity};
 use crate::trust::{TrustStore, Untrusted, Usage, provider};
 
 tokio::task_local! {
@@ -35,10 +35,12 @@ pub(super) enum Seen {
         leaf: Vec<u8>,
         /// Why.
         reason: HandshakeFailure,
+        /// The same in more words, for the log.
+        detail: String,
     },
 }
 
-/// Verifies clients against one trust bundle.
+/// Verifies clients against the trust bundles of a listener.
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
     trust: Arc<TrustStore>,
@@ -73,18 +75,7 @@ pub(super) fn judge(
     now: UnixTime,
 ) -> Result<PeerIdentity, Untrusted> {
     trust.verify(leaf, intermediates, Usage::Client, now)?;
-    peer_identity(leaf).map_err(|no_identity| {
-        let reason = match no_identity {
-            NoIdentity::SeveralSpiffeNames => HandshakeFailure::SeveralSpiffeNames,
-            NoIdentity::Malformed | NoIdentity::TooManyNames => {
-                HandshakeFailure::CertificateMalformed
-            }
-        };
-        Untrusted {
-            reason,
-            error: Error::InvalidCertificate(CertificateError::BadEncoding),
-        }
-    })
+    peer_identity(leaf).map_err(Untrusted::from)
 }
 
 impl ClientCertVerifier for ClientVerifier {
@@ -111,10 +102,15 @@ impl ClientCertVerifier for ClientVerifier {
                 Seen::Passed(Box::new(identity)),
                 Ok(ClientCertVerified::assertion()),
             ),
-            Err(Untrusted { error, reason }) => (
+            Err(Untrusted {
+                error,
+                reason,
+                detail,
+            }) => (
                 Seen::Refused {
                     leaf: leaf.to_vec(),
                     reason,
+                    detail,
                 },
                 Err(error),
             ),

@@ -72,6 +72,13 @@ const BYTES_MAX: usize = 2048;
 const SCHEME: &str = "spiffe://";
 
 impl SpiffeId {
+    /// Whether a text means to be a SPIFFE ID, well formed or not.
+    #[must_use]
+    pub fn is_meant(text: &str) -> bool {
+        text.get(..7)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("spiffe:"))
+    }
+
     /// The whole ID.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -226,6 +226,14 @@ pub(super) fn material(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
         .chain(spec.identities.values())
         .filter_map(CertificateSpec::files)
         .flat_map(|pair| [&pair.cert, &pair.key]);
-    let bundles = spec.trust.values().filter_map(|bundle| bundle.ca.file());
-    pairs.chain(bundles)
+    let bundles = spec.trust.values().flat_map(|bundle| {
+        let intermediates = bundle.intermediates.iter();
+        bundle
+            .ca
+            .files()
+            .iter()
+            .chain(intermediates)
+            .chain(&bundle.crl)
+    });
+    pairs.chain(bundles).chain(&spec.deny)
 }

@@ -37,7 +37,7 @@ impl Gathering<'_> {
         let Some(socket) = self.socket(&wanted.agent) else {
             return;
         };
-        let domain = wanted.trust_domain.as_str();
+        let domain = &wanted.trust_domain;
         let wish = format!("{socket} {domain}");
         let source = self.sources.agent_bundle(place, &wish);
         self.sources.agents.agent(socket).bundle(&source, domain);

@@ -7,6 +7,7 @@
 mod agent_material;
 mod agents;
 mod asserter;
+mod bundle_files;
 pub mod compile;
 mod coverage;
 pub mod material;
@@ -104,6 +105,7 @@ impl Snapshot {
         stores
             .metrics
             .set_certificates(self.material.certificates());
+        stores.metrics.set_crls(self.material.crls());
         self.upstreams
             .values()
             .for_each(|upstream| upstream.endpoints.publish());

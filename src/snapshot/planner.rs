@@ -288,7 +288,7 @@ fn listener_plan(
     before: Option<&ListenerPlan>,
 ) -> Option<Result<ListenerPlan, Box<dyn Display>>> {
     let key_pairs = material.served(name, spec.tls.certificates.len());
-    let trust = material.trust_store(std::slice::from_ref(&spec.tls.clients.trust))?;
+    let trust = material.trust_store(&spec.tls.clients.trust)?;
     let metrics = stores.metrics.listener(name);
     let edge = before.map(|before| &*before.edge);
     let edge = match Listener::new(name, spec, key_pairs, trust, metrics, edge) {
@@ -325,7 +325,7 @@ pub(super) fn policies(
         let parts = PolicyParts {
             upstream: terms.upstream.clone(),
             key_pair: material.identity(&tls.identity)?,
-            trust: material.trust_store(std::slice::from_ref(&tls.trust))?,
+            trust: material.trust_store(&tls.trust)?,
             server_name: tls.server_name.clone(),
             accept: terms.accept.clone(),
             metrics: Arc::clone(&upstreams.get(&terms.upstream)?.metrics),

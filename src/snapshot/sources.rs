@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::agents::AgentStore;
-use crate::trust::{KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle};
+use crate::trust::{DenyList, KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle};
 
 /// The sources of the process.
 #[derive(Debug, Default)]
 pub struct SourceStore {
     key_pairs: Sources<KeyPair>,
     bundles: Sources<TrustBundle>,
+    deny: Sources<DenyList>,
     changed: Arc<Notify>,
     /// Agents of the SPIFFE Workload API, that tell some of these sources.
     pub agents: AgentStore,
@@ -39,6 +40,12 @@ impl SourceStore {
         self.bundles.get((kind, place, ""), &self.changed)
     }
 
+    /// The source of the deny list.
+    #[must_use]
+    pub fn deny(&self, place: &str) -> Arc<Source<DenyList>> {
+        self.deny.get((SourceKind::File, place, ""), &self.changed)
+    }
+
     /// The source of the key pair of an agent that this place wishes for.
     pub(super) fn svid(&self, place: &str, wish: &str) -> Arc<Source<KeyPair>> {
         let kind = SourceKind::WorkloadApi;
@@ -59,6 +66,7 @@ impl SourceStore {
             .collect();
         self.key_pairs.keep_only(&used);
         self.bundles.keep_only(&used);
+        self.deny.keep_only(&used);
         self.agents.keep_wanted();
     }
 

@@ -44,5 +44,6 @@ mod refusals;
 mod reload;
 mod routing;
 mod shutdown;
+mod trust;
 mod upstream;
 mod workload_api;

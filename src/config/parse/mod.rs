@@ -11,6 +11,7 @@ mod quantity;
 mod rehearsal;
 mod route;
 mod signed_identity;
+mod trust;
 mod upstream;
 mod web;
 mod workload_api;
@@ -22,13 +23,13 @@ use std::time::Duration;
 
 pub use pattern::{InvalidHostPattern, InvalidPathPattern};
 
-use super::file::{AdminFile, IdentityFile, LogsFile, RootFile, ShutdownFile, TrustFile};
+use super::file::{AdminFile, IdentityFile, LogsFile, RootFile, ShutdownFile};
 use super::node::{Field, Names, Node};
 use super::problem::shown;
 use super::report::Report;
 use super::spec::{
-    AdminSpec, CaSpec, CertificateSpec, KeyPairSpec, ListenerSpec, LogFormat, LogLevel, LogSpec,
-    ShutdownSpec, Spec, TrustSpec,
+    AdminSpec, CertificateSpec, KeyPairSpec, ListenerSpec, LogFormat, LogLevel, LogSpec,
+    ShutdownSpec, Spec,
 };
 use crate::identity::name::Name;
 
@@ -106,7 +107,10 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let listeners = listeners.unwrap_or_default();
     apart(&file, admin.as_ref(), &listeners);
     let upstreams = section(&file.upstreams, |node| upstream::upstream(node, &around));
+    let trust = section(&file.trust, |node| trust::trust(node, &around));
+    trust::federated(&file, &trust, &listeners, &upstreams);
     Some(Spec {
+        trust,
         workers: file
             .workers
             .or_go_on(None, |node| node.count(WORKERS_MAX).map(Some)),
@@ -117,8 +121,10 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
             signed_identity::signed_identity(node, &around).map(Some)
         }),
         listeners,
-        trust: section(&file.trust, |node| trust(node, &around)),
         workload_api: section(&file.workload_api, workload_api::agent),
+        deny: file
+            .deny
+            .or_go_on(Vec::new(), |node| trust::files(node, &around)),
         identities: section(&file.identities, |node| identity(node, &around)),
         issuers: section(&file.issuers, |node| issuer::issuer(node, &around)),
         routes: section(&file.routes, |node| route::route(node, &around, &upstreams)),
@@ -179,28 +185,6 @@ fn shutdown(node: &Node<'_>) -> Option<ShutdownSpec> {
         deadline: deadline?,
         delay: delay?,
     })
-}
-
-fn trust(node: &Node<'_>, around: &Around<'_>) -> Option<TrustSpec> {
-    let file = TrustFile::read(node)?;
-    if let Some(agent) = file.workload_api.written() {
-        let bundle = workload_api::bundle(agent, &file.trust_domain, &file.ca, around)?;
-        let ca = CaSpec::WorkloadApi(bundle);
-        return Some(TrustSpec { ca });
-    }
-    let ca = file
-        .ca
-        .needed("write `ca:` with a PEM file of CA certificates", |node| {
-            path(node, around)
-        })?;
-    if let Some(trust_domain) = file.trust_domain.written() {
-        return trust_domain.refuse_key(
-            "`trust_domain` says which bundle of an agent is meant, and no agent is named",
-            "write `workload_api: NAME` beside it, or remove it",
-        );
-    }
-    let ca = CaSpec::File(ca);
-    Some(TrustSpec { ca })
 }
 
 fn identity(node: &Node<'_>, around: &Around<'_>) -> Option<CertificateSpec> {

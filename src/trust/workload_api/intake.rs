@@ -7,12 +7,12 @@
 use std::path::Path;
 
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime};
-use spiffe::{TrustDomain, X509Context, X509Svid};
+use spiffe::{TrustDomain as SentDomain, X509Context, X509Svid};
 
 use super::error::{AgentError, cut};
 use crate::identity::certificate::peer_identity;
-use crate::identity::spiffe::SpiffeId;
-use crate::trust::{KeyPair, TrustBundle, TrustError};
+use crate::identity::spiffe::{SpiffeId, TrustDomain};
+use crate::trust::{KeyPair, TrustBundle, TrustError, Vouches};
 
 /// A process with more identities than this is not registered on purpose.
 const SVIDS_MAX: usize = 100;
@@ -84,30 +84,33 @@ fn read_id(svid: &X509Svid) -> Option<SpiffeId> {
 /// [`AgentError`]: nothing is taken then.
 pub(super) fn bundle(
     context: &X509Context,
-    wanted: &str,
+    wanted: &TrustDomain,
     origin: &Path,
 ) -> Result<TrustBundle, AgentError> {
     let set = context.bundle_set();
     few("bundles", set.len(), BUNDLES_MAX)?;
-    let domain = TrustDomain::new(wanted).ok();
+    let domain = SentDomain::new(wanted.as_str()).ok();
     let Some(sent) = domain.and_then(|domain| set.get(&domain)) else {
         return Err(AgentError::NoSuchBundle {
-            wanted: wanted.to_owned(),
+            wanted: wanted.to_string(),
             sent: names(set.iter().map(|(domain, _)| domain.as_str().to_owned())),
         });
     };
     let authorities = sent.authorities();
     if authorities.is_empty() {
         return Err(AgentError::EmptyBundle {
-            trust_domain: wanted.to_owned(),
+            trust_domain: wanted.to_string(),
         });
     }
     few("CAs in a bundle", authorities.len(), CAS_MAX)?;
     let ders = authorities.iter();
     let ders = ders.map(|der| CertificateDer::from(der.as_bytes().to_vec()));
-    TrustBundle::from_der(ders.collect(), origin).map_err(|error: TrustError| AgentError::Bundle {
-        trust_domain: wanted.to_owned(),
-        error: Box::new(error),
+    let vouches_for = Vouches::Domain(wanted.clone());
+    TrustBundle::from_der(ders.collect(), origin, vouches_for).map_err(|error: TrustError| {
+        AgentError::Bundle {
+            trust_domain: wanted.to_string(),
+            error: Box::new(error),
+        }
     })
 }
 

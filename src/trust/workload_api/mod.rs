@@ -28,7 +28,7 @@ use self::stream::Stream;
 use self::wants::Wants;
 use super::source::Source;
 use super::{KeyPair, TrustBundle};
-use crate::identity::spiffe::SpiffeId;
+use crate::identity::spiffe::{SpiffeId, TrustDomain};
 
 /// Where an agent listens (SPIFFE Workload Endpoint, section 4).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,7 +84,7 @@ impl WorkloadApi {
     }
 
     /// Offers `source` the bundle of this trust domain from now on, as long as somebody holds it.
-    pub fn bundle(&self, source: &Arc<Source<TrustBundle>>, trust_domain: &str) {
+    pub fn bundle(&self, source: &Arc<Source<TrustBundle>>, trust_domain: &TrustDomain) {
         self.wants().bundle(source, trust_domain, &self.origin);
     }
 

@@ -9,7 +9,7 @@ use spiffe::X509Context;
 
 use super::error::AgentError;
 use super::{AgentSocket, intake};
-use crate::identity::spiffe::SpiffeId;
+use crate::identity::spiffe::{SpiffeId, TrustDomain};
 use crate::trust::source::{Published, Source};
 use crate::trust::{KeyPair, TrustBundle, TrustError};
 
@@ -17,7 +17,7 @@ use crate::trust::{KeyPair, TrustBundle, TrustError};
 #[derive(Debug, Default)]
 pub(super) struct Wants {
     key_pairs: Vec<Want<KeyPair, SvidWanted>>,
-    bundles: Vec<Want<TrustBundle, Box<str>>>,
+    bundles: Vec<Want<TrustBundle, TrustDomain>>,
     /// The last answer that could be read: a place that comes later is offered it at once.
     latest: Option<X509Context>,
 }
@@ -67,13 +67,13 @@ impl Wants {
     pub(super) fn bundle(
         &mut self,
         source: &Arc<Source<TrustBundle>>,
-        trust_domain: &str,
+        trust_domain: &TrustDomain,
         origin: &Path,
     ) {
         if self.bundles.iter().any(|want| want.is_of(source)) {
             return;
         }
-        let want = Want::new(source, Box::from(trust_domain));
+        let want = Want::new(source, trust_domain.clone());
         if let Some(latest) = &self.latest {
             want.offer_bundle(latest, origin);
         }
@@ -198,7 +198,7 @@ impl Want<KeyPair, SvidWanted> {
     }
 }
 
-impl Want<TrustBundle, Box<str>> {
+impl Want<TrustBundle, TrustDomain> {
     fn offer_bundle(&self, answer: &X509Context, origin: &Path) {
         self.offer(intake::bundle(answer, &self.what, origin), origin);
     }

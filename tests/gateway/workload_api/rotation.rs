@@ -104,15 +104,35 @@ async fn a_ca_is_rolled_at_the_edge_and_towards_services() {
 
 #[tokio::test]
 async fn a_trust_domain_is_believed_under_its_own_bundle_alone() {
-    let stage = Stage::new().await;
+    // Both trust domains are believed at the edge, each by what the agent says of it.
+    let stage = Stage::with(|config| {
+        let both = serde_json::json!(["partners", "mesh"]);
+        config.set("listeners.edge.tls.clients.trust", both);
+    })
+    .await;
     let world = &stage.world;
-    // A client of the partners' trust domain, signed by the mesh's CA, and the other way round.
-    let of_mesh = world.mesh.issue(leaf("spiffe://partners.example/web/a"));
-    stage.gateway.client(&of_mesh).rejection().await;
-    let partner = world
+    let (partner, workload) = (
+        "spiffe://partners.example/web/a",
+        "spiffe://mesh.example/web/a",
+    );
+    for (authority, own, other) in [
+        (&world.partners, partner, workload),
+        (&world.mesh, workload, partner),
+    ] {
+        let own = stage.gateway.client(&authority.issue(leaf(own)));
+        assert_eq!(own.get("/open/x").await.status, 200);
+        let crossed = stage.gateway.client(&authority.issue(leaf(other)));
+        crossed.rejection().await;
+    }
+    // And so are services.
+    let name = crate::bench::ORDERS_NAME;
+    let foreign = world.mesh.issue(leaf(partner).dns(name));
+    stage.orders.set_identity(&foreign);
+    assert_eq!(stage.status().await, 502);
+    let crossed = world
         .partners
-        .issue(leaf(crate::bench::ORDERS_ID).dns(crate::bench::ORDERS_NAME));
-    stage.orders.set_identity(&partner);
+        .issue(leaf(crate::bench::ORDERS_ID).dns(name));
+    stage.orders.set_identity(&crossed);
     assert_eq!(stage.status().await, 502);
 }
 
