@@ -182,7 +182,9 @@ sections! {
     /// Who may ask what of which service.
     RouteFile, "routes.NAME", {
         matches: "match",
+        listeners: "listeners",
         clients: "clients",
+        grace_after_expiry: "grace_after_expiry",
         token: "token",
         limits: "limits",
         upstream: "upstream",
@@ -232,6 +234,7 @@ sections! {
     TestRequestFile, "tests[].request", {
         method: "method",
         url: "url",
+        listener: "listener",
         client: "client",
         claims: "claims",
         headers: "headers",

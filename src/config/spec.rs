@@ -12,10 +12,10 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
+use crate::identity::client_pattern::ClientPattern;
 use crate::identity::host::Host;
 use crate::identity::name::Name;
-use crate::identity::pattern::{IdentityPattern, ServerPattern};
-use crate::identity::spiffe::SpiffeId;
+use crate::identity::pattern::ServerPattern;
 use crate::identity::spiffe::TrustDomain;
 
 /// A whole configuration, parsed. Names that refer to something refer to something that is there.
@@ -398,8 +398,12 @@ pub struct UpstreamTimeouts {
 pub struct RouteSpec {
     /// Which requests.
     pub matches: MatchSpec,
+    /// The only listeners that may reach it. Empty: every listener.
+    pub listeners: Vec<Name>,
     /// Which client certificates.
     pub clients: ClientsSpec,
+    /// How long after its end a client's certificate is still let in. Default none, at most 72 h.
+    pub grace_after_expiry: Option<Duration>,
     /// Which token.
     pub token: TokenSpec,
     /// How often.
@@ -463,8 +467,10 @@ pub enum ClientsSpec {
     /// `any`: whoever the listener let in, with a certificate or, where the listener says
     /// `optional`, without.
     Any,
+    /// `any_certificate`: whoever shows a certificate that the listener trusts.
+    AnyCertificate,
     /// One of these. At least one.
-    Of(Vec<IdentityPattern>),
+    Of(Vec<ClientPattern>),
 }
 
 /// `routes.NAME.token`.
@@ -556,21 +562,14 @@ pub struct TestRequest {
     pub host: Host,
     /// The path of `url`, as a client would send it.
     pub path: String,
-    /// The client's certificate identity, if it has one.
-    pub client: Option<TestClient>,
+    /// The listener that it comes to. None: one that may reach the route.
+    pub listener: Option<Name>,
+    /// What the client's certificate states, if it has one: never a pattern of several.
+    pub client: Option<ClientPattern>,
     /// The claims of the client's token, if it has one. The signature counts as verified.
     pub claims: Option<serde_json::Map<String, Value>>,
     /// Header fields.
     pub headers: Vec<(HeaderName, String)>,
-}
-
-/// `tests[N].request.client`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TestClient {
-    /// A SPIFFE ID.
-    Spiffe(SpiffeId),
-    /// `dns:NAME`.
-    Dns(Host),
 }
 
 /// `tests[N].expect`.

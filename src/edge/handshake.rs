@@ -235,7 +235,8 @@ fn present(
     let identity = match seen {
         Seen::Passed(identity) if !resumed(session) => *identity,
         Seen::Passed(_) | Seen::Nothing | Seen::Refused { .. } => {
-            judge(&listener.trust, leaf, intermediates, UnixTime::now()).map_err(
+            let (trust, grace) = (&listener.trust, listener.grace);
+            judge(trust, leaf, intermediates, UnixTime::now(), grace).map_err(
                 |Untrusted { reason, detail, .. }| {
                     let failed = Failed::new(reason, &detail);
                     Box::new(Failed {

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -44,12 +45,18 @@ pub(super) enum Seen {
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
     trust: Arc<TrustStore>,
+    /// How long after its end a leaf passes.
+    grace: Duration,
     mandatory: bool,
     hints: Vec<DistinguishedName>,
 }
 
 impl ClientVerifier {
-    pub(super) fn new(trust: Arc<TrustStore>, certificate: ClientCertificate) -> Self {
+    pub(super) fn new(
+        trust: Arc<TrustStore>,
+        certificate: ClientCertificate,
+        grace: Duration,
+    ) -> Self {
         let hints = trust.hints();
         let mandatory = match certificate {
             ClientCertificate::Required => true,
@@ -57,6 +64,7 @@ impl ClientVerifier {
         };
         Self {
             trust,
+            grace,
             mandatory,
             hints,
         }
@@ -73,8 +81,9 @@ pub(super) fn judge(
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
+    grace: Duration,
 ) -> Result<PeerIdentity, Untrusted> {
-    trust.verify(leaf, intermediates, Usage::Client, now)?;
+    trust.verify_with_grace(leaf, intermediates, Usage::Client, now, grace)?;
     peer_identity(leaf).map_err(Untrusted::from)
 }
 
@@ -97,7 +106,7 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let (seen, result) = match judge(&self.trust, leaf, intermediates, now) {
+        let (seen, result) = match judge(&self.trust, leaf, intermediates, now, self.grace) {
             Ok(identity) => (
                 Seen::Passed(Box::new(identity)),
                 Ok(ClientCertVerified::assertion()),

@@ -278,6 +278,13 @@ impl PeerIdentity {
             None => format!("sha256:{}", self.fingerprint),
         }
     }
+
+    /// For how many seconds the certificate has been over at `now`, in seconds since 1970.
+    #[must_use]
+    pub fn seconds_over(&self, now: i64) -> u32 {
+        let over = now.saturating_sub(self.not_after).max(0);
+        u32::try_from(over).unwrap_or(u32::MAX)
+    }
 }
 
 impl Fingerprint {

@@ -21,9 +21,8 @@ pub enum InvalidSubjectName {
     NoValue,
     /// The attribute type is neither a name that we know nor an OID.
     #[error(
-        "`{0}` is no attribute type: those with a name are CN, L, ST, O, OU, C, STREET, DC, UID, \
-         SN, GN, title, serialNumber, organizationIdentifier and emailAddress, any other is \
-         written as its OID"
+        "`{0}` is no attribute type: CN, O, OU, C, L, ST, STREET, DC, UID, emailAddress and others \
+         of OpenSSL's short names are read, any other is written as its OID"
     )]
     Type(Box<str>),
     /// A space stands where RFC 4514 has none.
@@ -49,7 +48,7 @@ pub enum InvalidSubjectName {
 }
 
 /// The attribute types that have a name, with the content of their OIDs in DER: those of RFC 4514,
-/// section 3, and a few that CAs use. Names are compared without case.
+/// section 3, and those that CAs use, as OpenSSL calls them. Compared without case.
 const TYPES: &[(&str, &[u8])] = &[
     ("CN", &[85, 4, 3]),
     ("SN", &[85, 4, 4]),
@@ -61,6 +60,13 @@ const TYPES: &[(&str, &[u8])] = &[
     ("O", &[85, 4, 10]),
     ("OU", &[85, 4, 11]),
     ("title", &[85, 4, 12]),
+    ("description", &[85, 4, 13]),
+    ("businessCategory", &[85, 4, 15]),
+    ("postalCode", &[85, 4, 17]),
+    ("name", &[85, 4, 41]),
+    ("initials", &[85, 4, 43]),
+    ("dnQualifier", &[85, 4, 46]),
+    ("pseudonym", &[85, 4, 65]),
     ("GN", &[85, 4, 42]),
     ("organizationIdentifier", &[85, 4, 97]),
     ("DC", &[9, 146, 38, 137, 147, 242, 44, 100, 1, 25]),

@@ -122,6 +122,27 @@ fn a_text_means_the_name_that_it_spells_in_every_encoding() {
     }
 }
 
+/// The subject of a certificate that OpenSSL 3 made, and what it says of it with
+/// `x509 -noout -subject -nameopt RFC2253`.
+#[test]
+fn what_openssl_prints_is_what_it_made() {
+    let text = "CN=Lu\\C4\\8Di\\C4\\87 7,street=\\#a b\\ ,emailAddress=a@b.de,serialNumber=9,postalCode=1,\
+                UID=7+OU=Sales,O=Ex\\, Inc. \\\"x\\\",C=DE";
+    let hex = "308198310b300906035504061302444531153013060355040a0c0c45782c20496e632e2022782231\
+               1f300c060355040b0c0553616c6573300f060a0992268993f22c6401010c0137310a300806035504\
+               110c0131310a300806035504051301393115301306092a864886f70d01090116066140622e646531\
+               0e300c06035504090c0523612062203112301006035504030c094c75c48d69c4872037";
+    let (pairs, []) = hex.as_bytes().as_chunks::<2>() else {
+        panic!("pairs of digits")
+    };
+    let der: Vec<u8> = pairs
+        .iter()
+        .map(|[high, low]| octet(*high, *low).unwrap())
+        .collect();
+    assert_eq!(of_text(text).ok(), SubjectName::of(&der));
+    assert!(of_text(text).is_ok());
+}
+
 #[test]
 fn names_that_differ_in_anything_are_different() {
     let texts = [

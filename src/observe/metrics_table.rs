@@ -89,6 +89,9 @@ families! {
     LIMITS_REFUSED: Counter "portcullis_limits_refused_total"
         ["route", "limit"]
         "Requests that a limit of a route refused, by its place in the list.";
+    GRACE_REQUESTS: Counter "portcullis_grace_requests_total"
+        ["route"]
+        "Requests whose certificate had ended and that passed by the grace of their route.";
     TOKEN_CACHE: Counter "portcullis_token_cache_lookups_total"
         ["issuer", "result"]
         "Look-ups of a token in the cache of verified tokens.";

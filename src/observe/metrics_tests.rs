@@ -37,6 +37,7 @@ fn metrics() -> Arc<Metrics> {
         .upstream(&name("orders"))
         .set_endpoints(["orders-1:9443"]);
     metrics.route(&name("orders-read")).set_limits(1);
+    metrics.route(&name("orders-read")).set_grace(true);
     drop(metrics.issuer(&name("corp")));
     metrics.set_certificates(&[certificate("trust.partners", "01")]);
     let source = Source::<KeyPair>::new(SourceKind::File, "trust.partners", None);

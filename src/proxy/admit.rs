@@ -32,6 +32,7 @@ pub struct Admitted {
     authority: Authority,
     path: NormalPath,
     query: Option<Box<str>>,
+    certificate_over: u32,
     _of_peer: InFlightGuard,
     _of_upstream: InFlightGuard,
 }
@@ -64,6 +65,12 @@ impl Admitted {
         }
     }
 
+    /// For how many seconds the client's certificate has been over: 0 unless the route has a grace.
+    #[must_use]
+    pub const fn certificate_over(&self) -> u32 {
+        self.certificate_over
+    }
+
     /// The host as it is forwarded, with the port if the client named one.
     #[must_use]
     pub fn authority_text(&self) -> String {
@@ -91,12 +98,15 @@ pub fn admit(
     }
     let listener = now.listener(&facts.listener).ok_or(Refusal::Internal)?;
     let time = UnixTime::now();
-    still_trusted(facts, listener, now.generation, time)?;
+    let over = still_trusted(facts, listener, now.generation, time)?;
     peer_rate(facts, listener, story)?;
     let route = now
         .route(&head.authority.host, &head.path, head.method, head.headers)
         .ok_or(Refusal::RouteUnknown)?;
     story.route = Some(Arc::clone(route));
+    route.check_listener(&facts.listener)?;
+    route.check_seconds_over(over)?;
+    story.certificate_over = over;
     let peer = facts.identity().map(AsRef::as_ref);
     route.rules.check_peer(peer)?;
     let subject = match &route.authenticator {
@@ -126,6 +136,7 @@ pub fn admit(
         authority: head.authority.clone(),
         path: head.path.clone(),
         query: head.query.map(Into::into),
+        certificate_over: over,
         _of_peer: of_peer,
         _of_upstream: of_upstream,
     })
@@ -134,21 +145,24 @@ pub fn admit(
 /// A connection lives longer than what it was opened under: a certificate may have ended, the trust
 /// bundle may be another, and one without a certificate may not be enough any more. The chain is
 /// judged again for each new bundle, and from the end of the first certificate in it or above it.
+///
+/// Gives back for how many seconds the certificate has been over, where a route may let it in.
 fn still_trusted(
     facts: &ConnectionFacts,
     listener: &ListenerPlan,
     generation: u64,
     time: UnixTime,
-) -> Result<(), Refusal> {
+) -> Result<u32, Refusal> {
     let Presented::Certificate { identity, chain } = &facts.peer else {
         // The listener may have said `optional` when the connection was opened.
         return match listener.edge.certificate {
-            ClientCertificate::Optional => Ok(()),
+            ClientCertificate::Optional => Ok(0),
             ClientCertificate::Required => Err(Refusal::CertificateMissing),
         };
     };
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    if seconds > identity.not_after {
+    let (over, grace) = (identity.seconds_over(seconds), listener.edge.grace);
+    if u64::from(over) > grace.as_secs() {
         return Err(Refusal::CertificateExpired);
     }
     let (trust, counts) = (&listener.edge.trust, &facts.counts);
@@ -156,11 +170,11 @@ fn still_trusted(
     let in_the_handshake = facts.trust == trust.digest() && !counts.judged_since();
     let judged = in_the_handshake || counts.judged_under(generation);
     if judged && seconds <= counts.good_until() {
-        return Ok(());
+        return Ok(over);
     }
     let (leaf, intermediates) = chain.split_first().ok_or(Refusal::CertificateUntrusted)?;
     trust
-        .verify(leaf, intermediates, Usage::Client, time)
+        .verify_with_grace(leaf, intermediates, Usage::Client, time, grace)
         .map_err(|no_longer| {
             if no_longer.reason == HandshakeFailure::CertificateExpired {
                 Refusal::CertificateExpired
@@ -169,7 +183,7 @@ fn still_trusted(
             }
         })?;
     counts.judge(generation, good_until(chain, trust, time));
-    Ok(())
+    Ok(over)
 }
 
 /// The limit in front of everything that costs more. Clients hear of it when they run into it.

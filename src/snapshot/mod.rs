@@ -13,6 +13,7 @@ mod coverage;
 pub mod material;
 pub mod plan;
 mod planner;
+mod reach;
 pub mod refresh;
 pub mod rehearse;
 pub mod sources;

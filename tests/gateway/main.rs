@@ -29,6 +29,7 @@ mod admission;
 mod attack;
 mod authentication;
 mod bench;
+mod clients;
 mod dashboards;
 mod demo;
 mod forwarding;

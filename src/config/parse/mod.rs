@@ -37,6 +37,7 @@ use crate::identity::name::Name;
 struct Around<'a> {
     /// Paths are relative to it.
     folder: &'a Path,
+    listeners: Names<'a>,
     trust: Names<'a>,
     workload_api: Names<'a>,
     identities: Names<'a>,
@@ -73,6 +74,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let file = RootFile::read(&root)?;
     let around = Around {
         folder,
+        listeners: Names::of(&file.listeners),
         trust: Names::of(&file.trust),
         workload_api: Names::of(&file.workload_api),
         identities: Names::of(&file.identities),

@@ -84,6 +84,7 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         ),
         Refusal::ClaimMissing => typed(stage, Token::new().header("typ", "at+jwt").scope("read")),
         Refusal::RouteUnknown => Row::Request(at("/elsewhere")),
+        Refusal::ListenerNotAllowed => Row::Request(at("/inside/x")),
         Refusal::MethodRefused => Row::Request(Request::new("TRACE", "/open/x")),
         Refusal::HeadTimeout => Row::Steps(head_timeout),
         Refusal::BodyTimeout => Row::Steps(body_timeout),

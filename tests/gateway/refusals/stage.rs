@@ -133,6 +133,8 @@ impl Stage {
             json!([{ "rate": "1/h", "per": "client" }]),
         );
         config.set("routes.open.max_body", "16B");
+        config.route("inside", "/inside/**", "orders");
+        config.set("routes.inside.listeners", json!(["optional"]));
         let gateway = world.gateway_with(&config).await;
         let web = world.web();
         Self {

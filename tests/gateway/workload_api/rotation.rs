@@ -124,7 +124,13 @@ async fn a_trust_domain_is_believed_under_its_own_bundle_alone() {
         let crossed = stage.gateway.client(&authority.issue(leaf(other)));
         crossed.rejection().await;
     }
-    // And so are services.
+}
+
+#[tokio::test]
+async fn a_service_is_believed_under_the_bundle_of_its_trust_domain_alone() {
+    let stage = Stage::new().await;
+    let world = &stage.world;
+    let partner = "spiffe://partners.example/web/a";
     let name = crate::bench::ORDERS_NAME;
     let foreign = world.mesh.issue(leaf(partner).dns(name));
     stage.orders.set_identity(&foreign);
