@@ -44,6 +44,7 @@ sections! {
         listeners: "listeners",
         trust: "trust",
         acme: "acme",
+        workload_api: "workload_api",
         deny: "deny",
         identities: "identities",
         issuers: "issuers",
@@ -91,6 +92,8 @@ sections! {
         key: "key",
         acme: "acme",
         names: "names",
+        workload_api: "workload_api",
+        spiffe_id: "spiffe_id",
     }
     /// What clients must show.
     ClientsFile, "listeners.NAME.tls.clients", {
@@ -129,6 +132,7 @@ sections! {
     /// Whose signatures we accept.
     TrustFile, "trust.NAME", {
         ca: "ca",
+        workload_api: "workload_api",
         trust_domain: "trust_domain",
         intermediates: "intermediates",
         crl: "crl",
@@ -156,10 +160,16 @@ sections! {
         key_id: "key_id",
         key_file: "key_file",
     }
+    /// An agent of the SPIFFE Workload API.
+    WorkloadApiFile, "workload_api.NAME", {
+        socket: "socket",
+    }
     /// Who we are to services.
     IdentityFile, "identities.NAME", {
         cert: "cert",
         key: "key",
+        workload_api: "workload_api",
+        spiffe_id: "spiffe_id",
     }
     /// Whose tokens we accept.
     IssuerFile, "issuers.NAME", {

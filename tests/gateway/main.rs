@@ -49,3 +49,4 @@ mod shutdown;
 mod telemetry;
 mod trust;
 mod upstream;
+mod workload_api;

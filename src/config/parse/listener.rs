@@ -4,15 +4,15 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Around, acme, key_pair, quantity, trust, web};
+use super::{Around, acme, certificate as given, quantity, trust, web};
 use crate::config::file::{
     CertificateFile, ClientsFile, Http2File, ListenerFile, ListenerLimitsFile, ListenerTlsFile,
     RequestsPerPeerFile,
 };
 use crate::config::node::{Field, Node};
 use crate::config::spec::{
-    CertificateSpec, ClientCertificate, ClientCertificateSpec, ListenerLimits, ListenerSpec,
-    ListenerTlsSpec, Rate, TlsVersion,
+    ClientCertificate, ClientCertificateSpec, ListenerLimits, ListenerSpec, ListenerTlsSpec, Rate,
+    ServedSpec, TlsVersion,
 };
 
 /// Shorter is a slip of a finger; tests may want it short.
@@ -99,20 +99,26 @@ fn tls(node: &Node<'_>, around: &Around<'_>) -> Option<ListenerTlsSpec> {
     })
 }
 
-fn certificate(node: &Node<'_>, around: &Around<'_>) -> Option<CertificateSpec> {
+fn certificate(node: &Node<'_>, around: &Around<'_>) -> Option<ServedSpec> {
     let file = CertificateFile::read(node)?;
     let Some(acme) = file.acme.written() else {
         if let Some(names) = file.names.written() {
             let hint = "remove `names`, or write `acme: NAME` for a certificate that is issued";
             return names.refuse("a certificate from files has its names in it", hint);
         }
-        return key_pair(&file.cert, &file.key, around).map(CertificateSpec::Files);
+        let files = [&file.cert, &file.key];
+        let given = given(&file.workload_api, &file.spiffe_id, files, around);
+        return given.map(ServedSpec::Given);
     };
     if file.cert.written().is_some() || file.key.written().is_some() {
         let hint = "write `acme` and `names`, or `cert` and `key`";
         return acme.refuse("`acme` and `cert` with `key` exclude each other", hint);
     }
-    acme::certificate(acme, &file.names, around).map(CertificateSpec::Acme)
+    if file.workload_api.written().is_some() || file.spiffe_id.written().is_some() {
+        let hint = "write `acme` and `names`, or `workload_api`";
+        return acme.refuse("`acme` and `workload_api` exclude each other", hint);
+    }
+    acme::certificate(acme, &file.names, around).map(ServedSpec::Acme)
 }
 
 fn clients(node: &Node<'_>, around: &Around<'_>) -> Option<ClientCertificateSpec> {

@@ -171,11 +171,6 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
             "#### `result` of sources",
         ),
         (
-            "portcullis_source_reloads_total",
-            "kind",
-            "#### `kind` of sources",
-        ),
-        (
             "portcullis_refreshes_total",
             "result",
             "#### `result` of refreshes",
