@@ -16,6 +16,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use pingora::http::RequestHeader;
 use portcullis::config::spec::ListenerLimits;
 use portcullis::edge::facts::{ConnectionCounts, ConnectionFacts, Presented, peer_key};
+use portcullis::edge::standing::{Judged, Standing};
 use portcullis::identity::certificate::peer_identity;
 use portcullis::identity::name::Name;
 use portcullis::limit::store::LimitStore;
@@ -30,7 +31,7 @@ use portcullis::refusal::Refusal;
 use portcullis::snapshot::Snapshot;
 use portcullis::snapshot::compile::build;
 use portcullis::snapshot::stores::Stores;
-use portcullis::trust::{KeyPair, TrustBundle};
+use portcullis::trust::{KeyPair, TrustBundle, TrustStore};
 use portcullis::upstream::{EndpointStore, Policies};
 use rustls::pki_types::UnixTime;
 use serde_json::{Map, Value, json};
@@ -179,6 +180,11 @@ fn facts(
         identity,
         chain: Box::new([client.der.clone()]),
     };
+    let bundle = TrustBundle::load(&folder.join("ca.pem")).expect("a bundle");
+    let judged = Judged {
+        trust: TrustStore::new(vec![Arc::new(bundle)]).digest(),
+        good_until: i64::MAX,
+    };
     ConnectionFacts {
         listener: "edge".parse().expect("a name"),
         source,
@@ -193,10 +199,8 @@ fn facts(
             resumed: false,
             alpn: "http/1.1",
         },
-        trust: TrustBundle::load(&folder.join("ca.pem"))
-            .expect("a bundle")
-            .digest(),
         counts: ConnectionCounts::default(),
+        standing: Standing::new(judged, None),
     }
 }
 

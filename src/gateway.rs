@@ -26,9 +26,10 @@ use crate::config::spec::{ShutdownSpec, Spec};
 use crate::edge::caps::Caps;
 use crate::identity::name::Name;
 use crate::limit::store::LimitStore;
-use crate::observe::{HandshakeLog, Metrics, start_logging};
+use crate::observe::{HandshakeLog, Metrics, RevocationLog, start_logging};
 use crate::proxy::GatewayProxy;
 use crate::proxy::connection::{Door, Proxy, serve};
+use crate::proxy::sweep::Sweeper;
 use crate::reload::{Reloader, unix_seconds};
 use crate::snapshot::Live;
 use crate::snapshot::compile::{Compiled, build};
@@ -202,15 +203,11 @@ async fn serve_all(
     let mut caps = Vec::new();
     let mut edges = JoinSet::new();
     let handshakes = Arc::new(HandshakeLog::default());
+    let revocations = Arc::new(RevocationLog::default());
     for (name, address, socket) in sockets.edges {
         tracing::info!(listener = %name, %address, "listening");
-        let door = Arc::new(Door {
-            name,
-            live: Arc::clone(&live),
-            caps: Arc::new(Caps::default()),
-            handshakes: Arc::clone(&handshakes),
-            metrics: Arc::clone(&stores.metrics),
-        });
+        let door = door(name, &live, &stores, &handshakes, &revocations);
+        edges.spawn(Sweeper::new(Arc::clone(&door)).run());
         caps.push(Arc::clone(&door.caps));
         edges.spawn(listen(
             door,
@@ -247,6 +244,25 @@ async fn serve_all(
     admin_stop.notify_one();
     drop(tokio::time::timeout(Duration::from_secs(1), admin_task).await);
     Ok(())
+}
+
+/// What the connections of a listener share.
+fn door(
+    name: Name,
+    live: &Arc<Live>,
+    stores: &Stores,
+    handshakes: &Arc<HandshakeLog>,
+    revocations: &Arc<RevocationLog>,
+) -> Arc<Door> {
+    Arc::new(Door {
+        name,
+        live: Arc::clone(live),
+        caps: Arc::default(),
+        handshakes: Arc::clone(handshakes),
+        metrics: Arc::clone(&stores.metrics),
+        open: Arc::default(),
+        revocations: Arc::clone(revocations),
+    })
 }
 
 /// Goes on for the delay, then takes no new connections and waits for those that are open.

@@ -18,6 +18,7 @@ use super::facts::{ConnectionCounts, ConnectionFacts, Presented, good_until, pee
 use super::gate::Gate;
 use super::listener::{Listener, Served};
 use super::socket::Socket;
+use super::standing::{Judged, Standing};
 use super::verifier::{SEEN, Seen, judge};
 use crate::config::spec::ClientCertificate;
 use crate::handshake_failure::HandshakeFailure;
@@ -133,6 +134,11 @@ async fn handshake(
         Presented::Certificate { chain, .. } => good_until(chain, &listener.trust, UnixTime::now()),
         Presented::Nothing => i64::MAX,
     };
+    let judged = Judged {
+        trust: listener.trust.digest(),
+        good_until,
+    };
+    let wire = Arc::clone(tls.get_ref().0.wire());
     let session = tls.get_ref().1;
     let h2 = session.alpn_protocol() == Some(b"h2");
     let facts = Arc::new(ConnectionFacts {
@@ -143,8 +149,8 @@ async fn handshake(
         peer_key: peer_key(&peer, source.ip()),
         peer,
         tls: tls_facts::read(session, TlsFacts::of),
-        trust: listener.trust.digest(),
-        counts: ConnectionCounts::new(good_until),
+        counts: ConnectionCounts::default(),
+        standing: Standing::new(judged, Some(wire)),
     });
     let alpn = if h2 { ALPN::H2 } else { ALPN::H1 };
     let io = TlsIo::new(Gate::new(tls), fd, alpn, socket_digest, Arc::clone(&facts))

@@ -11,5 +11,8 @@ pub mod handshake;
 pub mod head;
 mod hold;
 pub mod listener;
+pub mod open;
 mod socket;
+pub mod standing;
 mod verifier;
+pub mod wire;

@@ -6,18 +6,14 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use governor::clock::{Clock, DefaultClock};
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::escape::{CHARS_MAX, Cut, clean};
 use super::labels::Side;
+use super::lines::Lines;
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::Shown;
 
@@ -60,16 +56,25 @@ const NAMES_MAX: usize = 8;
 
 /// Writes lines about failed handshakes, no more than so many a second.
 #[derive(Debug)]
-pub struct HandshakeLog<C: Clock = DefaultClock> {
-    limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
-    suppressed: AtomicU64,
+pub struct HandshakeLog {
+    lines: Lines,
 }
 
 impl HandshakeLog {
     /// At most `per_second` lines a second, and as many at once.
     #[must_use]
     pub fn new(per_second: NonZeroU32) -> Self {
-        Self::with_clock(per_second, DefaultClock::default())
+        Self {
+            lines: Lines::new(per_second),
+        }
+    }
+
+    /// Writes the line, or counts it as suppressed. The next line that is written says how many
+    /// were.
+    pub fn failed(&self, line: &HandshakeFailureLine<'_>) {
+        if let Some(suppressed) = self.lines.pass() {
+            write(line, suppressed);
+        }
     }
 }
 
@@ -77,33 +82,6 @@ impl Default for HandshakeLog {
     /// 20 lines a second: what a person can follow, and less than 2 GB a day at its worst.
     fn default() -> Self {
         Self::new(const { NonZeroU32::MIN.saturating_add(19) })
-    }
-}
-
-impl<C: Clock> HandshakeLog<C> {
-    fn with_clock(per_second: NonZeroU32, clock: C) -> Self {
-        Self {
-            limiter: RateLimiter::direct_with_clock(Quota::per_second(per_second), clock),
-            suppressed: AtomicU64::new(0),
-        }
-    }
-
-    /// Writes the line, or counts it as suppressed. The next line that is written says how many
-    /// were.
-    pub fn failed(&self, line: &HandshakeFailureLine<'_>) {
-        if let Some(suppressed) = self.pass() {
-            write(line, suppressed);
-        }
-    }
-
-    /// Whether a line may be written now: how many were suppressed since the last one.
-    fn pass(&self) -> Option<u64> {
-        if self.limiter.check().is_ok() {
-            Some(self.suppressed.swap(0, Ordering::Relaxed))
-        } else {
-            self.suppressed.fetch_add(1, Ordering::Relaxed);
-            None
-        }
     }
 }
 
@@ -164,18 +142,6 @@ impl std::fmt::Debug for HandshakeFailureLine<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use governor::clock::FakeRelativeClock;
-
-    #[test]
-    fn a_flood_is_suppressed_and_counted() {
-        let clock = FakeRelativeClock::default();
-        let log = HandshakeLog::with_clock(NonZeroU32::new(5).unwrap(), clock.clone());
-        let written: Vec<_> = (0..100).filter_map(|_| log.pass()).collect();
-        assert_eq!(written, [0; 5]);
-        clock.advance(Duration::from_secs(1));
-        let written: Vec<_> = (0..100).filter_map(|_| log.pass()).collect();
-        assert_eq!(written, [95, 0, 0, 0, 0]);
-    }
 
     #[test]
     fn a_certificate_with_many_names_makes_no_long_line() {

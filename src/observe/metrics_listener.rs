@@ -19,6 +19,7 @@ pub struct ListenerMetrics {
     opened: AtomicU64,
     refused: Counts<{ ConnectionRefused::ALL.len() }>,
     closed: Counts<{ ConnectionAbuse::ALL.len() }>,
+    revoked: Counts<{ HandshakeFailure::OF_STANDING.len() }>,
 }
 
 /// Counts one connection as open until it is dropped.
@@ -40,6 +41,7 @@ impl ListenerMetrics {
             opened: AtomicU64::new(0),
             refused: Counts::new(),
             closed: Counts::new(),
+            revoked: Counts::new(),
         })
     }
 
@@ -58,6 +60,13 @@ impl ListenerMetrics {
     /// A connection was closed because its client ran into a bound.
     pub fn connection_closed_for(&self, why: ConnectionAbuse) {
         self.closed.add(why as usize);
+    }
+
+    /// A connection is closed because its client lost its standing.
+    pub fn connection_revoked(&self, why: HandshakeFailure) {
+        let set = HandshakeFailure::OF_STANDING;
+        let place = set.iter().position(|known| *known == why);
+        self.revoked.add(place.unwrap_or(set.len() - 1)); // `other`
     }
 
     /// A handshake begins.
@@ -89,6 +98,10 @@ impl ListenerMetrics {
         }
         for (why, count) in ConnectionAbuse::ALL.iter().zip(self.closed.values()) {
             page.counter(&table::CONNECTIONS_CLOSED, &[name, why.label()], count);
+        }
+        let revoked = HandshakeFailure::OF_STANDING.iter();
+        for (why, count) in revoked.zip(self.revoked.values()) {
+            page.counter(&table::CONNECTIONS_REVOKED, &[name, why.reason()], count);
         }
     }
 }

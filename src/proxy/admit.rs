@@ -8,8 +8,8 @@ use rustls::pki_types::UnixTime;
 
 use super::head::RequestHead;
 use super::journey::Story;
-use crate::config::spec::{ClientCertificate, LimitKey};
-use crate::edge::facts::{ConnectionFacts, Presented, good_until, source_key};
+use crate::config::spec::LimitKey;
+use crate::edge::facts::{ConnectionFacts, source_key};
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::host::Authority;
 use crate::identity::path::NormalPath;
@@ -18,7 +18,6 @@ use crate::limit::in_flight::InFlightGuard;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plan::{Authenticator, ListenerPlan, RoutePlan};
-use crate::trust::Usage;
 
 /// The proof that a request may go on: [`admit`] is its only maker, and whatever comes later asks
 /// for it.
@@ -83,7 +82,7 @@ pub fn admit(
     }
     let listener = now.listener(&facts.listener).ok_or(Refusal::Internal)?;
     let time = UnixTime::now();
-    still_trusted(facts, listener, now.generation, time)?;
+    facts.stands(&listener.edge, time).map_err(no_longer)?;
     peer_rate(facts, listener, story)?;
     let route = now
         .route(&head.authority.host, &head.path, head.method, head.headers)
@@ -119,45 +118,15 @@ pub fn admit(
     })
 }
 
-/// A connection lives longer than what it was opened under: a certificate may have ended, the trust
-/// bundle may be another, and one without a certificate may not be enough any more. The chain is
-/// judged again for each new bundle, and from the end of the first certificate in it or above it.
-fn still_trusted(
-    facts: &ConnectionFacts,
-    listener: &ListenerPlan,
-    generation: u64,
-    time: UnixTime,
-) -> Result<(), Refusal> {
-    let Presented::Certificate { identity, chain } = &facts.peer else {
-        // The listener may have said `optional` when the connection was opened.
-        return match listener.edge.certificate {
-            ClientCertificate::Optional => Ok(()),
-            ClientCertificate::Required => Err(Refusal::CertificateMissing),
-        };
-    };
-    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    if seconds > identity.not_after {
-        return Err(Refusal::CertificateExpired);
+/// What a client that lost its standing is told, by why it did.
+fn no_longer(why: HandshakeFailure) -> Refusal {
+    if why == HandshakeFailure::CertificateMissing {
+        Refusal::CertificateMissing
+    } else if why == HandshakeFailure::CertificateExpired {
+        Refusal::CertificateExpired
+    } else {
+        Refusal::CertificateUntrusted
     }
-    let (trust, counts) = (&listener.edge.trust, &facts.counts);
-    // What another bundle said of the time is not said by that of the handshake, should it come back.
-    let in_the_handshake = facts.trust == trust.digest() && !counts.judged_since();
-    let judged = in_the_handshake || counts.judged_under(generation);
-    if judged && seconds <= counts.good_until() {
-        return Ok(());
-    }
-    let (leaf, intermediates) = chain.split_first().ok_or(Refusal::CertificateUntrusted)?;
-    trust
-        .verify(leaf, intermediates, Usage::Client, time)
-        .map_err(|no_longer| {
-            if no_longer.reason == HandshakeFailure::CertificateExpired {
-                Refusal::CertificateExpired
-            } else {
-                Refusal::CertificateUntrusted
-            }
-        })?;
-    counts.judge(generation, good_until(chain, trust, time));
-    Ok(())
 }
 
 /// The limit in front of everything that costs more. Clients hear of it when they run into it.

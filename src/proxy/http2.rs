@@ -21,10 +21,12 @@ use super::log;
 use crate::config::spec::ListenerLimits;
 use crate::edge::facts::ConnectionFacts;
 use crate::edge::frames::{FrameWatch, RequestCount};
+use crate::edge::gate::Gate;
 use crate::edge::handshake::Accepted;
 use crate::edge::listener::Listener;
 use crate::observe::{ConnectionAbuse, ListenerMetrics, Metrics};
 use crate::refusal::Refusal;
+use crate::transport::TlsIo;
 
 /// Bytes that may wait for a client's window, for each stream: the rest waits in the service.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
@@ -50,11 +52,14 @@ pub(super) async fn serve(
         proxy_digest: io.get_proxy_digest(),
         socket_digest: io.get_socket_digest(),
     });
-    let handshake = server::handshake(io, Some(options(limits)));
-    let mut connection = match timeout(limits.header_timeout, handshake).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(not_h2)) => return count(&not_h2, &frames, metrics),
-        Err(_elapsed) => return metrics.connection_closed_for(ConnectionAbuse::Http2Silent),
+    let begun = tokio::select! {
+        begun = begin(io, limits) => begun,
+        () = facts.standing.lost() => return,
+    };
+    let mut connection = match begun {
+        Ok(connection) => connection,
+        Err(Some(not_h2)) => return count(&not_h2, &frames, metrics),
+        Err(None) => return metrics.connection_closed_for(ConnectionAbuse::Http2Silent),
     };
     let streams = Arc::new(Streams::default());
     let mut draining = false;
@@ -66,6 +71,11 @@ pub(super) async fn serve(
         let next = tokio::select! {
             biased;
             () = shutdown.requested(), if !draining => {
+                connection.graceful_shutdown();
+                draining = true;
+                continue;
+            }
+            () = facts.standing.lost(), if !draining => {
                 connection.graceful_shutdown();
                 draining = true;
                 continue;
@@ -104,6 +114,20 @@ pub(super) async fn serve(
             drop(timeout(limits.header_timeout, connection.accept()).await);
             return;
         }
+    }
+}
+
+type Connection = h2::server::Connection<pingora::protocols::Stream, bytes::Bytes>;
+
+/// The preface and the first SETTINGS. No error: they did not come in time.
+async fn begin(
+    io: Box<TlsIo<Gate>>,
+    limits: &ListenerLimits,
+) -> Result<Connection, Option<Box<pingora::Error>>> {
+    let handshake = server::handshake(io, Some(options(limits)));
+    match timeout(limits.header_timeout, handshake).await {
+        Ok(begun) => begun.map_err(Some),
+        Err(_elapsed) => Err(None),
     }
 }
 

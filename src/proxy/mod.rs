@@ -2,6 +2,7 @@
 
 pub mod admit;
 pub mod connection;
+pub mod sweep;
 mod errors;
 mod forward;
 mod gateway_proxy;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Method};
+use tokio::sync::watch;
 
 use crate::authenticate::issuer::Issuer;
 use crate::config::spec::Spec;
@@ -92,23 +93,36 @@ pub struct Names {
 
 /// The one pointer that a reload swaps.
 #[derive(Debug)]
-pub struct Live(ArcSwap<Snapshot>);
+pub struct Live {
+    now: ArcSwap<Snapshot>,
+    swapped: watch::Sender<()>,
+}
 
 impl Live {
     /// Begins with this snapshot.
     #[must_use]
     pub fn new(first: Snapshot) -> Self {
-        Self(ArcSwap::from_pointee(first))
+        Self {
+            now: ArcSwap::from_pointee(first),
+            swapped: watch::Sender::new(()),
+        }
     }
 
     /// The snapshot for one whole request: take it once, when the request arrives, and pass it on.
     #[must_use]
     pub fn now(&self) -> Arc<Snapshot> {
-        self.0.load_full() // an Arc and not a guard: it is held across awaits
+        self.now.load_full() // an Arc and not a guard: it is held across awaits
     }
 
     /// Requests under way keep theirs; the last of them frees the old one.
     pub fn replace(&self, next: Snapshot) {
-        self.0.store(Arc::new(next));
+        self.now.store(Arc::new(next));
+        self.swapped.send_replace(());
+    }
+
+    /// Hears of each swap from now on.
+    #[must_use]
+    pub fn swaps(&self) -> watch::Receiver<()> {
+        self.swapped.subscribe()
     }
 }

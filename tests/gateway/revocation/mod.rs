@@ -1,0 +1,141 @@
+//! What becomes of connections, sessions and pooled connections when somebody's standing is taken
+//! away while they are open. How it is taken away is [`How`]: each test that takes a way goes
+//! through all of them.
+
+use std::time::{Duration, Instant};
+
+use crate::bench::client::Client;
+use crate::bench::config::Config;
+use crate::bench::gateway::{Gateway, Reloaded};
+use crate::bench::pki::{Authority, Folder, Identity, Leaf};
+use crate::bench::service::{Builder, Service};
+use crate::bench::{WEB_ID, World};
+
+mod busy;
+mod idle;
+mod many;
+mod sessions;
+mod terms;
+
+/// The counter of connections that were closed.
+pub const REVOKED: &str = "portcullis_connections_revoked_total";
+/// Who loses its standing.
+pub const THEIR_ID: &str = "spiffe://removed.example/web/a";
+/// What is promised, from the change of a file to the last byte of a busy connection.
+pub const PROMISED: Duration = Duration::from_secs(5);
+
+/// How a client's standing is taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// The CA of its certificate is taken out of the bundle.
+    RemovedCa,
+}
+
+impl How {
+    pub const ALL: [Self; 1] = [Self::RemovedCa];
+
+    /// The label of the closed connection.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::RemovedCa => "unknown_issuer",
+        }
+    }
+
+    /// Why a request is refused that comes all the same.
+    pub const fn refusal(self) -> &'static str {
+        match self {
+            Self::RemovedCa => "certificate_untrusted",
+        }
+    }
+}
+
+/// A gateway with two clients, of which one is to lose its standing.
+pub struct Stage {
+    pub how: How,
+    pub world: World,
+    pub orders: Service,
+    pub gateway: Gateway,
+    pub theirs: Identity,
+    pub ours: Identity,
+    removed: Authority,
+}
+
+impl Stage {
+    pub async fn new(how: How) -> Self {
+        Self::build(how, |_| {}, |service| service).await
+    }
+
+    pub async fn build(
+        how: How,
+        change: impl FnOnce(&mut Config),
+        service: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
+        let world = World::new();
+        let removed = Authority::new("removed");
+        let both = format!("{}{}", world.partners.pem(), removed.pem());
+        world.folder.write("partners-ca.pem", both);
+        let orders = service(world.orders()).start().await;
+        let mut config = world.config();
+        config.endpoints("orders", &[orders.address]);
+        change(&mut config);
+        let gateway = world.gateway_with(&config).await;
+        let theirs = removed.issue(Leaf::client("theirs").spiffe(THEIR_ID));
+        let ours = world.partners.issue(Leaf::client("ours").spiffe(WEB_ID));
+        Self {
+            how,
+            world,
+            orders,
+            gateway,
+            theirs,
+            ours,
+            removed,
+        }
+    }
+
+    pub fn their_client(&self) -> Client {
+        self.gateway.client(&self.theirs)
+    }
+
+    pub fn our_client(&self) -> Client {
+        self.gateway.client(&self.ours)
+    }
+
+    /// One more certificate of those who lose their standing.
+    pub fn another_of_theirs(&self, name: &str) -> Identity {
+        let id = format!("spiffe://removed.example/web/{name}");
+        self.removed.issue(Leaf::client(name).spiffe(&id))
+    }
+
+    /// Takes the standing away, and does not wait for the gateway. When it was done.
+    pub fn revoke(&self) -> Instant {
+        take_away(self.how, &self.world, &self.world.folder);
+        Instant::now()
+    }
+
+    /// Takes the standing of all these away, and does not wait for the gateway. When it was done.
+    pub fn revoke_all(&self, _identities: &[Identity]) -> Instant {
+        self.revoke() // they have one CA
+    }
+
+    /// Takes the standing away and waits until the gateway has heard of it.
+    pub async fn revoke_and_wait(&self) -> Instant {
+        let mut at = Instant::now();
+        let reloaded = self.gateway.reload_by(|| at = self.revoke()).await;
+        assert!(matches!(reloaded, Reloaded::Applied(_)), "{reloaded:?}");
+        at
+    }
+
+    /// How many connections were closed for the reason of this way.
+    pub async fn closed(&self, count: f64) {
+        let labels = [("listener", "edge"), ("reason", self.how.reason())];
+        self.gateway
+            .wait_for_metric(REVOKED, &labels, |now| now == count)
+            .await;
+    }
+}
+
+fn take_away(how: How, world: &World, folder: &Folder) {
+    match how {
+        How::RemovedCa => folder.write("partners-ca.pem", world.partners.pem()),
+    };
+}
