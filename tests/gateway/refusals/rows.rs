@@ -4,11 +4,14 @@ use futures_util::future::BoxFuture;
 use portcullis::refusal::Refusal;
 use serde_json::{Value, json};
 
-use super::stage::{LOOK_AGAIN, Stage};
+use super::stage::Stage;
+use crate::bench::client::{Client, HOST, read_h2};
 use crate::bench::gateway::Reloaded;
 use crate::bench::http1::{Answer, Request};
 use crate::bench::pki::{Authority, Leaf};
 use crate::bench::token::{IssuerKey, Token, with_broken_signature};
+use crate::bench::within;
+use crate::revocation::REVOKED;
 
 /// How a refusal is provoked.
 pub enum Row {
@@ -122,38 +125,61 @@ fn certificate_missing(stage: &Stage) -> BoxFuture<'_, Answer> {
 
 /// The certificate ends while the connection is open.
 fn certificate_expired(stage: &Stage) -> BoxFuture<'_, Answer> {
-    Box::pin(async move {
-        let leaf = Leaf::client("short").spiffe("spiffe://partners.example/web/short");
-        let short = stage.world.partners.issue(leaf.valid(-60, 3));
-        let mut connection = stage.gateway.client(&short).connect().await;
-        let first = connection.get("/open/x").await;
-        assert_eq!(first.status, 200, "it was good when the connection began");
-        loop {
-            let answer = connection.get("/open/x").await;
-            if answer.status != 200 {
-                return answer;
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    })
+    let leaf = Leaf::client("short").spiffe("spiffe://partners.example/web/short");
+    let short = stage.world.partners.issue(leaf.valid(-60, 3));
+    Box::pin(async move { after_goaway(&stage.gateway.client(&short), stage, async {}).await })
 }
 
 /// The authority of the certificate is taken away while the connection is open.
 fn certificate_untrusted(stage: &Stage) -> BoxFuture<'_, Answer> {
+    let leaf = Leaf::client("partner").spiffe("spiffe://partners.example/web/r");
+    let client = stage.gateway.client(&stage.rotating.issue(leaf));
+    let client = client.address(stage.gateway.address("rotating"));
     Box::pin(async move {
-        let leaf = Leaf::client("partner").spiffe("spiffe://partners.example/web/r");
-        let identity = stage.rotating.issue(leaf);
-        let client = stage.gateway.client(&identity);
-        let client = client.address(stage.gateway.address("rotating"));
-        let mut connection = client.connect().await;
-        assert_eq!(connection.get("/open/x").await.status, 200);
-        let next = Authority::new("next");
-        let folder = &stage.world.folder;
-        let swap = || drop(folder.write("rotating-ca.pem", next.pem()));
-        let reloaded = stage.gateway.reload_by(swap).await;
-        assert!(matches!(reloaded, Reloaded::Applied(_)), "{reloaded:?}");
-        connection.get("/open/x").await
+        let take_away = async {
+            let next = Authority::new("next");
+            let folder = &stage.world.folder;
+            let swap = || drop(folder.write("rotating-ca.pem", next.pem()));
+            let reloaded = stage.gateway.reload_by(swap).await;
+            assert!(matches!(reloaded, Reloaded::Applied(_)), "{reloaded:?}");
+        };
+        after_goaway(&client, stage, take_away).await
     })
+}
+
+/// A request on a connection whose client has lost its standing. An idle one would be closed; on this
+/// one a request is under way, and the client has not read GOAWAY yet.
+async fn after_goaway(client: &Client, stage: &Stage, lose: impl Future<Output = ()>) -> Answer {
+    let revoked = stage.gateway.metrics().await.value(REVOKED, &[]);
+    let before = stage.orders.requests().len();
+    let tls = client.clone().alpn(&["h2"]).connect().await.wire.stream;
+    let (sender, driver) = h2::client::handshake(tls).await.expect("an h2 preface");
+    let mut driver = Box::pin(driver);
+    let get = |path: &str| {
+        let head = http::Request::get(format!("https://{HOST}{path}"));
+        head.version(http::Version::HTTP_2)
+            .body(())
+            .expect("a head")
+    };
+    let mut sender = sender.ready().await.expect("an open connection");
+    let hang = sender.send_request(get("/open/hang"), true);
+    let (hang, _) = hang.expect("a stream");
+    tokio::select! {
+        ended = &mut driver => panic!("{ended:?}"),
+        _ = stage.orders.wait_for_requests(before + 1) => {}
+    }
+    lose.await;
+    stage
+        .gateway
+        .wait_for_metric(REVOKED, &[], |now| now > revoked)
+        .await;
+    let mut sender = sender.ready().await.expect("GOAWAY is not read yet");
+    let (answer, _) = sender.send_request(get("/open/x"), true).expect("a stream");
+    let driver = tokio::spawn(driver);
+    let answer = within("an answer", read_h2(answer)).await.expect("whole");
+    drop(hang);
+    driver.abort();
+    answer
 }
 
 fn peer_not_allowed(stage: &Stage) -> BoxFuture<'_, Answer> {

@@ -164,5 +164,3 @@ impl Stage {
     }
 }
 
-/// Long enough for a certificate of a few seconds to end.
-pub const LOOK_AGAIN: Duration = Duration::from_millis(100);

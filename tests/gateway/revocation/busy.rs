@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::{How, PROMISED, Stage, THEIR_ID};
+use super::{How, PROMISED, Stage, THEIR_ID, sent_away};
 use crate::bench::client::{HOST, read_h2};
 use crate::bench::config::Config;
 use crate::bench::http1::Request;
@@ -131,12 +131,14 @@ async fn a_slow_upload_is_cut_when_the_grace_is_over() {
         let head =
             format!("POST /open/up HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 1000\r\n\r\nhalf");
         theirs.send(head).await.expect("sent");
-        stage
-            .orders
-            .wait_until("the upload to begin", |orders| orders.bytes() > 0)
-            .await;
+        stage.orders.wait_for_handshakes(1).await; // the request was let through
         let at = stage.revoke();
-        assert!(theirs.closed().await.is_empty(), "{how:?}");
+        let came = theirs.closed().await;
+        assert!(
+            came.is_empty(),
+            "{how:?}: {}",
+            String::from_utf8_lossy(&came)
+        );
         in_time(at, how);
         accounted(&stage).await;
         assert!(stage.orders.requests().is_empty(), "{how:?}: not whole");
@@ -306,7 +308,7 @@ async fn an_h2_answer_within_the_grace_is_complete() {
         gate.notify_waiters();
         let answer = within("an answer", read_h2(answer)).await.expect("whole");
         assert_eq!(answer.text(), "whole", "{how:?}");
-        h2.ended().await.expect("a GOAWAY without an error");
+        sent_away(&mut h2).await;
     }
 }
 
@@ -347,10 +349,10 @@ async fn no_grace_is_none() {
     within("the head", busy.wire.read_head())
         .await
         .expect("a head");
-    let idle = stage.their_client().connect_h2().await;
+    let mut idle = stage.their_client().connect_h2().await;
     stage.revoke_and_wait().await;
     let at = Instant::now();
     busy.closed().await;
-    idle.ended().await.expect("a GOAWAY without an error");
+    sent_away(&mut idle).await;
     assert!(at.elapsed() < Duration::from_secs(1), "{:?}", at.elapsed());
 }

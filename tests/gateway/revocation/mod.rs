@@ -4,12 +4,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bench::client::Client;
+use crate::bench::client::{Client, H2};
 use crate::bench::config::Config;
 use crate::bench::gateway::{Gateway, Reloaded};
 use crate::bench::pki::{Authority, Folder, Identity, Leaf};
 use crate::bench::service::{Builder, Service};
-use crate::bench::{WEB_ID, World};
+use crate::bench::{WEB_ID, World, within};
 
 mod busy;
 mod idle;
@@ -132,6 +132,15 @@ impl Stage {
             .wait_for_metric(REVOKED, &labels, |now| now == count)
             .await;
     }
+}
+
+/// Waits until the gateway has said GOAWAY, without an error, and closed. The client asks for nothing,
+/// and does not go by itself.
+pub async fn sent_away(h2: &mut H2) {
+    let ended = within("the end of the h2 connection", &mut h2.driver).await;
+    ended
+        .expect("the driver")
+        .expect("a GOAWAY without an error");
 }
 
 fn take_away(how: How, world: &World, folder: &Folder) {
