@@ -163,6 +163,7 @@ fn stores() -> Stores {
         metrics: Metrics::new(),
         limits: LimitStore::new(),
         policies: Policies::new(),
+        sources: Arc::default(),
         endpoints: EndpointStore::new(),
     }
 }

@@ -123,6 +123,7 @@ fn stores() -> Stores {
         metrics: Metrics::new(),
         limits: LimitStore::new(),
         policies: Policies::new(),
+        sources: Arc::default(),
         endpoints: EndpointStore::new(),
     }
 }
@@ -182,7 +183,6 @@ async fn serve_all(
 ) -> Result<(), StartError> {
     let Compiled {
         snapshot,
-        certificates,
         warnings,
         places,
     } = compiled;
@@ -193,11 +193,10 @@ async fn serve_all(
     let mut signals = Signals::watch()?;
     let readiness = Arc::new(Readiness::default());
     let admin_address = snapshot.spec.admin.address;
-    stores.metrics.set_certificates(&certificates);
     stores
         .metrics
         .configuration_loaded(snapshot.generation, unix_seconds());
-    snapshot.publish();
+    snapshot.publish(&stores);
     let live = Arc::new(Live::new(snapshot));
     let (stop, stopping) = watch::channel(false);
     let mut caps = Vec::new();

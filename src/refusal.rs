@@ -128,6 +128,8 @@ refusals! {
     UpstreamClosed, BAD_GATEWAY, "upstream_closed", "The service did not answer.";
     /// The service answered with something that is not HTTP, or that no request had asked for.
     UpstreamProtocol, BAD_GATEWAY, "upstream_protocol", "The service did not answer.";
+    /// The source of the gateway's own certificate for the upstream has given none yet.
+    UpstreamIdentityUnavailable, SERVICE_UNAVAILABLE, "upstream_identity_unavailable", "Please try again later.";
     /// No endpoint of the upstream has an address.
     UpstreamNoEndpoint, SERVICE_UNAVAILABLE, "upstream_no_endpoint", "Please try again later.";
     /// The upstream has as many requests under way as it may.

@@ -13,10 +13,12 @@ use super::metrics_listener::ListenerMetrics;
 use super::metrics_page::Page;
 use super::metrics_process as process;
 use super::metrics_route::{IssuerMetrics, RefusalTotals, RouteMetrics};
+use super::metrics_sources::SourcesMetrics;
 use super::metrics_table as table;
 use super::metrics_upstream::UpstreamMetrics;
 use crate::identity::name::Name;
 use crate::refusal::Refusal;
+use crate::trust::SourceStatus;
 
 /// The content type of [`Metrics::render`]'s text.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -39,6 +41,7 @@ pub struct Metrics {
     unrouted: Arc<RouteMetrics>,
     refusals: Arc<RefusalTotals>,
     configuration: ConfigurationMetrics,
+    sources: SourcesMetrics,
     log: OnceLock<Arc<LogCounts>>,
 }
 
@@ -58,6 +61,7 @@ impl Metrics {
             unrouted: RouteMetrics::new(Arc::clone(&refusals)),
             refusals,
             configuration: ConfigurationMetrics::new(),
+            sources: SourcesMetrics::default(),
             log: OnceLock::new(),
         })
     }
@@ -114,6 +118,21 @@ impl Metrics {
         self.configuration.set_certificates(list);
     }
 
+    /// Replaces the sources that are shown. At most 1,000 are.
+    pub fn set_sources(&self, sources: &[Arc<SourceStatus>]) {
+        self.sources.set(sources);
+    }
+
+    /// Key material was taken without reading the configuration. `whole`: from every source.
+    pub fn refreshed(&self, whole: bool) {
+        self.sources.refreshed(whole);
+    }
+
+    /// The number of the snapshot in use, where the configuration was not read.
+    pub fn set_generation(&self, generation: u64) {
+        self.configuration.set_generation(generation);
+    }
+
     /// The configuration was loaded at start. Time in seconds since 1970.
     pub fn configuration_loaded(&self, generation: u64, unix_seconds: f64) {
         self.configuration.loaded(generation, unix_seconds);
@@ -168,6 +187,7 @@ impl Metrics {
             page.counter(&table::REFUSALS, &[refusal.reason()], count);
         }
         self.configuration.show(&mut page);
+        self.sources.show(&mut page);
         page.gauge(&table::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);
         let (dropped, panics) = self.log.get().map_or((0, 0), |log| log.values());
         page.counter(&table::LOG_LINES_DROPPED, &[], dropped);

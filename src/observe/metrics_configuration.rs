@@ -87,9 +87,13 @@ impl ConfigurationMetrics {
     }
 
     pub(super) fn loaded(&self, generation: u64, unix_seconds: f64) {
-        self.generation.store(generation, Ordering::Relaxed);
+        self.set_generation(generation);
         self.last_success
             .store(unix_seconds.to_bits(), Ordering::Relaxed);
+    }
+
+    pub(super) fn set_generation(&self, generation: u64) {
+        self.generation.store(generation, Ordering::Relaxed);
     }
 
     pub(super) fn reloaded(&self) {

@@ -126,9 +126,18 @@ families! {
     RELOADS: Counter "portcullis_reloads_total"
         ["result"]
         "Reloads of the configuration by their result.";
+    SOURCE_GENERATION: Gauge "portcullis_source_generation"
+        ["kind", "place"]
+        "How many generations of key material were taken from a source.";
+    SOURCE_RELOADS: Counter "portcullis_source_reloads_total"
+        ["kind", "place", "result"]
+        "What came of looking at a source of key material, where it had something new or nothing good.";
+    REFRESHES: Counter "portcullis_refreshes_total"
+        ["result"]
+        "Times that key material was taken without reading the configuration.";
     GENERATION: Gauge "portcullis_configuration_generation"
         []
-        "The number of the configuration in use: 1 at start, one more with each reload.";
+        "The number of what is in use: 1 at start, one more with each reload and each new key material.";
     LAST_SUCCESS: Gauge "portcullis_configuration_last_success_timestamp_seconds"
         []
         "When the configuration in use was loaded, in seconds since 1970.";

@@ -10,6 +10,7 @@ use super::{CertificateSeries, Metrics, TlsFacts};
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::name::Name;
 use crate::refusal::Refusal;
+use crate::trust::{KeyPair, Source, SourceKind};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -38,6 +39,8 @@ fn metrics() -> Arc<Metrics> {
     metrics.route(&name("orders-read")).set_limits(1);
     drop(metrics.issuer(&name("corp")));
     metrics.set_certificates(&[certificate("trust.partners", "01")]);
+    let source = Source::<KeyPair>::new(SourceKind::File, "trust.partners", None);
+    metrics.set_sources(&[source.status()]);
     metrics
 }
 

@@ -18,6 +18,7 @@ mod metrics_listener;
 mod metrics_upstream;
 mod metrics_route;
 mod metrics_configuration;
+mod metrics_sources;
 mod metrics_process;
 #[cfg(test)]
 mod metrics_tests;

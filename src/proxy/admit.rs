@@ -18,6 +18,7 @@ use crate::limit::in_flight::InFlightGuard;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plan::{Authenticator, ListenerPlan, RoutePlan};
+use crate::upstream::Policy;
 
 /// The proof that a request may go on: [`admit`] is its only maker, and whatever comes later asks
 /// for it.
@@ -25,6 +26,7 @@ use crate::snapshot::plan::{Authenticator, ListenerPlan, RoutePlan};
 #[must_use = "an admitted request counts as in flight until this is dropped"]
 pub struct Admitted {
     route: Arc<RoutePlan>,
+    policy: Arc<Policy>,
     subject: Option<Arc<Subject>>,
     authority: Authority,
     path: NormalPath,
@@ -38,6 +40,12 @@ impl Admitted {
     #[must_use]
     pub fn route(&self) -> &RoutePlan {
         &self.route
+    }
+
+    /// On what terms its service is spoken to.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Whom the token speaks for, if the route wants a token.
@@ -98,6 +106,9 @@ pub fn admit(
     route.rules.check_subject(subject.as_deref())?;
     body_size(head, route)?;
     limits(head, facts, route, subject.as_deref(), story)?;
+    let policy = now
+        .policy(route)
+        .ok_or(Refusal::UpstreamIdentityUnavailable)?;
     let of_peer = listener
         .in_flight
         .enter(&*facts.peer_key)
@@ -109,6 +120,7 @@ pub fn admit(
         .ok_or(Refusal::UpstreamInFlightExceeded)?;
     Ok(Admitted {
         route: Arc::clone(route),
+        policy: Arc::clone(policy),
         subject,
         authority: head.authority.clone(),
         path: head.path.clone(),

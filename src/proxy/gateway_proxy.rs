@@ -133,7 +133,8 @@ impl ProxyHttp for GatewayProxy {
         journey.attempts += 1;
         // What an attempt before had of the body is sent, and counted, once more.
         (journey.body, journey.body_began) = (0, None);
-        let route = journey.admitted().map_err(carry)?.route();
+        let admitted = journey.admitted().map_err(carry)?;
+        let (route, policy) = (admitted.route(), admitted.policy());
         let endpoint = route
             .upstream
             .endpoints
@@ -145,7 +146,7 @@ impl ProxyHttp for GatewayProxy {
         } else {
             Upgrades::Refused
         };
-        let peer = peer(&endpoint, &route.policy, &route.upstream.timeouts, upgrades);
+        let peer = peer(&endpoint, policy, &route.upstream.timeouts, upgrades);
         let (text, address) = (endpoint.text, endpoint.address);
         let metrics = Arc::clone(&route.upstream.metrics);
         journey.upstream.begun.get_or_insert_with(Instant::now);
@@ -169,7 +170,7 @@ impl ProxyHttp for GatewayProxy {
         digest: Option<&Digest>,
         journey: &mut Journey,
     ) -> Result<()> {
-        let expected = journey.admitted().map_err(carry)?.route().policy.group_key;
+        let expected = journey.admitted().map_err(carry)?.policy().group_key;
         let facts: &UpstreamFacts =
             facts_of(digest).ok_or_else(|| carry(Refusal::UpstreamIdentityMismatch))?;
         if facts.group_key != expected || has_ended(&facts.identity) {

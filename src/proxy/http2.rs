@@ -46,12 +46,7 @@ pub(super) async fn serve(
         limits.http2_idle_frames.get(),
         Arc::clone(&frames),
     ));
-    let digest = Arc::new(Digest {
-        ssl_digest: io.get_ssl_digest(),
-        timing_digest: Vec::new(),
-        proxy_digest: io.get_proxy_digest(),
-        socket_digest: io.get_socket_digest(),
-    });
+    let digest = digest_of(&io);
     let begun = tokio::select! {
         begun = begin(io, limits) => begun,
         () = facts.standing.lost() => return,
@@ -70,12 +65,7 @@ pub(super) async fn serve(
         };
         let next = tokio::select! {
             biased;
-            () = shutdown.requested(), if !draining => {
-                connection.graceful_shutdown();
-                draining = true;
-                continue;
-            }
-            () = facts.standing.lost(), if !draining => {
+            () = to_end(&mut shutdown, &facts), if !draining => {
                 connection.graceful_shutdown();
                 draining = true;
                 continue;
@@ -115,6 +105,25 @@ pub(super) async fn serve(
             return;
         }
     }
+}
+
+/// Ends when the process stops, or the client loses its standing: what is under way may go on, for as
+/// long as each allows.
+async fn to_end(shutdown: &mut Shutdown, facts: &ConnectionFacts) {
+    tokio::select! {
+        () = shutdown.requested() => {}
+        () = facts.standing.lost() => {}
+    }
+}
+
+/// What pingora knows of a connection.
+fn digest_of(io: &TlsIo<Gate>) -> Arc<Digest> {
+    Arc::new(Digest {
+        ssl_digest: io.get_ssl_digest(),
+        timing_digest: Vec::new(),
+        proxy_digest: io.get_proxy_digest(),
+        socket_digest: io.get_socket_digest(),
+    })
 }
 
 type Connection = h2::server::Connection<pingora::protocols::Stream, bytes::Bytes>;

@@ -2,6 +2,10 @@
 //!
 //! All or nothing: the new snapshot is swapped in as a whole, or the old one stays and the log and
 //! a metric say why.
+//!
+//! Where only key material has changed, the configuration is not read: each source is taken for
+//! itself ([`refresh`]). So it is, too, when a configuration was refused: somebody's half-edited
+//! route must not hold up a revocation.
 
 mod fixed;
 mod watch;
@@ -15,21 +19,26 @@ use rustls::pki_types::UnixTime;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use self::watch::{Digest, Watch};
+use self::watch::{Digest, Stamps, Watch};
 use crate::config::load;
-use crate::config::problem::Problems;
+use crate::config::problem::{Problem, Problems};
 use crate::observe::ReloadFailure;
 use crate::snapshot::compile::{Compiled, Refused, build};
+use crate::snapshot::refresh::refresh;
 use crate::snapshot::stores::Stores;
 use crate::snapshot::{Live, Snapshot};
 
 /// Quiet time after the last change: an editor, `kubectl` or a certificate tool writes several
 /// files one after the other.
 const QUIET: Duration = Duration::from_millis(200);
-/// A directory that never comes to rest does not put a reload off for longer than this.
-const QUIET_MAX: Duration = Duration::from_secs(3);
+/// A directory that never comes to rest does not put a reload off for longer than this: what is
+/// revoked is to be gone within 5 s, and a second or two of these belong to requests under way.
+const QUIET_MAX: Duration = Duration::from_secs(2);
 /// How often files are looked at without being told: some file systems tell nothing.
-const POLL: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_secs(2);
+
+/// How long a source that a new configuration names may take to give something.
+const SOURCE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Problems that get a line of their own; all of them stand in the first.
 const PROBLEM_LINES_MAX: usize = 20;
@@ -58,36 +67,84 @@ impl Reloader {
     /// Watches and reloads until it is dropped.
     pub async fn run(self) {
         let mut watch = Watch::new();
-        let mut files = self.live_files();
-        watch.follow(&files);
-        let mut seen = digest(&files).await;
+        let mut known = Known {
+            files: self.live_files(),
+            ..Known::default()
+        };
+        watch.follow(&known.files);
+        (known.stamps, known.seen) = look(&known.files).await;
         loop {
-            let forced = tokio::select! {
-                () = self.forced.notified() => true,
-                () = watch.changed() => false,
-                () = sleep_until(Instant::now() + POLL) => false,
+            let cause = tokio::select! {
+                () = self.forced.notified() => Cause::Forced,
+                () = self.stores.sources.changed() => Cause::Source,
+                () = watch.changed() => Cause::Watched,
+                () = sleep_until(Instant::now() + POLL) => Cause::Poll,
             };
-            if !forced {
+            if cause == Cause::Poll && watch::stamps(&known.files) == known.stamps {
+                continue;
+            }
+            if matches!(cause, Cause::Watched | Cause::Poll) {
                 quiet(&watch).await;
             }
             // Before the files are read: what changes from here on is heard of.
-            watch.follow(&files);
-            let now = digest(&files).await;
-            if !forced && now == seen {
-                continue;
+            watch.follow(&known.files);
+            let (stamps, now) = look(&known.files).await;
+            let changed = watch::difference(&known.seen, &now);
+            (known.stamps, known.seen) = (stamps, now);
+            let material = self.material_files();
+            let configured = changed.iter().any(|file| !material.contains(file));
+            if cause == Cause::Forced || configured || (known.refused && !changed.is_empty()) {
+                self.reload_all(&mut known).await;
+                watch.follow(&known.files);
+            } else if cause == Cause::Source || !changed.is_empty() {
+                self.refresh_material().await;
             }
-            seen = now;
-            let Some(tried) = self.reload(&files).await else {
-                continue;
-            };
-            // A configuration that was refused is waited for as well: a file that it misses may
-            // come.
-            files = self.live_files();
-            files.extend(tried.files);
-            watch.follow(&files);
-            seen = tried.seen;
-            seen.retain(|file, _| files.contains(file));
         }
+    }
+
+    /// Reads the configuration. A configuration that was refused is waited for as well: a file that
+    /// it misses may come.
+    async fn reload_all(&self, known: &mut Known) {
+        let Some(tried) = self.reload(&known.files).await else {
+            return;
+        };
+        known.refused = tried.refused;
+        known.files = self.live_files();
+        known.files.extend(tried.files);
+        known.seen = tried.seen;
+        known.seen.retain(|file, _| known.files.contains(file));
+        known.stamps = watch::stamps(&known.files);
+        if tried.refused {
+            self.refresh_material().await;
+        }
+    }
+
+    /// Takes what the sources have now, without reading the configuration.
+    async fn refresh_material(&self) {
+        let (stores, before) = (self.stores.clone(), self.live.now());
+        let work = tokio::task::spawn_blocking(move || refresh(&before, &stores, UnixTime::now()));
+        let metrics = &self.stores.metrics;
+        match work.await {
+            Ok(refreshed) => {
+                if let Some(snapshot) = refreshed.snapshot {
+                    let generation = snapshot.generation;
+                    snapshot.publish(&self.stores);
+                    self.live.replace(snapshot);
+                    metrics.set_generation(generation);
+                    tracing::info!(generation, "key material taken");
+                }
+                metrics.refreshed(refreshed.whole);
+            }
+            Err(panicked) => {
+                metrics.refreshed(false);
+                tracing::error!(error = %panicked, "taking key material broke off, that of before stays");
+            }
+        }
+    }
+
+    /// The files that a refresh reads.
+    fn material_files(&self) -> BTreeSet<PathBuf> {
+        watch::material(&self.live.now().spec).cloned().collect()
     }
 
     fn live_files(&self) -> BTreeSet<PathBuf> {
@@ -96,20 +153,24 @@ impl Reloader {
 
     /// Loads, compiles, rehearses and swaps; or keeps what is there. `None` if it broke off.
     async fn reload(&self, files: &BTreeSet<PathBuf>) -> Option<Tried> {
-        let (file, stores, before) = (self.file.clone(), self.stores.clone(), self.live.now());
-        let known = files.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            let tried = Tried::before_reading(&file, known);
-            (tried, attempt(&file, &stores, &before))
-        });
-        let (tried, attempted) = match work.await {
-            Ok(done) => done,
-            Err(panicked) => {
-                self.stores.metrics.reload_failed(ReloadFailure::Problems);
-                tracing::error!(error = %panicked, "reload broke off, the configuration of before stays");
-                return None;
+        let patience = Instant::now() + SOURCE_PATIENCE;
+        let (tried, attempted) = loop {
+            let (tried, attempted) = self.attempt(files).await?;
+            let absent = match &attempted {
+                Ok(compiled) => self.absent(compiled),
+                Err(_refused) => Vec::new(),
+            };
+            if absent.is_empty() {
+                break (tried, attempted);
+            }
+            let heard = timeout_at(patience, self.stores.sources.changed()).await;
+            if heard.is_err() {
+                let why = ReloadFailure::Problems;
+                let problems = Problems::new(&self.file, absent);
+                break (tried, Err(Refused { why, problems }));
             }
         };
+        let refused = attempted.is_err();
         match attempted {
             Ok(compiled) => self.swap(compiled),
             Err(Refused { why, problems }) => {
@@ -131,13 +192,51 @@ impl Reloader {
                 }
             }
         }
-        Some(tried)
+        Some(Tried { refused, ..tried })
+    }
+
+    /// Loads and compiles. `None` if it broke off.
+    async fn attempt(
+        &self,
+        files: &BTreeSet<PathBuf>,
+    ) -> Option<(Tried, Result<Compiled, Refused>)> {
+        let (file, stores, before) = (self.file.clone(), self.stores.clone(), self.live.now());
+        let known = files.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let tried = Tried::before_reading(&file, known);
+            (tried, attempt(&file, &stores, &before))
+        });
+        match work.await {
+            Ok(done) => Some(done),
+            Err(panicked) => {
+                self.stores.metrics.reload_failed(ReloadFailure::Problems);
+                tracing::error!(error = %panicked, "reload broke off, the configuration of before stays");
+                None
+            }
+        }
+    }
+
+    /// What has given no key material yet and is no such thing now: what works is not swapped for
+    /// what does not.
+    fn absent(&self, compiled: &Compiled) -> Vec<Problem> {
+        let now = self.live.now();
+        let was = now.material.absent();
+        let absent = compiled.snapshot.material.absent().iter();
+        absent
+            .filter(|place| !was.contains(place))
+            .map(|place| {
+                let what = format!("its source has given nothing within {SOURCE_PATIENCE:?}");
+                let problem = compiled.places.problem(place, what);
+                problem.with_hint(
+                    "see to the source; the configuration is tried again when it changes",
+                )
+            })
+            .collect()
     }
 
     fn swap(&self, compiled: Compiled) {
         let Compiled {
             snapshot,
-            certificates,
             warnings,
             places,
         } = compiled;
@@ -147,7 +246,7 @@ impl Reloader {
         }
         let generation = snapshot.generation;
         let names = snapshot.names();
-        snapshot.publish();
+        snapshot.publish(&self.stores);
         self.live.replace(snapshot);
         let metrics = &self.stores.metrics;
         metrics.keep_only(
@@ -156,7 +255,6 @@ impl Reloader {
             &names.routes,
             &names.issuers,
         );
-        metrics.set_certificates(&certificates);
         metrics.reload_succeeded(generation, unix_seconds());
         tracing::info!(generation, "configuration reloaded");
     }
@@ -168,6 +266,8 @@ struct Tried {
     files: BTreeSet<PathBuf>,
     /// What stood in them, and in those of before.
     seen: Digest,
+    /// Whether it came to nothing.
+    refused: bool,
 }
 
 impl Tried {
@@ -178,14 +278,37 @@ impl Tried {
         let files = files.unwrap_or_default();
         known.extend(files.iter().cloned());
         let seen = watch::digest(&known);
-        Self { files, seen }
+        Self {
+            files,
+            seen,
+            refused: false,
+        }
     }
 }
 
-async fn digest(files: &BTreeSet<PathBuf>) -> Digest {
+/// What is known of the files.
+#[derive(Default)]
+struct Known {
+    files: BTreeSet<PathBuf>,
+    stamps: Stamps,
+    seen: Digest,
+    /// Whether the last configuration was refused.
+    refused: bool,
+}
+
+/// Why the files are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Forced,
+    Source,
+    Watched,
+    Poll,
+}
+
+async fn look(files: &BTreeSet<PathBuf>) -> (Stamps, Digest) {
     let files = files.clone();
-    let read = tokio::task::spawn_blocking(move || watch::digest(&files));
-    read.await.unwrap_or_default()
+    let look = move || (watch::stamps(&files), watch::digest(&files));
+    tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
 
 fn attempt(file: &Path, stores: &Stores, before: &Snapshot) -> Result<Compiled, Refused> {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -169,8 +170,47 @@ fn directory_of(file: &Path) -> PathBuf {
     parent.unwrap_or(Path::new(".")).to_owned()
 }
 
+/// Cheap signs of a change: what the system says of each file.
+pub(super) type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
+
+/// Inode, length, and the times of the last change of content and of the inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp(u64, u64, (i64, i64), (i64, i64));
+
+/// What the system says of the files now, links followed.
+pub(super) fn stamps(files: &BTreeSet<PathBuf>) -> Stamps {
+    let of = |path: &PathBuf| {
+        let found = std::fs::metadata(path).ok();
+        let stamp = found.map(|found| {
+            let content = (found.mtime(), found.mtime_nsec());
+            let inode = (found.ctime(), found.ctime_nsec());
+            Stamp(found.ino(), found.len(), content, inode)
+        });
+        (path.clone(), stamp)
+    };
+    files.iter().map(of).collect()
+}
+
+/// The files that differ, those that are only in one included.
+pub(super) fn difference(before: &Digest, now: &Digest) -> BTreeSet<PathBuf> {
+    let files = before.keys().chain(now.keys());
+    let differs = |file: &&PathBuf| before.get(*file) != now.get(*file);
+    files.filter(differs).cloned().collect()
+}
+
 /// The configuration file and every file that it names.
 pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
+    let key_sets = spec.issuers.values().map(|issuer| &issuer.keys);
+    material(spec)
+        .chain(key_sets)
+        .cloned()
+        .chain([file.to_owned()])
+        .collect()
+}
+
+/// The files with key pairs and with what is believed: they are read again without the
+/// configuration.
+pub(super) fn material(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
     let pairs = spec
         .listeners
         .values()
@@ -178,11 +218,5 @@ pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
         .chain(spec.identities.values())
         .flat_map(|pair| [&pair.cert, &pair.key]);
     let bundles = spec.trust.values().map(|bundle| &bundle.ca);
-    let key_sets = spec.issuers.values().map(|issuer| &issuer.keys);
-    pairs
-        .chain(bundles)
-        .chain(key_sets)
-        .cloned()
-        .chain([file.to_owned()])
-        .collect()
+    pairs.chain(bundles)
 }

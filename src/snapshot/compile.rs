@@ -4,17 +4,19 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustls::pki_types::UnixTime;
 
 use super::Snapshot;
 use super::coverage::uncovered;
-use super::materials::Materials;
+use super::material::{How, Material};
+use super::planner::{Planned, Planner, listeners, policies};
 use super::rehearse::rehearse;
 use super::stores::Stores;
 use crate::config::problem::{Problem, Problems};
 use crate::config::{Faulty, Loaded, Places, load};
-use crate::observe::{CertificateSeries, ReloadFailure};
+use crate::observe::ReloadFailure;
 use crate::route::table::{RouteTable, Tie};
 
 /// A snapshot that is ready to be swapped in, and what belongs to it outside.
@@ -24,8 +26,6 @@ pub struct Compiled {
     pub snapshot: Snapshot,
     /// Where its parts stand in the file.
     pub places: Places,
-    /// Every certificate that was read, for the metrics.
-    pub certificates: Vec<CertificateSeries>,
     /// What is not wrong but should be looked at: a key file that others can read, keys of a key
     /// set that were passed over.
     pub warnings: Vec<String>,
@@ -98,13 +98,33 @@ fn compile(
     now: UnixTime,
 ) -> Result<Compiled, Vec<Problem>> {
     let Loaded { mut spec, places } = loaded;
-    let mut materials = Materials::new(&places, stores, previous, now);
-    materials.read(&spec);
-    let listeners = materials.listeners(&spec);
-    let upstreams = materials.upstreams(&spec);
-    let plans = materials.routes(&spec, &upstreams);
+    let gathered = Material::gather(&spec, &stores.sources, How::Load(&places), now);
+    let (material, mut problems) = (gathered.material, gathered.problems);
+    let mut planner = Planner::new(&places, stores, previous);
+    planner.issuers(&spec);
+    let listeners = listeners(&spec, &material, stores, previous, |place, error| {
+        planner.problem(&place, error, None);
+    });
+    let upstreams = planner.upstreams(&spec);
+    let plans = planner.routes(&spec, &upstreams);
+    let Planned {
+        problems: more,
+        mut warnings,
+        issuers,
+        terms,
+    } = planner.finish();
+    problems.extend(more);
+    let policies = policies(
+        &terms,
+        &spec,
+        &upstreams,
+        &material,
+        stores,
+        |place, error| {
+            problems.push(places.problem(place, error.to_string()));
+        },
+    );
     let routes = RouteTable::build(&spec.routes);
-    let (mut problems, certificates, mut warnings, issuers) = materials.into_parts();
     let routes = match routes {
         Ok(routes) => routes,
         Err(ties) => {
@@ -115,22 +135,24 @@ fn compile(
     if !problems.is_empty() {
         return Err(problems);
     }
+    warnings.splice(0..0, material.warnings().iter().cloned());
     warnings.extend(uncovered(&spec.routes, &listeners));
-    let plans = plans.into_boxed_slice();
     spec.routes = BTreeMap::new();
     let snapshot = Snapshot {
         generation,
-        spec,
+        spec: Arc::new(spec),
+        material,
         listeners,
         issuers,
         upstreams,
-        routes,
-        plans,
+        routes: Arc::new(routes),
+        plans: plans.into(),
+        terms: terms.into(),
+        policies,
     };
     Ok(Compiled {
         snapshot,
         places,
-        certificates,
         warnings,
     })
 }

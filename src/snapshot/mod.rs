@@ -6,9 +6,12 @@
 
 pub mod compile;
 mod coverage;
-mod materials;
+pub mod material;
 pub mod plan;
+mod planner;
+pub mod refresh;
 pub mod rehearse;
+pub mod sources;
 pub mod stores;
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,7 +27,10 @@ use crate::identity::host::Host;
 use crate::identity::name::Name;
 use crate::identity::path::NormalPath;
 use crate::route::table::RouteTable;
-use plan::{ListenerPlan, RoutePlan, UpstreamPlan};
+use crate::upstream::Policy;
+use material::Material;
+use plan::{ListenerPlan, PolicyTerms, RoutePlan, UpstreamPlan};
+use stores::Stores;
 
 /// One compiled configuration. Never changed after it is built.
 #[derive(Debug)]
@@ -33,12 +39,17 @@ pub struct Snapshot {
     pub generation: u64,
     /// The configuration that it was compiled from, without `routes`: they are many, and what is
     /// needed of them is in the plans.
-    pub spec: Spec,
+    pub spec: Arc<Spec>,
+    /// Our key pairs and whom we believe.
+    pub material: Material,
     listeners: HashMap<Name, Arc<ListenerPlan>>,
     issuers: HashMap<Name, Arc<Issuer>>,
     upstreams: BTreeMap<Name, Arc<UpstreamPlan>>,
-    routes: RouteTable,
-    plans: Box<[Arc<RoutePlan>]>,
+    routes: Arc<RouteTable>,
+    plans: Arc<[Arc<RoutePlan>]>,
+    terms: Arc<[PolicyTerms]>,
+    /// In the order of `terms`.
+    policies: Box<[Option<Arc<Policy>>]>,
 }
 
 impl Snapshot {
@@ -62,8 +73,21 @@ impl Snapshot {
             .get(self.routes.find(host, path, method, headers)?)
     }
 
-    /// Shows the endpoints of this snapshot in the metrics: to be called when it goes live.
-    pub fn publish(&self) {
+    /// On what terms a route's service is spoken to. `None` while the source of our key pair has
+    /// given none.
+    #[must_use]
+    pub fn policy(&self, route: &RoutePlan) -> Option<&Arc<Policy>> {
+        self.policies.get(route.policy.0)?.as_ref()
+    }
+
+    /// Tells the sources which material is in use, and shows it and the endpoints in the metrics:
+    /// to be called when it goes live.
+    pub fn publish(&self, stores: &Stores) {
+        self.material.publish(&stores.sources);
+        stores.metrics.set_sources(self.material.sources());
+        stores
+            .metrics
+            .set_certificates(self.material.certificates());
         self.upstreams
             .values()
             .for_each(|upstream| upstream.endpoints.publish());

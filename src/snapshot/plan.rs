@@ -7,10 +7,11 @@ use crate::authorize::Rules;
 use crate::config::spec::{ForwardSpec, LimitKey, UpstreamTimeouts};
 use crate::edge::listener::Listener;
 use crate::identity::name::Name;
+use crate::identity::pattern::ServerPattern;
 use crate::limit::in_flight::InFlight;
 use crate::limit::store::Limiter;
 use crate::observe::{RouteMetrics, UpstreamMetrics};
-use crate::upstream::{Endpoints, Policy};
+use crate::upstream::Endpoints;
 
 /// One listener.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ pub struct RoutePlan {
     /// To where.
     pub upstream: Arc<UpstreamPlan>,
     /// Who may answer there: the upstream's policy, or one that this route narrowed.
-    pub policy: Arc<Policy>,
+    pub policy: PolicyId,
     /// What the service is told.
     pub forward: ForwardSpec,
     /// The largest body, in bytes.
@@ -46,6 +47,22 @@ pub struct RoutePlan {
     pub websocket: bool,
     /// Its counters.
     pub metrics: Arc<RouteMetrics>,
+}
+
+/// Which of the snapshot's policies: our key pair and whom we believe may change while the route
+/// stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyId(pub(super) usize);
+
+/// What a policy is made from, beside key material.
+#[derive(Clone, Debug)]
+pub(super) struct PolicyTerms {
+    /// The upstream.
+    pub(super) upstream: Name,
+    /// Who may answer.
+    pub(super) accept: Vec<ServerPattern>,
+    /// The place in the configuration that says so.
+    pub(super) place: String,
 }
 
 /// How a route wants its callers to show whom they act for.

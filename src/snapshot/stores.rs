@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::sources::SourceStore;
 use crate::limit::store::LimitStore;
 use crate::observe::Metrics;
 use crate::upstream::{EndpointStore, Policies};
@@ -15,6 +16,8 @@ pub struct Stores {
     pub limits: Arc<LimitStore>,
     /// TLS policies towards services, by content.
     pub policies: Arc<Policies>,
+    /// Sources of key material, by place.
+    pub sources: Arc<SourceStore>,
     /// Endpoints with their addresses and health, by content.
     pub endpoints: Arc<EndpointStore>,
 }

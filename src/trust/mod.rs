@@ -1,7 +1,7 @@
 //! What the gateway holds and what it believes: key pairs with which it proves who it is, and
 //! bundles of CAs whose signatures it accepts.
 //!
-//! Both are read from files at load and never change afterwards; a reload makes new ones. Whom a
+//! Both come from a [`Source`] and never change afterwards: a source publishes new ones. Whom a
 //! certificate names is not asked here but in `identity::certificate`; [`TrustBundle::verify`]
 //! says whether what it says may be believed. Private keys never leave this folder but inside
 //! rustls' signing key, and are in no `Debug` text.
@@ -11,6 +11,7 @@ mod error;
 mod info;
 mod key_pair;
 mod pem;
+mod source;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub use bundle::{TrustBundle, Usage};
 pub use error::TrustError;
 pub use info::CertificateInfo;
 pub use key_pair::KeyPair;
+pub use source::{Published, Source, SourceKind, SourceResult, SourceStatus};
 pub use store::{TrustStore, Untrusted};
 
 /// Key exchange groups, the best first. The hybrid one is safe as long as either half is.

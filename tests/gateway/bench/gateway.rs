@@ -26,6 +26,8 @@ const POLL: Duration = Duration::from_millis(10);
 pub const GENERATION: &str = "portcullis_configuration_generation";
 /// The counter of reloads, by `result`.
 pub const RELOADS: &str = "portcullis_reloads_total";
+/// The counter of takings of key material without a reload, by `result`.
+pub const REFRESHES: &str = "portcullis_refreshes_total";
 
 /// A gateway that runs until it is dropped.
 pub struct Gateway {
@@ -231,6 +233,24 @@ impl Gateway {
         }
     }
 
+    /// Waits until the metrics are as wanted; returns them.
+    pub async fn wait_for_metrics(&self, what: &str, wanted: impl Fn(&Metrics) -> bool) -> Metrics {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let metrics = self.metrics().await;
+            if wanted(&metrics) {
+                return metrics;
+            }
+            let log = || self.log().join("\n");
+            assert!(
+                Instant::now() < end,
+                "waited too long for {what}:\n{}",
+                log()
+            );
+            sleep(POLL).await;
+        }
+    }
+
     // ---- the log
 
     /// Every line so far of stdout and stderr.
@@ -312,15 +332,16 @@ impl Gateway {
     }
 
     /// Does something that makes the gateway reload (writes a certificate, sends SIGHUP) and
-    /// waits for one reload to end.
+    /// waits for one to end, or for key material to be taken.
     pub async fn reload_by(&self, cause: impl FnOnce()) -> Reloaded {
+        let ended = |metrics: &Metrics| metrics.value(RELOADS, &[]) + metrics.value(REFRESHES, &[]);
         let before = self.metrics().await;
-        let (count, generation) = (before.value(RELOADS, &[]), before.value(GENERATION, &[]));
         cause();
-        self.wait_for_metric(RELOADS, &[], |now| now > count).await;
-        let now = self.metrics().await.value(GENERATION, &[]);
-        if now > generation {
-            Reloaded::Applied(now as u64)
+        let now = self
+            .wait_for_metrics("a reload", |now| ended(now) > ended(&before))
+            .await;
+        if now.value(GENERATION, &[]) > before.value(GENERATION, &[]) {
+            Reloaded::Applied(now.value(GENERATION, &[]) as u64)
         } else {
             Reloaded::Refused
         }

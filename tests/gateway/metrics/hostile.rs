@@ -132,6 +132,7 @@ async fn whatever_strangers_say_makes_no_series_and_stands_nowhere_on_the_page()
         "corp",
         "(none)",
         "hit",
+        "file",
         "miss",
         "ok",
         "none",

@@ -158,6 +158,21 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
             "#### `result` of reloads",
         ),
         (
+            "portcullis_source_reloads_total",
+            "result",
+            "#### `result` of sources",
+        ),
+        (
+            "portcullis_source_reloads_total",
+            "kind",
+            "#### `kind` of sources",
+        ),
+        (
+            "portcullis_refreshes_total",
+            "result",
+            "#### `result` of refreshes",
+        ),
+        (
             "portcullis_tls_cipher_suites_total",
             "cipher_suite",
             "#### `cipher_suite`",
@@ -418,6 +433,18 @@ fn rows() -> BTreeMap<&'static str, Row> {
         (
             "portcullis_configuration_last_success_timestamp_seconds",
             Elsewhere("tests/gateway/reload/mod.rs", "generation_and_time_move"),
+        ),
+        (
+            "portcullis_source_generation",
+            While(&[("place", "trust.partners")], |value| value == 1.0),
+        ),
+        (
+            "portcullis_source_reloads_total",
+            Elsewhere("tests/gateway/reload/material.rs", "SOURCE_RELOADS"),
+        ),
+        (
+            "portcullis_refreshes_total",
+            Elsewhere("tests/gateway/reload/material.rs", "REFRESHES"),
         ),
         (
             "portcullis_build_info",

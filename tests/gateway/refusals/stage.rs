@@ -163,4 +163,3 @@ impl Stage {
         (self.orders.requests().len(), foreign, usize::from(mute))
     }
 }
-

@@ -1,0 +1,259 @@
+//! [`Material`]: the key pairs and trust bundles of one snapshot, and how they are gathered from
+//! their sources.
+//!
+//! A configuration that is loaded must be whole: what cannot be read is a problem. Between loads
+//! each source goes on for itself ([`How::Refresh`]): what is new and good is taken, and where
+//! something is not, the last good generation stays.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustls::pki_types::UnixTime;
+
+use super::sources::SourceStore;
+use crate::config::Places;
+use crate::config::problem::Problem;
+use crate::config::spec::{KeyPairSpec, Spec, TrustSpec};
+use crate::identity::name::Name;
+use crate::observe::CertificateSeries;
+use crate::trust::{
+    CertificateInfo, KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle, TrustError,
+    TrustStore,
+};
+
+/// The key material of one snapshot.
+#[derive(Debug, Default)]
+pub struct Material {
+    /// Key pairs, by the place that names them.
+    key_pairs: HashMap<String, Arc<KeyPair>>,
+    bundles: HashMap<Name, Arc<TrustBundle>>,
+    accepted: Vec<Accepted>,
+    sources: Vec<Arc<SourceStatus>>,
+    certificates: Vec<CertificateSeries>,
+    warnings: Vec<String>,
+    absent: Vec<String>,
+}
+
+/// What was read from a file and is published once the configuration is in use.
+#[derive(Debug)]
+enum Accepted {
+    KeyPair(Arc<Source<KeyPair>>, Arc<KeyPair>),
+    Bundle(Arc<Source<TrustBundle>>, Arc<TrustBundle>),
+}
+
+/// What is done about material that cannot be used.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum How<'c> {
+    /// It is a problem of the configuration.
+    Load(&'c Places),
+    /// The last good generation stays.
+    Refresh,
+}
+
+/// What came of gathering.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub(super) material: Material,
+    /// Of [`How::Load`].
+    pub(super) problems: Vec<Problem>,
+    /// Of [`How::Refresh`]: whether every source had something good.
+    pub(super) whole: bool,
+}
+
+/// The place in the configuration of one of a listener's certificates.
+pub(super) fn certificate_place(listener: &Name, index: usize) -> String {
+    format!("listeners.{listener}.tls.certificates[{index}]")
+}
+
+impl Material {
+    /// Gathers all that a configuration names. Blocks on files.
+    pub(super) fn gather(
+        spec: &Spec,
+        sources: &SourceStore,
+        how: How<'_>,
+        now: UnixTime,
+    ) -> Gathered {
+        let mut gathering = Gathering {
+            material: Self::default(),
+            problems: Vec::new(),
+            whole: true,
+            sources,
+            how,
+            now,
+        };
+        for (name, bundle) in &spec.trust {
+            gathering.bundle(name, bundle);
+        }
+        for (name, pair) in &spec.identities {
+            gathering.key_pair(identity_place(name), pair);
+        }
+        for (name, listener) in &spec.listeners {
+            for (index, pair) in listener.tls.certificates.iter().enumerate() {
+                gathering.key_pair(certificate_place(name, index), pair);
+            }
+        }
+        Gathered {
+            material: gathering.material,
+            problems: gathering.problems,
+            whole: gathering.whole,
+        }
+    }
+
+    /// Publishes what was read from files: to be called when the snapshot goes live.
+    pub fn publish(&self, sources: &SourceStore) {
+        for accepted in &self.accepted {
+            match accepted {
+                Accepted::KeyPair(source, pair) => source.publish(pair),
+                Accepted::Bundle(source, bundle) => source.publish(bundle),
+            };
+        }
+        sources.keep_only(&self.sources);
+    }
+
+    /// The key pair of an entry of `identities`, if its source has given one.
+    pub(super) fn identity(&self, name: &Name) -> Option<Arc<KeyPair>> {
+        self.key_pairs.get(&identity_place(name)).cloned()
+    }
+
+    /// The key pairs of a listener that are there.
+    pub(super) fn served(&self, listener: &Name, count: usize) -> Vec<Arc<KeyPair>> {
+        let places = (0..count).map(|index| certificate_place(listener, index));
+        let found = places.filter_map(|place| self.key_pairs.get(&place).cloned());
+        found.collect()
+    }
+
+    /// What these bundles vouch for together. `None` if one could not be read: that is noted.
+    pub(super) fn trust_store(&self, bundles: &[Name]) -> Option<Arc<TrustStore>> {
+        let bundles = bundles.iter().map(|name| self.bundles.get(name).cloned());
+        Some(Arc::new(TrustStore::new(bundles.collect::<Option<_>>()?)))
+    }
+
+    /// Whether every key pair and every bundle is the same. Sources give the same `Arc` again where
+    /// nothing about its content is new.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let pairs = |a: &Self, b: &Self| {
+            a.key_pairs.iter().all(|(place, pair)| {
+                b.key_pairs
+                    .get(place)
+                    .is_some_and(|is| Arc::ptr_eq(is, pair))
+            })
+        };
+        let bundles = |a: &Self, b: &Self| {
+            a.bundles.iter().all(|(name, bundle)| {
+                b.bundles
+                    .get(name)
+                    .is_some_and(|is| Arc::ptr_eq(is, bundle))
+            })
+        };
+        self.key_pairs.len() == other.key_pairs.len()
+            && self.bundles.len() == other.bundles.len()
+            && pairs(self, other)
+            && bundles(self, other)
+    }
+
+    /// The sources, for the metrics.
+    #[must_use]
+    pub fn sources(&self) -> &[Arc<SourceStatus>] {
+        &self.sources
+    }
+
+    /// Every certificate, for the metrics.
+    #[must_use]
+    pub fn certificates(&self) -> &[CertificateSeries] {
+        &self.certificates
+    }
+
+    /// What is not wrong but should be looked at: a key file that others can read.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The places whose sources have given nothing yet. What depends on them is refused.
+    #[must_use]
+    pub fn absent(&self) -> &[String] {
+        &self.absent
+    }
+}
+
+fn identity_place(name: &Name) -> String {
+    format!("identities.{name}")
+}
+
+/// [`Material`] while it is gathered.
+struct Gathering<'c> {
+    material: Material,
+    problems: Vec<Problem>,
+    whole: bool,
+    sources: &'c SourceStore,
+    how: How<'c>,
+    now: UnixTime,
+}
+
+impl Gathering<'_> {
+    fn bundle(&mut self, name: &Name, spec: &TrustSpec) {
+        let place = format!("trust.{name}");
+        let source = self.sources.bundle(SourceKind::File, &place);
+        let read = TrustBundle::load(&spec.ca);
+        let Some(bundle) = self.read(&place, &source, read) else {
+            return;
+        };
+        self.note(&place, bundle.certificates());
+        self.material.bundles.insert(name.clone(), bundle.clone());
+        let accepted = Accepted::Bundle(source, bundle);
+        self.material.accepted.push(accepted);
+    }
+
+    fn key_pair(&mut self, place: String, spec: &KeyPairSpec) {
+        let source = self.sources.key_pair(SourceKind::File, &place);
+        let read = KeyPair::load(&spec.cert, &spec.key, self.now);
+        let Some(pair) = self.read(&place, &source, read) else {
+            return;
+        };
+        let warnings = pair.warnings().iter();
+        let warnings = warnings.map(|warning| format!("{place}: {warning}"));
+        self.material.warnings.extend(warnings);
+        self.note(&place, pair.certificates());
+        self.material.key_pairs.insert(place, pair.clone());
+        let accepted = Accepted::KeyPair(source, pair);
+        self.material.accepted.push(accepted);
+    }
+
+    /// What was read, or what is in use where that stays.
+    fn read<T: Published>(
+        &mut self,
+        place: &str,
+        source: &Source<T>,
+        read: Result<T, TrustError>,
+    ) -> Option<Arc<T>> {
+        self.material.sources.push(source.status());
+        match (read, self.how) {
+            (Ok(value), _) => Some(source.same_or(value)),
+            (Err(error), How::Load(places)) => {
+                if source.current().is_some() {
+                    source.refuse(&error);
+                }
+                let problem = places.problem(place, error.what());
+                self.problems.push(problem.with_hint(error.hint()));
+                None
+            }
+            (Err(error), How::Refresh) => {
+                source.refuse(&error);
+                self.whole = false;
+                source.current()
+            }
+        }
+    }
+
+    fn note(&mut self, place: &str, certificates: Vec<CertificateInfo>) {
+        let series = certificates.into_iter().map(|info| CertificateSeries {
+            place: place.to_owned(),
+            serial: info.serial,
+            subject: info.subject,
+            is_ca: info.is_ca,
+            not_before: info.not_before,
+            not_after: info.not_after,
+        });
+        self.material.certificates.extend(series);
+    }
+}

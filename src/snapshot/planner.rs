@@ -1,0 +1,342 @@
+//! [`Planner`]: the plans of listeners, upstreams and routes, built from the configuration and its
+//! [`Material`].
+//!
+//! Every problem is noted at its place, and the work goes on, so that all are shown at once. When
+//! only the material is another, listeners and policies are built anew ([`listeners`],
+//! [`policies`]), and all else stays.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Snapshot;
+use super::material::Material;
+use super::plan::{
+    Authenticator, LimitPlan, ListenerPlan, PolicyId, PolicyTerms, RoutePlan, UpstreamPlan,
+};
+use super::stores::Stores;
+use crate::authenticate::issuer::Issuer;
+use crate::authenticate::jwks;
+use crate::authenticate::verifier::JwtVerifier;
+use crate::authorize::Rules;
+use crate::config::Places;
+use crate::config::problem::Problem;
+use crate::config::spec::{ListenerSpec, RouteSpec, Spec, TokenSpec, UpstreamSpec};
+use crate::edge::listener::Listener;
+use crate::identity::name::Name;
+use crate::identity::pattern::ServerPattern;
+use crate::limit::in_flight::InFlight;
+use crate::observe::UpstreamMetrics;
+use crate::upstream::{InvalidPolicy, Policy, PolicyParts};
+
+/// What one compilation has built, and the problems that it met.
+pub(super) struct Planner<'c> {
+    places: &'c Places,
+    stores: &'c Stores,
+    previous: Option<&'c Snapshot>,
+    issuers: HashMap<Name, Arc<Issuer>>,
+    /// Terms by upstream and narrowed `accept`: routes share them.
+    terms: Vec<PolicyTerms>,
+    known_terms: HashMap<(Name, Vec<ServerPattern>), PolicyId>,
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+/// What comes of a [`Planner`].
+pub(super) struct Planned {
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<String>,
+    pub(super) issuers: HashMap<Name, Arc<Issuer>>,
+    pub(super) terms: Vec<PolicyTerms>,
+}
+
+impl<'c> Planner<'c> {
+    pub(super) fn new(
+        places: &'c Places,
+        stores: &'c Stores,
+        previous: Option<&'c Snapshot>,
+    ) -> Self {
+        Self {
+            places,
+            stores,
+            previous,
+            issuers: HashMap::new(),
+            terms: Vec::new(),
+            known_terms: HashMap::new(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(super) fn finish(self) -> Planned {
+        Planned {
+            problems: self.problems,
+            warnings: self.warnings,
+            issuers: self.issuers,
+            terms: self.terms,
+        }
+    }
+
+    /// Reads the key sets of issuers.
+    pub(super) fn issuers(&mut self, spec: &Spec) {
+        for (name, issuer) in &spec.issuers {
+            let place = format!("issuers.{name}.keys.file");
+            let Some(jwks) = self.file(&place, &issuer.keys) else {
+                continue;
+            };
+            let before = self.previous.and_then(|before| before.issuers.get(name));
+            let shown = issuer.keys.display();
+            let metrics = self.stores.metrics.issuer(name);
+            match Issuer::new(name, issuer, &jwks, metrics, before) {
+                Ok(read) => {
+                    let ignored = read.ignored_keys().iter();
+                    self.warnings
+                        .extend(ignored.map(|key| format!("{place}: {shown}: {key}")));
+                    self.issuers.insert(name.clone(), Arc::new(read));
+                }
+                Err(error) => {
+                    let what = format!("{shown}: {}", error.what());
+                    self.problem(&place, &what, Some(&error.hint()));
+                }
+            }
+        }
+    }
+
+    pub(super) fn upstreams(&mut self, spec: &Spec) -> BTreeMap<Name, Arc<UpstreamPlan>> {
+        let plan = |(name, upstream): (&Name, &UpstreamSpec)| {
+            let metrics: Arc<UpstreamMetrics> = self.stores.metrics.upstream(name);
+            let endpoints = self
+                .stores
+                .endpoints
+                .endpoints(name, &upstream.endpoints, &metrics);
+            let before = self.previous.and_then(|before| before.upstreams.get(name));
+            let max = upstream.in_flight;
+            let in_flight = before.map_or_else(
+                || InFlight::new(max),
+                |before| before.in_flight.with_max(max),
+            );
+            let name = name.clone();
+            let timeouts = upstream.timeouts;
+            (
+                name.clone(),
+                Arc::new(UpstreamPlan {
+                    name,
+                    endpoints,
+                    timeouts,
+                    in_flight,
+                    metrics,
+                }),
+            )
+        };
+        spec.upstreams.iter().map(plan).collect()
+    }
+
+    pub(super) fn routes(
+        &mut self,
+        spec: &Spec,
+        upstreams: &BTreeMap<Name, Arc<UpstreamPlan>>,
+    ) -> Vec<Arc<RoutePlan>> {
+        let mut plans = Vec::with_capacity(spec.routes.len());
+        for (name, route) in &spec.routes {
+            let Some(upstream) = upstreams.get(&route.upstream) else {
+                continue;
+            };
+            let Some(settings) = spec.upstreams.get(&route.upstream) else {
+                continue;
+            };
+            let policy = self.policy(name, route, settings);
+            if let Some(authenticator) = self.authenticator(route) {
+                let upstream = Arc::clone(upstream);
+                plans.push(Arc::new(self.route(
+                    name,
+                    route,
+                    upstream,
+                    policy,
+                    authenticator,
+                )));
+            }
+        }
+        plans
+    }
+
+    fn route(
+        &self,
+        name: &Name,
+        route: &RouteSpec,
+        upstream: Arc<UpstreamPlan>,
+        policy: PolicyId,
+        authenticator: Authenticator,
+    ) -> RoutePlan {
+        let limits = route
+            .limits
+            .iter()
+            .enumerate()
+            .map(|(index, limit)| LimitPlan {
+                name: limit_name(index).into(),
+                limiter: self
+                    .stores
+                    .limits
+                    .limiter(&format!("route/{name}/{index}"), limit.rate),
+                key: limit.per.clone(),
+            });
+        let limits: Box<[_]> = limits.collect();
+        let metrics = self.stores.metrics.route(name);
+        metrics.set_limits(limits.len());
+        RoutePlan {
+            name: name.clone(),
+            authenticator,
+            rules: Rules::new(route),
+            limits,
+            upstream,
+            policy,
+            forward: route.forward,
+            max_body: route.max_body,
+            websocket: route.websocket,
+            metrics,
+        }
+    }
+
+    fn authenticator(&self, route: &RouteSpec) -> Option<Authenticator> {
+        match &route.token {
+            TokenSpec::None => Some(Authenticator::CertificateOnly),
+            TokenSpec::Jwt(jwt) => {
+                let issuer = Arc::clone(self.issuers.get(&jwt.issuer)?);
+                Some(Authenticator::Jwt(JwtVerifier::new(issuer, jwt)))
+            }
+        }
+    }
+
+    /// The terms of the upstream, or narrower ones if the route says so.
+    fn policy(&mut self, name: &Name, route: &RouteSpec, upstream: &UpstreamSpec) -> PolicyId {
+        let narrowed = !route.accept.is_empty();
+        let accept = if narrowed {
+            &route.accept
+        } else {
+            &upstream.tls.accept
+        };
+        let key = (route.upstream.clone(), accept.clone());
+        if let Some(known) = self.known_terms.get(&key) {
+            return *known;
+        }
+        let id = PolicyId(self.terms.len());
+        self.known_terms.insert(key, id);
+        self.terms.push(PolicyTerms {
+            upstream: route.upstream.clone(),
+            accept: accept.clone(),
+            place: match narrowed {
+                true => format!("routes.{name}.accept"),
+                false => format!("upstreams.{}.tls", route.upstream),
+            },
+        });
+        id
+    }
+
+    /// Reads a key set, no larger than `authenticate` takes.
+    fn file(&mut self, place: &str, path: &Path) -> Option<Vec<u8>> {
+        use std::io::Read as _;
+        let limit = u64::try_from(jwks::FILE_BYTES_MAX)
+            .unwrap_or(u64::MAX)
+            .saturating_add(1);
+        let mut bytes = Vec::new();
+        let read =
+            std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+        match read {
+            Ok(_length) => Some(bytes),
+            Err(error) => {
+                let what = format!("{} cannot be read: {error}", path.display());
+                self.problem(place, &what, Some("check the path, which is relative to the configuration, and who may read it"));
+                None
+            }
+        }
+    }
+
+    pub(super) fn problem(&mut self, place: &str, what: &dyn Display, hint: Option<&str>) {
+        let problem = self.places.problem(place, what.to_string());
+        self.problems.push(match hint {
+            Some(hint) => problem.with_hint(hint),
+            None => problem,
+        });
+    }
+}
+
+/// Builds the listeners. What could not be built is told to `failed`, by its place.
+pub(super) fn listeners(
+    spec: &Spec,
+    material: &Material,
+    stores: &Stores,
+    previous: Option<&Snapshot>,
+    mut failed: impl FnMut(String, &dyn Display),
+) -> HashMap<Name, Arc<ListenerPlan>> {
+    let mut plans = HashMap::new();
+    for (name, listener) in &spec.listeners {
+        let before = previous.and_then(|before| before.listeners.get(name));
+        match listener_plan(name, listener, material, stores, before.map(AsRef::as_ref)) {
+            Some(Ok(plan)) => drop(plans.insert(name.clone(), Arc::new(plan))),
+            Some(Err(error)) => failed(format!("listeners.{name}.tls"), &*error),
+            None => {} // what is missing for it was noted before
+        }
+    }
+    plans
+}
+
+fn listener_plan(
+    name: &Name,
+    spec: &ListenerSpec,
+    material: &Material,
+    stores: &Stores,
+    before: Option<&ListenerPlan>,
+) -> Option<Result<ListenerPlan, Box<dyn Display>>> {
+    let key_pairs = material.served(name, spec.tls.certificates.len());
+    let trust = material.trust_store(std::slice::from_ref(&spec.tls.clients.trust))?;
+    let metrics = stores.metrics.listener(name);
+    let edge = before.map(|before| &*before.edge);
+    let edge = match Listener::new(name, spec, key_pairs, trust, metrics, edge) {
+        Ok(edge) => Arc::new(edge),
+        Err(error) => return Some(Err(Box::new(error))),
+    };
+    let peers = stores
+        .limits
+        .limiter(&format!("listener/{name}"), spec.limits.requests_per_peer);
+    let max = spec.limits.in_flight_per_peer;
+    let in_flight = before.map_or_else(
+        || InFlight::new(max),
+        |before| before.in_flight.with_max(max),
+    );
+    Some(Ok(ListenerPlan {
+        edge,
+        peers,
+        in_flight,
+    }))
+}
+
+/// The policies for these terms, in their order; `None` where our key pair is not there yet. What
+/// could not be built is told to `failed`, by its place.
+pub(super) fn policies(
+    terms: &[PolicyTerms],
+    spec: &Spec,
+    upstreams: &BTreeMap<Name, Arc<UpstreamPlan>>,
+    material: &Material,
+    stores: &Stores,
+    mut failed: impl FnMut(&str, InvalidPolicy),
+) -> Box<[Option<Arc<Policy>>]> {
+    let policy = |terms: &PolicyTerms| {
+        let tls = &spec.upstreams.get(&terms.upstream)?.tls;
+        let parts = PolicyParts {
+            upstream: terms.upstream.clone(),
+            key_pair: material.identity(&tls.identity)?,
+            trust: material.trust_store(std::slice::from_ref(&tls.trust))?,
+            server_name: tls.server_name.clone(),
+            accept: terms.accept.clone(),
+            metrics: Arc::clone(&upstreams.get(&terms.upstream)?.metrics),
+        };
+        let policy = stores.policies.policy(&parts);
+        policy.map_err(|error| failed(&terms.place, error)).ok()
+    };
+    terms.iter().map(policy).collect()
+}
+
+/// By what name clients know a limit: not that of the route, which is none of their business.
+fn limit_name(index: usize) -> String {
+    format!("limit-{index}")
+}

@@ -1,0 +1,71 @@
+//! [`refresh`]: the same configuration with the key material of now.
+//!
+//! A certificate, a CA or a revocation list changes far more often than a route, and it must not
+//! wait for a configuration file that somebody has half edited: nothing of the YAML is read here.
+
+use std::collections::BTreeMap;
+
+use rustls::pki_types::UnixTime;
+
+use super::Snapshot;
+use super::material::{How, Material};
+use super::planner::{listeners, policies};
+use super::stores::Stores;
+
+/// What came of a refresh.
+#[derive(Debug)]
+pub struct Refreshed {
+    /// The snapshot that follows. `None` if nothing is new, or cannot be used.
+    pub snapshot: Option<Snapshot>,
+    /// Whether every source had something good. What was refused stands in the log.
+    pub whole: bool,
+}
+
+/// Takes what the sources have now. Blocks on files.
+#[must_use]
+pub fn refresh(before: &Snapshot, stores: &Stores, now: UnixTime) -> Refreshed {
+    let gathered = Material::gather(&before.spec, &stores.sources, How::Refresh, now);
+    let (material, whole) = (gathered.material, gathered.whole);
+    if material.is_same(&before.material) {
+        let snapshot = None;
+        return Refreshed { snapshot, whole };
+    }
+    let mut sound = true;
+    let listeners = listeners(
+        &before.spec,
+        &material,
+        stores,
+        Some(before),
+        |place, error| {
+            tracing::error!(place, %error, "new key material cannot be used, that of before stays");
+            sound = false;
+        },
+    );
+    let policies = policies(
+        &before.terms,
+        &before.spec,
+        &before.upstreams,
+        &material,
+        stores,
+        |place, error| {
+            tracing::error!(place, %error, "new key material cannot be used, that of before stays");
+            sound = false;
+        },
+    );
+    let snapshot = sound.then(|| Snapshot {
+        generation: before.generation + 1,
+        spec: before.spec.clone(),
+        material,
+        listeners,
+        issuers: before.issuers.clone(),
+        upstreams: BTreeMap::clone(&before.upstreams),
+        routes: before.routes.clone(),
+        plans: before.plans.clone(),
+        terms: before.terms.clone(),
+        policies,
+    });
+    Refreshed {
+        snapshot,
+        whole: whole && sound,
+    }
+}

@@ -1,0 +1,80 @@
+//! [`SourceStore`]: the sources of key material, by the place that names them. They outlive reloads,
+//! so that the last good generation of each stays.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::trust::{KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle};
+
+/// The sources of the process.
+#[derive(Debug, Default)]
+pub struct SourceStore {
+    key_pairs: Sources<KeyPair>,
+    bundles: Sources<TrustBundle>,
+    changed: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Sources<T>(Mutex<HashMap<Key, Arc<Source<T>>>>);
+
+/// Another kind of source at the same place is another source.
+type Key = (SourceKind, Box<str>);
+
+impl SourceStore {
+    /// The source of the key pair that this place names.
+    #[must_use]
+    pub fn key_pair(&self, kind: SourceKind, place: &str) -> Arc<Source<KeyPair>> {
+        self.key_pairs.get(kind, place, &self.changed)
+    }
+
+    /// The source of the trust bundle that this place names.
+    #[must_use]
+    pub fn bundle(&self, kind: SourceKind, place: &str) -> Arc<Source<TrustBundle>> {
+        self.bundles.get(kind, place, &self.changed)
+    }
+
+    /// Forgets all sources but those of the configuration in use.
+    pub fn keep_only(&self, used: &[Arc<SourceStatus>]) {
+        let used: HashSet<Key> = used
+            .iter()
+            .map(|status| (status.kind, status.place.clone()))
+            .collect();
+        self.key_pairs.keep_only(&used);
+        self.bundles.keep_only(&used);
+    }
+
+    /// Ends when a source that tells by itself has published something since the last call.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what was published is kept for the next call.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+impl<T: Published> Sources<T> {
+    fn get(&self, kind: SourceKind, place: &str, changed: &Arc<Notify>) -> Arc<Source<T>> {
+        let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let source = sources.entry((kind, place.into())).or_insert_with(|| {
+            let tells = kind != SourceKind::File;
+            let changed = tells.then(|| Arc::clone(changed));
+            Arc::new(Source::new(kind, place, changed))
+        });
+        Arc::clone(source)
+    }
+
+    fn keep_only(&self, used: &HashSet<Key>) {
+        let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.retain(|key, _| used.contains(key));
+    }
+}
+
+impl<T: fmt::Debug> Default for Sources<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
