@@ -3,6 +3,8 @@
 use futures_util::future::BoxFuture;
 use portcullis::refusal::Refusal;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::watch;
 
 use super::stage::Stage;
 use crate::bench::client::{Client, HOST, read_h2};
@@ -130,7 +132,8 @@ fn certificate_missing(stage: &Stage) -> BoxFuture<'_, Answer> {
 fn certificate_expired(stage: &Stage) -> BoxFuture<'_, Answer> {
     let leaf = Leaf::client("short").spiffe("spiffe://partners.example/web/short");
     let short = stage.world.partners.issue(leaf.valid(-60, 3));
-    Box::pin(async move { after_goaway(&stage.gateway.client(&short), stage, async {}).await })
+    let client = stage.gateway.client(&short);
+    Box::pin(async move { Box::pin(after_goaway(&client, stage, async {})).await })
 }
 
 /// The authority of the certificate is taken away while the connection is open.
@@ -146,18 +149,42 @@ fn certificate_untrusted(stage: &Stage) -> BoxFuture<'_, Answer> {
             let reloaded = stage.gateway.reload_by(swap).await;
             assert!(matches!(reloaded, Reloaded::Applied(_)), "{reloaded:?}");
         };
-        after_goaway(&client, stage, take_away).await
+        Box::pin(after_goaway(&client, stage, Box::pin(take_away))).await
     })
 }
 
 /// A request on a connection whose client has lost its standing. An idle one would be closed; on this
-/// one a request is under way, and the client has not read GOAWAY yet.
+/// one a request is under way, and the client does not hear GOAWAY before it has asked.
 async fn after_goaway(client: &Client, stage: &Stage, lose: impl Future<Output = ()>) -> Answer {
     let revoked = stage.gateway.metrics().await.value(REVOKED, &[]);
     let before = stage.orders.requests().len();
-    let tls = client.clone().alpn(&["h2"]).connect().await.wire.stream;
-    let (sender, driver) = h2::client::handshake(tls).await.expect("an h2 preface");
-    let mut driver = Box::pin(driver);
+    let client = client.clone().alpn(&["h2"]);
+    let connection = Box::pin(client.connect()).await;
+    let source = connection.local_address().to_string();
+    let tls = connection.wire.stream;
+    let (hears, deaf) = watch::channel(true);
+    let (mut from_gateway, to_gateway) = tokio::io::split(tls);
+    let (mut heard, ear) = tokio::io::duplex(64 * 1024);
+    let ears = tokio::spawn(async move {
+        let (mut deaf, mut buffer) = (deaf, vec![0; 1024]);
+        loop {
+            deaf.wait_for(|hears| *hears)
+                .await
+                .expect("the test goes on");
+            tokio::select! {
+                biased;
+                _ = deaf.changed() => {}
+                read = from_gateway.read(&mut buffer) => match read {
+                    Ok(read @ 1..) => heard.write_all(&buffer[..read]).await.expect("an ear"),
+                    _ => return,
+                },
+            }
+        }
+    });
+    let (sender, driver) = h2::client::handshake(tokio::io::join(ear, to_gateway))
+        .await
+        .expect("an h2 preface");
+    let driver = tokio::spawn(driver);
     let get = |path: &str| {
         let head = http::Request::get(format!("https://{HOST}{path}"));
         head.version(http::Version::HTTP_2)
@@ -165,23 +192,28 @@ async fn after_goaway(client: &Client, stage: &Stage, lose: impl Future<Output =
             .expect("a head")
     };
     let mut sender = sender.ready().await.expect("an open connection");
-    let hang = sender.send_request(get("/open/hang"), true);
-    let (hang, _) = hang.expect("a stream");
-    tokio::select! {
-        ended = &mut driver => panic!("{ended:?}"),
-        _ = stage.orders.wait_for_requests(before + 1) => {}
-    }
+    let (_hang, _) = sender
+        .send_request(get("/open/hang"), true)
+        .expect("a stream");
+    stage.orders.wait_for_requests(before + 1).await;
+    hears.send_replace(false);
     lose.await;
     stage
         .gateway
         .wait_for_metric(REVOKED, &[], |now| now > revoked)
         .await;
-    let mut sender = sender.ready().await.expect("GOAWAY is not read yet");
+    let mut sender = sender.ready().await.expect("GOAWAY is not heard yet");
     let (answer, _) = sender.send_request(get("/open/x"), true).expect("a stream");
-    let driver = tokio::spawn(driver);
+    stage
+        .gateway
+        .wait_for_event(|line| {
+            line["status"] == 403 && line["alpn"] == "h2" && line["source"] == source
+        })
+        .await;
+    hears.send_replace(true);
     let answer = within("an answer", read_h2(answer)).await.expect("whole");
-    drop(hang);
     driver.abort();
+    ears.abort();
     answer
 }
 

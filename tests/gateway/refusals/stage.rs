@@ -2,7 +2,6 @@
 //! misbehave, routes that ask for each thing.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde_json::json;
 

@@ -17,7 +17,13 @@ use crate::bench::within;
 const GRACE: Duration = Duration::from_millis(1500);
 
 fn short_grace(config: &mut Config) {
-    config.set("listeners.edge.limits.revocation_grace", "1500ms");
+    grace("1500ms")(config);
+}
+
+fn grace(time: &'static str) -> impl FnOnce(&mut Config) {
+    move |config| {
+        config.set("listeners.edge.limits.revocation_grace", time);
+    }
 }
 
 /// Half of an answer, and then nothing.
@@ -98,13 +104,9 @@ async fn an_answer_within_the_grace_is_complete_and_the_connection_then_closed()
     for how in How::ALL {
         let gate = Arc::new(Notify::new());
         let held = Arc::clone(&gate);
-        let stage = Stage::build(
-            how,
-            |config| drop(config.set("listeners.edge.limits.revocation_grace", "60s")),
-            |service| {
-                service.reply(move |_| Reply::ok("whole").after(Step::Gate(Arc::clone(&held))))
-            },
-        )
+        let stage = Stage::build(how, grace("60s"), |service| {
+            service.reply(move |_| Reply::ok("whole").after(Step::Gate(Arc::clone(&held))))
+        })
         .await;
         let mut theirs = stage.their_client().connect().await;
         theirs
@@ -292,13 +294,9 @@ async fn an_h2_answer_within_the_grace_is_complete() {
     for how in How::ALL {
         let gate = Arc::new(Notify::new());
         let held = Arc::clone(&gate);
-        let stage = Stage::build(
-            how,
-            |config| drop(config.set("listeners.edge.limits.revocation_grace", "60s")),
-            |service| {
-                service.reply(move |_| Reply::ok("whole").after(Step::Gate(Arc::clone(&held))))
-            },
-        )
+        let stage = Stage::build(how, grace("60s"), |service| {
+            service.reply(move |_| Reply::ok("whole").after(Step::Gate(Arc::clone(&held))))
+        })
         .await;
         let mut h2 = stage.their_client().connect_h2().await;
         let (answer, _body) = h2.start(&Request::get("/open/x")).await.expect("sent");
@@ -337,11 +335,9 @@ async fn without_a_word_in_the_configuration_all_is_over_within_five_seconds() {
 
 #[tokio::test]
 async fn no_grace_is_none() {
-    let stage = Stage::build(
-        How::RemovedCa,
-        |config| drop(config.set("listeners.edge.limits.revocation_grace", "0s")),
-        |service| service.reply(|_| half()),
-    )
+    let stage = Stage::build(How::RemovedCa, grace("0s"), |service| {
+        service.reply(|_| half())
+    })
     .await;
     let mut busy = stage.their_client().connect().await;
     let get = Request::get("/open/slow").bytes(HOST);
