@@ -80,8 +80,8 @@ impl Snapshot {
         self.policies.get(route.policy.0)?.as_ref()
     }
 
-    /// Tells the sources which material is in use, and shows it and the endpoints in the metrics:
-    /// to be called when it goes live.
+    /// Tells the sources which material is in use, and shows it and the endpoints in the metrics;
+    /// connections to services on other terms end. To be called when it goes live.
     pub fn publish(&self, stores: &Stores) {
         self.material.publish(&stores.sources);
         stores.metrics.set_sources(self.material.sources());
@@ -91,6 +91,7 @@ impl Snapshot {
         self.upstreams
             .values()
             .for_each(|upstream| upstream.endpoints.publish());
+        stores.policies.keep_only(self.policies.iter().flatten());
     }
 
     /// What the configuration has, by name: for the metrics that a reload keeps.

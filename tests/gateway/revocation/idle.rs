@@ -105,9 +105,11 @@ async fn requests_after_goaway_are_refused_and_do_not_keep_the_connection() {
         assert!(at.elapsed() < PROMISED, "{how:?}: {:?}", at.elapsed());
         assert_eq!(stage.orders.bytes(), 0, "{how:?}");
         let reason = [("reason", stage.how.refusal())];
-        let metrics = stage.gateway.metrics().await;
-        let counted = metrics.value("portcullis_refusals_total", &reason);
-        assert!(counted >= refused as f64, "{how:?}");
+        let all = |counted: f64| counted >= refused as f64;
+        stage
+            .gateway
+            .wait_for_metric("portcullis_refusals_total", &reason, all)
+            .await;
     }
 }
 
