@@ -1,5 +1,5 @@
 //! What it costs to decide about a request: with a token that is known, with one whose signature
-//! must be checked, without any, and for one that is refused.
+//! must be checked, without any, and for one that is refused; and to tell a service who asks.
 #![allow(missing_docs, reason = "criterion's macros make functions without")]
 #![allow(
     clippy::expect_used,
@@ -10,14 +10,15 @@
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use pingora::http::RequestHeader;
+use portcullis::assertion::{Asserter, AssertionStore, Statement};
 use portcullis::config::spec::ListenerLimits;
 use portcullis::edge::facts::{ConnectionCounts, ConnectionFacts, Presented, peer_key};
 use portcullis::edge::standing::{Judged, Standing};
-use portcullis::identity::certificate::peer_identity;
+use portcullis::identity::certificate::{PeerIdentity, peer_identity};
 use portcullis::identity::name::Name;
 use portcullis::limit::store::LimitStore;
 use portcullis::observe::{Metrics, TlsFacts};
@@ -159,8 +160,10 @@ impl Stage {
 }
 
 fn stores() -> Stores {
+    let metrics = Metrics::new();
     Stores {
-        metrics: Metrics::new(),
+        assertions: AssertionStore::new(metrics.signed_identities()),
+        metrics,
         limits: LimitStore::new(),
         policies: Policies::new(),
         sources: Arc::default(),
@@ -171,7 +174,7 @@ fn stores() -> Stores {
 /// What a handshake would have found out about the client.
 fn facts(
     folder: &Path,
-    identity: Arc<portcullis::identity::certificate::PeerIdentity>,
+    identity: Arc<PeerIdentity>,
     client: &Issued,
     now: UnixTime,
 ) -> ConnectionFacts {
@@ -200,6 +203,7 @@ fn facts(
             resumed: false,
             alpn: "http/1.1",
         },
+        xfcc: std::sync::OnceLock::new(),
         counts: ConnectionCounts::default(),
         standing: Standing::new(judged, None),
     }
@@ -255,5 +259,38 @@ fn admission(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, admission);
+/// What it costs to tell a service who asks: a token that goes out again, and a new one.
+fn assertion(criterion: &mut Criterion) {
+    let store = AssertionStore::new(Metrics::new().signed_identities());
+    let (lifetime, rotate) = (Duration::from_secs(60), Duration::from_secs(86_400));
+    let asserter = Asserter::rotating("https://gateway.example.com", lifetime, rotate, store);
+    let id = "spiffe://partners.example/web/a".parse().expect("an ID");
+    let peer = PeerIdentity::rehearsed(Some(id), Vec::new());
+    let (audience, route) = (
+        "orders".parse().expect("a name"),
+        "open".parse().expect("a name"),
+    );
+    let statement = Statement {
+        audience: &audience,
+        route: &route,
+        peer: Some(&peer),
+        subject: None,
+        presenter: Some(&peer.fingerprint),
+    };
+    let (mut now, at) = (1_800_000_000, Instant::now());
+    let mut group = criterion.benchmark_group("signed_identity");
+    assert!(asserter.token(&statement, now, at).is_some());
+    group.bench_function("again", |bench| {
+        bench.iter(|| asserter.token(black_box(&statement), now, at));
+    });
+    group.bench_function("new", |bench| {
+        bench.iter(|| {
+            now += lifetime.as_secs();
+            asserter.token(black_box(&statement), now, at)
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, admission, assertion);
 criterion_main!(benches);

@@ -21,7 +21,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use crate::admin::{self, Readiness};
+use crate::admin::{self, KeySets, Readiness};
+use crate::assertion::AssertionStore;
 use crate::config::spec::{ShutdownSpec, Spec};
 use crate::edge::caps::Caps;
 use crate::identity::name::Name;
@@ -119,8 +120,10 @@ fn install_provider() {
 }
 
 fn stores() -> Stores {
+    let metrics = Metrics::new();
     Stores {
-        metrics: Metrics::new(),
+        assertions: AssertionStore::new(metrics.signed_identities()),
+        metrics,
         limits: LimitStore::new(),
         policies: Policies::new(),
         sources: Arc::default(),
@@ -187,9 +190,8 @@ async fn serve_all(
         places,
     } = compiled;
     drop(places); // the whole file
-    for warning in warnings {
-        tracing::warn!("{warning}");
-    }
+    let warn = |warning: &String| tracing::warn!("{warning}");
+    warnings.iter().for_each(warn);
     let mut signals = Signals::watch()?;
     let readiness = Arc::new(Readiness::default());
     let admin_address = snapshot.spec.admin.address;
@@ -223,6 +225,7 @@ async fn serve_all(
         admin,
         Arc::clone(&stores.metrics),
         Arc::clone(&readiness),
+        KeySets::of(Arc::clone(&live)),
         async move { until.notified().await },
     ));
     let forced = Arc::clone(&signals.reload);

@@ -10,7 +10,8 @@
 //! 5. [`authorize`] holds peer and subject against the route's rules.
 //! 6. [`limit`] takes a token from the caller's bucket.
 //! 7. [`upstream`] connects to a service that proves the identity which the route expects.
-//! 8. [`proxy`] runs 3 to 7 for pingora and answers; [`refusal`] lists every way it says no.
+//! 8. [`assertion`] tells that service, in a signed token, who asks.
+//! 9. [`proxy`] runs 3 to 8 for pingora and answers; [`refusal`] lists every way it says no.
 //!
 //! Configuration goes another way: [`config`] reads `gateway.yaml`, [`snapshot`] compiles it and
 //! swaps it in, [`reload`] does so again when a file changes.
@@ -26,6 +27,7 @@ pub mod transport;
 pub mod edge;
 pub mod route;
 pub mod authenticate;
+pub mod assertion;
 pub mod authorize;
 pub mod limit;
 pub mod upstream;

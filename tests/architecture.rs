@@ -24,6 +24,7 @@ const LAYERS: &[&[&str]] = &[
         "authorize",
         "limit",
         "upstream",
+        "assertion",
     ],
     &["snapshot"],
     &["proxy", "reload", "admin"],

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
+use super::key_set::{self, KeySets};
 use super::readiness::{Readiness, State};
 use crate::observe::{self, Metrics};
 
@@ -46,11 +47,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 struct Pages {
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    keys: KeySets,
     /// One metrics page at a time: each takes memory in proportion to the configuration.
     render: Arc<Semaphore>,
 }
 
-/// Serves `/metrics`, `/livez` and `/readyz` until `shutdown` is complete; then answers what was
+/// Serves `/metrics`, `/livez`, `/readyz` and the keys that identities are signed with, until `shutdown` is complete; then answers what was
 /// asked, for a second at most.
 ///
 /// # Cancel safety
@@ -60,11 +62,13 @@ pub async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    keys: KeySets,
     shutdown: impl Future<Output = ()>,
 ) {
     let pages = Pages {
         metrics,
         readiness,
+        keys,
         render: Arc::new(Semaphore::new(1)),
     };
     let (stop, stopped) = tokio::sync::watch::channel(());
@@ -131,10 +135,11 @@ impl Pages {
             return refused;
         }
         match request.uri().path() {
-            "/" => text(StatusCode::OK, "portcullis\n\n/metrics\n/livez\n/readyz\n"),
+            "/" => text(StatusCode::OK, INDEX),
             "/livez" => text(StatusCode::OK, "alive\n"),
             "/readyz" => self.ready(),
             "/metrics" => self.page().await,
+            key_set::PATH => self.keys.answer(),
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
         }
     }
@@ -171,7 +176,10 @@ impl Pages {
     }
 }
 
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+/// What there is.
+const INDEX: &str = "portcullis\n\n/metrics\n/livez\n/readyz\n/.well-known/jwks.json\n";
+
+pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();

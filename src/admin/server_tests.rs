@@ -26,6 +26,7 @@ async fn bench() -> Bench {
         listener,
         Arc::clone(&metrics),
         Arc::clone(&readiness),
+        KeySets::none(),
         shutdown,
     ));
     Bench {

@@ -40,6 +40,7 @@ sections! {
         admin: "admin",
         logs: "logs",
         shutdown: "shutdown",
+        signed_identity: "signed_identity",
         listeners: "listeners",
         trust: "trust",
         identities: "identities",
@@ -62,6 +63,13 @@ sections! {
     ShutdownFile, "shutdown", {
         deadline: "deadline",
         delay: "delay",
+    }
+    /// Tokens of ours that tell services who asks.
+    SignedIdentityFile, "signed_identity", {
+        issuer: "issuer",
+        lifetime: "lifetime",
+        rotate: "rotate",
+        keys: "keys",
     }
     /// Where clients connect.
     ListenerFile, "listeners.NAME", {
@@ -195,8 +203,10 @@ sections! {
         x_forwarded: "x_forwarded",
         forwarded: "forwarded",
         client_cert: "client_cert",
+        client_cert_chain: "client_cert_chain",
         xfcc: "xfcc",
         identity: "identity",
+        signed_identity: "signed_identity",
         authorization: "authorization",
     }
     /// A rehearsal.

@@ -27,6 +27,8 @@ pub struct Spec {
     pub logs: LogSpec,
     /// Stopping.
     pub shutdown: ShutdownSpec,
+    /// Tokens of ours that tell services who asks, if a route may ask for them.
+    pub signed_identity: Option<SignedIdentitySpec>,
     /// Where clients connect. At least one.
     pub listeners: BTreeMap<Name, ListenerSpec>,
     /// Whose signatures we accept.
@@ -91,6 +93,29 @@ pub struct ShutdownSpec {
     /// How long the gateway goes on accepting after it has said "not ready", so that a load
     /// balancer hears of it. Default 0 s.
     pub delay: Duration,
+}
+
+/// `signed_identity`: tokens of ours that tell services who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedIdentitySpec {
+    /// The claim `iss`.
+    pub issuer: String,
+    /// How long a token lasts. Default 60 s.
+    pub lifetime: Duration,
+    /// What they are signed with.
+    pub keys: SigningKeysSpec,
+}
+
+/// What our tokens are signed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SigningKeysSpec {
+    /// Keys that the process makes, each of which signs for this long. Default, with 24 h.
+    Made {
+        /// Never shorter than the lifetime of a token.
+        rotate: Duration,
+    },
+    /// PEM files with a P-256 key each: the first signs, all are published. At least one.
+    Files(Vec<PathBuf>),
 }
 
 /// One entry of `listeners`.
@@ -427,10 +452,14 @@ pub struct ForwardSpec {
     pub forwarded: bool,
     /// `Client-Cert` (RFC 9440). Default false.
     pub client_cert: bool,
+    /// `Client-Cert-Chain` (RFC 9440). Default false, and only with `client_cert`.
+    pub client_cert_chain: bool,
     /// `X-Forwarded-Client-Cert` (Envoy's format). Default false.
     pub xfcc: bool,
     /// `X-Client-Identity` and, with a token, `X-Token-Subject`. Default true.
     pub identity: bool,
+    /// `X-Client-Identity-Token`, as [`SignedIdentitySpec`] says. Default false.
+    pub signed_identity: bool,
     /// Whether the token itself (`Authorization`) goes on to the service. Default true.
     pub authorization: bool,
 }

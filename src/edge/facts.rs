@@ -2,8 +2,8 @@
 //! configured.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 
@@ -31,6 +31,8 @@ pub struct ConnectionFacts {
     pub tls: TlsFacts,
     /// By what limits count this client, and what logs call it: see [`peer_key`].
     pub peer_key: Box<str>,
+    /// What services that read Envoy's header field are told of it; made when it is first asked for.
+    pub xfcc: OnceLock<Box<str>>,
     /// What happened on the connection since.
     pub counts: ConnectionCounts,
     /// Whether the client may still be here.

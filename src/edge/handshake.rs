@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pingora::protocols::{ALPN, SocketDigest, Stream};
@@ -149,6 +149,7 @@ async fn handshake(
         peer_key: peer_key(&peer, source.ip()),
         peer,
         tls: tls_facts::read(session, TlsFacts::of),
+        xfcc: OnceLock::new(),
         counts: ConnectionCounts::default(),
         standing: Standing::new(judged, Some(wire)),
     });

@@ -101,7 +101,7 @@ pub fn peer_identity(leaf: &[u8]) -> Result<PeerIdentity, NoIdentity> {
     Ok(PeerIdentity {
         spiffe: spiffe_id(names)?,
         dns: dns_names(names),
-        fingerprint: Fingerprint(sha256(leaf)),
+        fingerprint: Fingerprint::of(leaf),
         public_key: PublicKeyPin(sha256(certificate.public_key().raw)),
         not_after: certificate.validity().not_after.timestamp(),
         shown: shown(&certificate),
@@ -224,6 +224,12 @@ impl PeerIdentity {
 }
 
 impl Fingerprint {
+    /// That of a certificate (DER).
+    #[must_use]
+    pub fn of(certificate: &[u8]) -> Self {
+        Self(sha256(certificate))
+    }
+
     /// The 32 bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {

@@ -13,6 +13,7 @@ use super::metrics_listener::ListenerMetrics;
 use super::metrics_page::Page;
 use super::metrics_process as process;
 use super::metrics_route::{IssuerMetrics, RefusalTotals, RouteMetrics};
+use super::metrics_signed::SignedIdentityMetrics;
 use super::metrics_sources::SourcesMetrics;
 use super::metrics_table as table;
 use super::metrics_upstream::UpstreamMetrics;
@@ -40,6 +41,7 @@ pub struct Metrics {
     issuers: Handles<IssuerMetrics>,
     unrouted: Arc<RouteMetrics>,
     refusals: Arc<RefusalTotals>,
+    signed_identities: Arc<SignedIdentityMetrics>,
     configuration: ConfigurationMetrics,
     sources: SourcesMetrics,
     log: OnceLock<Arc<LogCounts>>,
@@ -60,6 +62,7 @@ impl Metrics {
             issuers: Handles::default(),
             unrouted: RouteMetrics::new(Arc::clone(&refusals)),
             refusals,
+            signed_identities: Arc::default(),
             configuration: ConfigurationMetrics::new(),
             sources: SourcesMetrics::default(),
             log: OnceLock::new(),
@@ -96,6 +99,12 @@ impl Metrics {
     #[must_use]
     pub fn issuer(&self, name: &Name) -> Arc<IssuerMetrics> {
         handle(&self.issuers, name, Arc::default)
+    }
+
+    /// The handle of the tokens that tell services who asks.
+    #[must_use]
+    pub fn signed_identities(&self) -> Arc<SignedIdentityMetrics> {
+        Arc::clone(&self.signed_identities)
     }
 
     /// Forgets the series of all names but these: those that the configuration in use has. What is
@@ -186,6 +195,7 @@ impl Metrics {
         for (refusal, count) in Refusal::ALL.iter().zip(self.refusals.values()) {
             page.counter(&table::REFUSALS, &[refusal.reason()], count);
         }
+        self.signed_identities.show(&mut page);
         self.configuration.show(&mut page);
         self.sources.show(&mut page);
         page.gauge(&table::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);

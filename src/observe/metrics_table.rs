@@ -96,6 +96,13 @@ families! {
         ["issuer", "result"]
         "Look-ups of a token in the cache of verified tokens.";
 
+    SIGNED_IDENTITIES: Counter "portcullis_signed_identities_total"
+        ["result"]
+        "Requests whose service was to be told who asks in a signed token, by where it came from.";
+    SIGNED_IDENTITY_KEY: Gauge "portcullis_signed_identity_key_start_timestamp_seconds"
+        []
+        "When the key that signs identities began to, in seconds since 1970; 0 if there is none.";
+
     // Upstreams.
     UPSTREAM_CONNECTIONS: Gauge "portcullis_upstream_connections"
         ["upstream"]

@@ -2,25 +2,28 @@
 //! was verified, as the route asks; what belongs to one hop ends at it.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HOST, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
+use rustls::pki_types::UnixTime;
 
 use super::admit::Admitted;
+use super::client_cert;
 use super::ids::RequestIds;
+use super::xfcc::xfcc;
+use crate::assertion::Statement;
 use crate::edge::facts::{ConnectionFacts, Presented};
-use crate::identity::certificate::PeerIdentity;
 
 /// Fields that only the gateway may set, in their folded spelling. A client's are dropped, also
 /// where we have nothing to put there.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "forwarded",
     "client-cert",
     "client-cert-chain",
     "x-client-identity",
+    IDENTITY_TOKEN,
     "x-token-subject",
     "x-real-ip",
     "x-client-ip",
@@ -30,6 +33,9 @@ const OURS: [&str; 12] = [
     "true-client-ip",
     "x-cluster-client-ip",
 ];
+
+/// What we say of the client in a signed token.
+const IDENTITY_TOKEN: &str = "x-client-identity-token";
 
 /// `X-Forwarded-For`, `-Proto`, `-Host`, `-Client-Cert` and whatever else somebody reads.
 const OUR_PREFIX: &str = "x-forwarded-";
@@ -163,13 +169,22 @@ pub(super) fn set_ours(
         if forward.identity {
             request.insert_header("x-client-identity", &*facts.peer_key)?;
         }
-        if let (true, Some(leaf)) = (forward.client_cert, chain.first()) {
-            // RFC 9440, section 2.1: a byte sequence of structured fields.
-            request.insert_header("client-cert", format!(":{}:", STANDARD.encode(leaf)))?;
+        if let (true, Some((leaf, above))) = (forward.client_cert, chain.split_first()) {
+            request.insert_header("client-cert", client_cert::leaf(leaf))?;
+            let chain = forward.client_cert_chain.then(|| client_cert::chain(above));
+            if let Some(chain) = chain.flatten() {
+                request.insert_header("client-cert-chain", chain)?;
+            }
         }
-        if forward.xfcc {
-            request.insert_header("x-forwarded-client-cert", xfcc(identity))?;
+        if let (true, Some(leaf)) = (forward.xfcc, chain.first()) {
+            let ours = facts.served.certified_key();
+            let ours = ours.cert.first().map(AsRef::as_ref);
+            let value = facts.xfcc.get_or_init(|| xfcc(ours, leaf, identity).into());
+            request.insert_header("x-forwarded-client-cert", &**value)?;
         }
+    }
+    if let Some(token) = identity_token(facts, admitted) {
+        request.insert_header(IDENTITY_TOKEN, token)?;
     }
     if let (true, Some(sub)) = (
         forward.identity,
@@ -183,21 +198,19 @@ pub(super) fn set_ours(
     ids.set(request)
 }
 
-/// Envoy's format: `Hash` and `URI`/`DNS` of the client's certificate.
-fn xfcc(identity: &PeerIdentity) -> String {
-    let mut value = format!("Hash={}", identity.fingerprint);
-    if let Some(id) = &identity.spiffe {
-        value.push_str(";URI=");
-        value.push_str(id.as_str());
-    }
-    for name in identity.dns.iter().take(XFCC_NAMES_MAX) {
-        value.push_str(";DNS=");
-        value.push_str(&name.to_string());
-    }
-    value
+/// The signed token, if the route wants one and there is anybody to speak of.
+fn identity_token(facts: &ConnectionFacts, admitted: &Admitted) -> Option<HeaderValue> {
+    let route = admitted.route();
+    let statement = Statement {
+        audience: &route.upstream.name,
+        route: &route.name,
+        peer: facts.identity().map(AsRef::as_ref),
+        subject: admitted.subject(),
+        presenter: admitted.policy().certificate.as_ref(),
+    };
+    let asserter = route.asserter.as_ref()?;
+    asserter.token(&statement, UnixTime::now().as_secs(), Instant::now())
 }
-
-const XFCC_NAMES_MAX: usize = 16;
 
 /// A text from outside as a header value: what is not visible ASCII is percent-encoded.
 fn visible(text: &str) -> String {
@@ -255,6 +268,7 @@ mod tests {
             "Client_Cert",
             "X-Client-Identity",
             "x.token.subject",
+            "X_Client_Identity_Token",
         ] {
             assert!(is_ours(&folded(name)), "{name}");
         }

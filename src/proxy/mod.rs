@@ -1,6 +1,7 @@
 //! A request's way: admit, forward, answer, account. pingora's face is thin; [`admit`] decides.
 
 pub mod admit;
+mod client_cert;
 pub mod connection;
 pub mod sweep;
 mod errors;
@@ -13,6 +14,7 @@ mod ids;
 mod journey;
 mod log;
 mod respond;
+mod xfcc;
 
 pub use gateway_proxy::GatewayProxy;
 pub use head::RequestHead;

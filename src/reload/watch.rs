@@ -13,7 +13,7 @@ use aws_lc_rs::digest::{SHA256, digest as sha256};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
-use crate::config::spec::Spec;
+use crate::config::spec::{SigningKeysSpec, Spec};
 
 /// SHA-256 of the content of each file; of one that cannot be read, of its error.
 pub(super) type Digest = BTreeMap<PathBuf, Vec<u8>>;
@@ -201,8 +201,16 @@ pub(super) fn difference(before: &Digest, now: &Digest) -> BTreeSet<PathBuf> {
 /// The configuration file and every file that it names.
 pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
     let key_sets = spec.issuers.values().map(|issuer| &issuer.keys);
+    let signing_keys = spec
+        .signed_identity
+        .iter()
+        .flat_map(|signed| match &signed.keys {
+            SigningKeysSpec::Made { .. } => &[],
+            SigningKeysSpec::Files(files) => files.as_slice(),
+        });
     material(spec)
         .chain(key_sets)
+        .chain(signing_keys)
         .cloned()
         .chain([file.to_owned()])
         .collect()

@@ -106,7 +106,8 @@ fn compile(
         planner.problem(&place, error, None);
     });
     let upstreams = planner.upstreams(&spec);
-    let plans = planner.routes(&spec, &upstreams);
+    let asserter = planner.asserter(&spec);
+    let plans = planner.routes(&spec, &upstreams, asserter.as_ref());
     let Planned {
         problems: more,
         mut warnings,
@@ -144,6 +145,7 @@ fn compile(
         material,
         listeners,
         issuers,
+        asserter,
         upstreams,
         routes: Arc::new(routes),
         plans: plans.into(),

@@ -2,7 +2,7 @@
 //! their sources.
 //!
 //! A configuration that is loaded must be whole: what cannot be read is a problem. Between loads
-//! each source goes on for itself ([`How::Refresh`]): what is new and good is taken, and where
+//! each source goes on for itself (`How::Refresh`): what is new and good is taken, and where
 //! something is not, the last good generation stays.
 
 use std::collections::HashMap;

@@ -4,6 +4,7 @@
 //! pooled connections, resolved names, token caches) lives in [`stores::Stores`] or is handed from
 //! one snapshot to the next where nothing about it changed; the snapshot holds an `Arc` to it.
 
+mod asserter;
 pub mod compile;
 mod coverage;
 pub mod material;
@@ -16,11 +17,14 @@ pub mod stores;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Method};
+use rustls::pki_types::UnixTime;
 use tokio::sync::watch;
 
+use crate::assertion::Asserter;
 use crate::authenticate::issuer::Issuer;
 use crate::config::spec::Spec;
 use crate::identity::host::Host;
@@ -44,6 +48,7 @@ pub struct Snapshot {
     pub material: Material,
     listeners: HashMap<Name, Arc<ListenerPlan>>,
     issuers: HashMap<Name, Arc<Issuer>>,
+    asserter: Option<Arc<Asserter>>,
     upstreams: BTreeMap<Name, Arc<UpstreamPlan>>,
     routes: Arc<RouteTable>,
     plans: Arc<[Arc<RoutePlan>]>,
@@ -73,6 +78,12 @@ impl Snapshot {
             .get(self.routes.find(host, path, method, headers)?)
     }
 
+    /// Who signs what services are told, if the configuration has it.
+    #[must_use]
+    pub fn asserter(&self) -> Option<&Asserter> {
+        self.asserter.as_deref()
+    }
+
     /// On what terms a route's service is spoken to. `None` while the source of our key pair has
     /// given none.
     #[must_use]
@@ -80,9 +91,13 @@ impl Snapshot {
         self.policies.get(route.policy.0)?.as_ref()
     }
 
-    /// Tells the sources which material is in use, and shows it and the endpoints in the metrics;
-    /// connections to services on other terms end. To be called when it goes live.
+    /// Tells the sources which material is in use, shows it and the endpoints in the metrics, and
+    /// has the key ready that signs identities; connections to services on other terms end. To be
+    /// called when it goes live.
     pub fn publish(&self, stores: &Stores) {
+        if let Some(asserter) = &self.asserter {
+            asserter.begin(UnixTime::now().as_secs(), Instant::now());
+        }
         self.material.publish(&stores.sources);
         stores.metrics.set_sources(self.material.sources());
         stores

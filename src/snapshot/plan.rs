@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::assertion::Asserter;
 use crate::authenticate::verifier::JwtVerifier;
 use crate::authorize::Rules;
 use crate::config::spec::{ForwardSpec, LimitKey, UpstreamTimeouts};
@@ -41,6 +42,8 @@ pub struct RoutePlan {
     pub policy: PolicyId,
     /// What the service is told.
     pub forward: ForwardSpec,
+    /// Who signs what the service is told, if the route wants that.
+    pub asserter: Option<Arc<Asserter>>,
     /// The largest body, in bytes.
     pub max_body: u64,
     /// Whether WebSocket may be spoken.

@@ -16,6 +16,7 @@ use super::plan::{
     Authenticator, LimitPlan, ListenerPlan, PolicyId, PolicyTerms, RoutePlan, UpstreamPlan,
 };
 use super::stores::Stores;
+use crate::assertion::Asserter;
 use crate::authenticate::issuer::Issuer;
 use crate::authenticate::jwks;
 use crate::authenticate::verifier::JwtVerifier;
@@ -33,14 +34,14 @@ use crate::upstream::{InvalidPolicy, Policy, PolicyParts};
 /// What one compilation has built, and the problems that it met.
 pub(super) struct Planner<'c> {
     places: &'c Places,
-    stores: &'c Stores,
+    pub(super) stores: &'c Stores,
     previous: Option<&'c Snapshot>,
     issuers: HashMap<Name, Arc<Issuer>>,
     /// Terms by upstream and narrowed `accept`: routes share them.
     terms: Vec<PolicyTerms>,
     known_terms: HashMap<(Name, Vec<ServerPattern>), PolicyId>,
     problems: Vec<Problem>,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// What comes of a [`Planner`].
@@ -136,6 +137,7 @@ impl<'c> Planner<'c> {
         &mut self,
         spec: &Spec,
         upstreams: &BTreeMap<Name, Arc<UpstreamPlan>>,
+        asserter: Option<&Arc<Asserter>>,
     ) -> Vec<Arc<RoutePlan>> {
         let mut plans = Vec::with_capacity(spec.routes.len());
         for (name, route) in &spec.routes {
@@ -148,13 +150,10 @@ impl<'c> Planner<'c> {
             let policy = self.policy(name, route, settings);
             if let Some(authenticator) = self.authenticator(route) {
                 let upstream = Arc::clone(upstream);
-                plans.push(Arc::new(self.route(
-                    name,
-                    route,
-                    upstream,
-                    policy,
-                    authenticator,
-                )));
+                let mut plan = self.route(name, route, upstream, policy, authenticator);
+                let wanted = route.forward.signed_identity;
+                plan.asserter = asserter.filter(|_| wanted).map(Arc::clone);
+                plans.push(Arc::new(plan));
             }
         }
         plans
@@ -191,6 +190,7 @@ impl<'c> Planner<'c> {
             upstream,
             policy,
             forward: route.forward,
+            asserter: None,
             max_body: route.max_body,
             websocket: route.websocket,
             metrics,

@@ -58,6 +58,7 @@ pub fn refresh(before: &Snapshot, stores: &Stores, now: UnixTime) -> Refreshed {
         material,
         listeners,
         issuers: before.issuers.clone(),
+        asserter: before.asserter.clone(),
         upstreams: BTreeMap::clone(&before.upstreams),
         routes: before.routes.clone(),
         plans: before.plans.clone(),

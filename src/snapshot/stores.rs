@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::sources::SourceStore;
+use crate::assertion::AssertionStore;
 use crate::limit::store::LimitStore;
 use crate::observe::Metrics;
 use crate::upstream::{EndpointStore, Policies};
@@ -20,4 +21,6 @@ pub struct Stores {
     pub sources: Arc<SourceStore>,
     /// Endpoints with their addresses and health, by content.
     pub endpoints: Arc<EndpointStore>,
+    /// Keys that sign identities, and tokens that may go out again.
+    pub assertions: Arc<AssertionStore>,
 }

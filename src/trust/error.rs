@@ -58,6 +58,11 @@ pub enum TrustError {
         /// The file.
         file: PathBuf,
     },
+    /// The private key is no ECDSA key on P-256, which tokens are signed with.
+    KeyNotP256 {
+        /// The file.
+        file: PathBuf,
+    },
     /// The RSA key is too short.
     KeyWeak {
         /// The file with the certificate.
@@ -177,6 +182,12 @@ impl TrustError {
             Self::KeyUnusable { file } => {
                 format!("the private key in {} cannot be used", file.display())
             }
+            Self::KeyNotP256 { file } => {
+                format!(
+                    "the private key in {} is none on the curve P-256",
+                    file.display()
+                )
+            }
             Self::KeyWeak { file, bits } => {
                 format!("{} has an RSA key of {bits} bits", file.display())
             }
@@ -248,6 +259,9 @@ impl TrustError {
             Self::SeveralKeys { .. } => "leave only the key of the certificate in the file",
             Self::KeyUnusable { .. } => {
                 "use RSA (2048 bits or more), ECDSA (P-256, P-384, P-521) or Ed25519, as PKCS #8"
+            }
+            Self::KeyNotP256 { .. } => {
+                "make one: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out FILE`"
             }
             Self::KeyWeak { .. } => "use 2048 bits or more, or ECDSA",
             Self::KeyMismatch { .. } => "name the certificate and the key that were made together",

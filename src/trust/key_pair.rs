@@ -204,7 +204,7 @@ fn served_name(name: &GeneralName<'_>) -> Option<ServedName> {
     }
 }
 
-fn warnings(key: &Path) -> Vec<String> {
+pub(super) fn warnings(key: &Path) -> Vec<String> {
     let mode = |found: &Metadata| found.permissions().mode();
     match std::fs::metadata(key) {
         Ok(found) if mode(&found) & 0o077 != 0 => vec![format!(

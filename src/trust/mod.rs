@@ -4,13 +4,14 @@
 //! Both come from a [`Source`] and never change afterwards: a source publishes new ones. Whom a
 //! certificate names is not asked here but in `identity::certificate`; [`TrustBundle::verify`]
 //! says whether what it says may be believed. Private keys never leave this folder but inside
-//! rustls' signing key, and are in no `Debug` text.
+//! rustls' or aws-lc's signing key, and are in no `Debug` text.
 
 mod bundle;
 mod error;
 mod info;
 mod key_pair;
 mod pem;
+mod signing_key;
 mod source;
 mod store;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use bundle::{TrustBundle, Usage};
 pub use error::TrustError;
 pub use info::CertificateInfo;
 pub use key_pair::KeyPair;
+pub use signing_key::{SigningKeyFile, signing_key};
 pub use source::{Published, Source, SourceKind, SourceResult, SourceStatus};
 pub use store::{TrustStore, Untrusted};
 

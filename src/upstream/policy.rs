@@ -18,7 +18,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 
 use crate::handshake_failure::HandshakeFailure;
-use crate::identity::certificate::PeerIdentity;
+use crate::identity::certificate::{Fingerprint, PeerIdentity};
 use crate::identity::host::Host;
 use crate::identity::name::Name;
 use crate::identity::pattern::ServerPattern;
@@ -64,6 +64,8 @@ pub struct Policy {
     pub upstream: Name,
     /// The SNI that we send.
     pub server_name: Host,
+    /// The certificate that we show there.
+    pub certificate: Option<Fingerprint>,
     /// Built once, so that sessions resume.
     pub client_config: Arc<ClientConfig>,
     pub(super) tls_name: ServerName<'static>,
@@ -107,6 +109,12 @@ impl Policy {
             group_key,
             upstream: parts.upstream.clone(),
             server_name: parts.server_name.clone(),
+            certificate: parts
+                .key_pair
+                .certified_key()
+                .cert
+                .first()
+                .map(|leaf| Fingerprint::of(leaf)),
             client_config: Arc::new(config),
             tls_name: tls_name(&parts.server_name)?,
             metrics: Arc::clone(&parts.metrics),

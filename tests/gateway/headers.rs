@@ -19,6 +19,7 @@ const OURS: &[&str] = &[
     "Client-Cert",
     "Client-Cert-Chain",
     "X-Client-Identity",
+    "X-Client-Identity-Token",
     "X-Token-Subject",
     "X-Real-IP",
     "X-Client-IP",
@@ -289,7 +290,7 @@ async fn a_route_that_asks_for_everything_gets_it_over_both_protocols() {
     assert_eq!(h2.request(&request).await.status, 200);
     let leaf = STANDARD.encode(&identity.chain[0]);
     let xfcc = format!(
-        "Hash={};URI={WEB_ID};DNS=web-1.partners.example",
+        "Hash={};Subject=\"CN=web\";URI={WEB_ID};DNS=web-1.partners.example",
         identity.fingerprint_hex()
     );
     for seen in stage.orders.requests() {

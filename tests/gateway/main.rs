@@ -31,6 +31,7 @@ mod authentication;
 mod bench;
 mod dashboards;
 mod demo;
+mod forwarding;
 mod handshake;
 mod headers;
 pub mod http1;

@@ -10,6 +10,7 @@ mod pattern;
 mod quantity;
 mod rehearsal;
 mod route;
+mod signed_identity;
 mod upstream;
 mod web;
 
@@ -39,6 +40,8 @@ struct Around<'a> {
     issuers: Names<'a>,
     upstreams: Names<'a>,
     routes: Names<'a>,
+    /// Whether there is a section `signed_identity`, for the routes that ask for one.
+    signs_identities: bool,
 }
 
 /// The shape that this gateway reads. It changes when a file of before would mean something else.
@@ -72,6 +75,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         issuers: Names::of(&file.issuers),
         upstreams: Names::of(&file.upstreams),
         routes: Names::of(&file.routes),
+        signs_identities: file.signed_identity.written().is_some(),
     };
     if file
         .version
@@ -106,6 +110,9 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         admin: admin.unwrap_or(AdminSpec { address: ADMIN }),
         logs: file.logs.or_go_on(LOGS, logs),
         shutdown: file.shutdown.or_go_on(SHUTDOWN, shutdown),
+        signed_identity: file.signed_identity.or_go_on(None, |node| {
+            signed_identity::signed_identity(node, &around).map(Some)
+        }),
         listeners,
         trust: section(&file.trust, |node| trust(node, &around)),
         identities: section(&file.identities, |node| identity(node, &around)),

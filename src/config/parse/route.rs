@@ -26,8 +26,10 @@ const FORWARD: ForwardSpec = ForwardSpec {
     x_forwarded: true,
     forwarded: false,
     client_cert: false,
+    client_cert_chain: false,
     xfcc: false,
     identity: true,
+    signed_identity: false,
     authorization: true,
 };
 
@@ -65,7 +67,7 @@ pub(super) fn route(
         });
     let wider = upstream.as_ref().and_then(|name| upstreams.get(name));
     let accept = accept(&file.accept, wider);
-    let forward = file.forward.or(FORWARD, forward);
+    let forward = file.forward.or(FORWARD, |node| forward(node, around));
     let max_body = file
         .max_body
         .or(MAX_BODY, |node| quantity::size(node, MAX_BODY_BOUNDS));
@@ -264,20 +266,42 @@ fn accept(field: &Field<'_>, upstream: Option<&UpstreamSpec>) -> Option<Vec<Serv
     }
 }
 
-fn forward(node: &Node<'_>) -> Option<ForwardSpec> {
+fn forward(node: &Node<'_>, around: &Around<'_>) -> Option<ForwardSpec> {
     let file = ForwardFile::read(node)?;
     let x_forwarded = file.x_forwarded.or(FORWARD.x_forwarded, Node::flag);
     let forwarded = file.forwarded.or(FORWARD.forwarded, Node::flag);
     let client_cert = file.client_cert.or(FORWARD.client_cert, Node::flag);
+    let client_cert_chain = file.client_cert_chain.or(FORWARD.client_cert_chain, |node| {
+        let wanted = node.flag()?;
+        if wanted && client_cert == Some(false) {
+            return node.refuse(
+                "the chain is wanted without the certificate that it is for (RFC 9440, section 2.3)",
+                "write `client_cert: true` beside it",
+            );
+        }
+        Some(wanted)
+    });
     let xfcc = file.xfcc.or(FORWARD.xfcc, Node::flag);
     let identity = file.identity.or(FORWARD.identity, Node::flag);
+    let signed_identity = file.signed_identity.or(FORWARD.signed_identity, |node| {
+        let wanted = node.flag()?;
+        if wanted && !around.signs_identities {
+            return node.refuse(
+                "there is no section `signed_identity`, which says in whose name it is signed",
+                "write `signed_identity: { issuer: https://gateway.example.com }` at the top",
+            );
+        }
+        Some(wanted)
+    });
     let authorization = file.authorization.or(FORWARD.authorization, Node::flag);
     Some(ForwardSpec {
         x_forwarded: x_forwarded?,
         forwarded: forwarded?,
         client_cert: client_cert?,
+        client_cert_chain: client_cert_chain?,
         xfcc: xfcc?,
         identity: identity?,
+        signed_identity: signed_identity?,
         authorization: authorization?,
     })
 }

@@ -401,6 +401,20 @@ fn rows() -> BTreeMap<&'static str, Row> {
             After(&[("issuer", "corp"), ("result", "hit")], 1.0),
         ),
         (
+            "portcullis_signed_identities_total",
+            Elsewhere(
+                "tests/gateway/forwarding/claims.rs",
+                "it_is_signed_once_for_many_requests",
+            ),
+        ),
+        (
+            "portcullis_signed_identity_key_start_timestamp_seconds",
+            Elsewhere(
+                "tests/gateway/forwarding/rotation.rs",
+                "portcullis_signed_identity_key_start_timestamp_seconds",
+            ),
+        ),
+        (
             "portcullis_upstream_connections",
             While(&[("upstream", "orders")], |value| value >= 1.0),
         ),
