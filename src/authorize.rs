@@ -56,16 +56,15 @@ impl Rules {
     /// [`Refusal::CertificateMissing`] if the route names certificates and there is none;
     /// [`Refusal::PeerNotAllowed`] if it names others.
     pub fn check_peer(&self, peer: Option<&PeerIdentity>) -> Result<(), Refusal> {
-        let patterns = match &self.clients {
-            ClientsSpec::Any => return Ok(()),
-            ClientsSpec::Of(patterns) => patterns,
-        };
-        let peer = peer.ok_or(Refusal::CertificateMissing)?;
-        if patterns.iter().any(|pattern| pattern.matches(peer)) {
-            Ok(())
-        } else {
-            Err(Refusal::PeerNotAllowed)
+        if self.clients == ClientsSpec::Any {
+            return Ok(());
         }
+        let peer = peer.ok_or(Refusal::CertificateMissing)?;
+        let allowed = match &self.clients {
+            ClientsSpec::Any | ClientsSpec::AnyCertificate => true,
+            ClientsSpec::Of(patterns) => patterns.iter().any(|pattern| pattern.matches(peer)),
+        };
+        allowed.then_some(()).ok_or(Refusal::PeerNotAllowed)
     }
 
     /// The scopes that a token must give.
@@ -134,7 +133,9 @@ mod tests {
                 methods: vec![],
                 headers: Vec::new(),
             },
+            listeners: vec![],
             clients,
+            grace_after_expiry: None,
             token,
             limits: vec![],
             upstream: "orders".parse().unwrap(),
@@ -203,6 +204,13 @@ mod tests {
         assert_eq!(rules.check_peer(None), Ok(()));
         assert_eq!(rules.check_peer(Some(&peer(None, &[]))), Ok(()));
         assert_eq!(rules.check_subject(None), Ok(()));
+    }
+
+    #[test]
+    fn any_certificate_means_whoever_has_one() {
+        let rules = route(ClientsSpec::AnyCertificate, TokenSpec::None);
+        assert_eq!(rules.check_peer(None), Err(Refusal::CertificateMissing));
+        assert_eq!(rules.check_peer(Some(&peer(None, &[]))), Ok(()));
     }
 
     fn rules_for_token() -> Rules {

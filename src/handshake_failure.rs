@@ -3,7 +3,10 @@
 //!
 //! Foreign errors are sorted here, once. The peer itself learns no more than a TLS alert.
 
-use rustls::{AlertDescription, CertificateError, Error as Tls, PeerIncompatible, PeerMisbehaved};
+use rustls::{
+    AlertDescription, CertificateError, Error as Tls, InvalidMessage, PeerIncompatible,
+    PeerMisbehaved,
+};
 
 macro_rules! handshake_failures {
     ($($(#[doc = $doc:literal])+ $variant:ident, $reason:literal;)+) => {
@@ -41,8 +44,30 @@ handshake_failures! {
     WrongUsage, "wrong_usage";
     /// The certificate has a SPIFFE ID and another URI name beside it.
     SeveralSpiffeNames, "several_spiffe_names";
-    /// The certificate cannot be read, has an unknown critical extension, too many names, or breaks
-    /// a constraint of its CA.
+    /// The certificate has a URI name that begins as a SPIFFE ID and is none.
+    InvalidSpiffeName, "invalid_spiffe_name";
+    /// No trust bundle vouches for the certificate's SPIFFE trust domain, or for its having none.
+    UnknownTrustDomain, "unknown_trust_domain";
+    /// A CRL lists the certificate, or a CA above it.
+    CertificateRevoked, "certificate_revoked";
+    /// The deny list names the certificate, its SPIFFE ID or key, or a CA above it.
+    CertificateDenied, "certificate_denied";
+    /// Revocation is `required`, and no CRL covers the certificate or a CA above it.
+    RevocationUnknown, "revocation_unknown";
+    /// Revocation is `required`, and the CRL that covers it has had its next update.
+    CrlExpired, "crl_expired";
+    /// An RSA key of the chain has less than 2,048 bits.
+    KeyWeak, "key_weak";
+    /// A certificate of the chain is signed with SHA-1, MD5 or another algorithm that is broken.
+    SignatureWeak, "signature_weak";
+    /// The chain is longer, larger or more entangled than is looked at.
+    ChainTooLong, "chain_too_long";
+    /// A CA may have fewer CAs below it (path length).
+    PathLength, "path_length";
+    /// A CA may not sign for this name (name constraints).
+    NameConstraint, "name_constraint";
+    /// The certificate cannot be read, has an unknown critical extension, too many names, or a name
+    /// that is none.
     CertificateMalformed, "certificate_malformed";
     /// A message breaks the protocol.
     ProtocolMalformed, "protocol_malformed";
@@ -96,6 +121,15 @@ impl HandshakeFailure {
         Self::CertificateNotYetValid,
         Self::UnknownIssuer,
         Self::BadSignature,
+        Self::UnknownTrustDomain,
+        Self::CertificateRevoked,
+        Self::CertificateDenied,
+        Self::RevocationUnknown,
+        Self::CrlExpired,
+        Self::SignatureWeak,
+        Self::ChainTooLong,
+        Self::PathLength,
+        Self::NameConstraint,
         Self::CertificateMalformed,
         Self::Other,
     ];
@@ -138,6 +172,7 @@ impl HandshakeFailure {
                 PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme
                 | PeerMisbehaved::SignedKxWithWrongAlgorithm,
             ) => Self::BadSignature,
+            Tls::InvalidMessage(InvalidMessage::CertificatePayloadTooLarge) => Self::ChainTooLong,
             Tls::InappropriateMessage { .. }
             | Tls::InappropriateHandshakeMessage { .. }
             | Tls::InvalidMessage(_)
@@ -169,6 +204,10 @@ impl HandshakeFailure {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Self::IdentityMismatch
             }
+            CertificateError::Revoked => Self::CertificateRevoked,
+            CertificateError::UnknownRevocationStatus => Self::RevocationUnknown,
+            CertificateError::ExpiredRevocationList
+            | CertificateError::ExpiredRevocationListContext { .. } => Self::CrlExpired,
             CertificateError::BadEncoding | CertificateError::UnhandledCriticalExtension => {
                 Self::CertificateMalformed
             }

@@ -81,10 +81,13 @@ refusals! {
     TokenOfAnotherPeer, UNAUTHORIZED, "token_of_another_peer", "The token is not bound to this connection.";
     /// The route wants a client certificate and the connection has none.
     CertificateMissing, FORBIDDEN, "certificate_missing", "A client certificate is required.";
-    /// The client certificate ended while the connection was open.
+    /// The client certificate ended while the connection was open, or longer ago than the route's
+    /// `grace_after_expiry`.
     CertificateExpired, FORBIDDEN, "certificate_expired", "The client certificate has expired.";
     /// The client certificate no longer verifies under the trust bundle of now.
     CertificateUntrusted, FORBIDDEN, "certificate_untrusted", "The client certificate is not accepted.";
+    /// A CRL or the deny list took the client certificate away while the connection was open.
+    CertificateRevoked, FORBIDDEN, "certificate_revoked", "The client certificate is not accepted.";
     /// None of the route's `clients` is this client.
     PeerNotAllowed, FORBIDDEN, "peer_not_allowed", "Access is denied.";
     /// The token lacks a scope that the route asks for.
@@ -93,6 +96,9 @@ refusals! {
     ClaimMissing, FORBIDDEN, "claim_missing", "The token does not give access.";
     /// No route has this host and path with this method and these headers.
     RouteUnknown, NOT_FOUND, "route_unknown", "There is nothing here.";
+    /// The listener is none of those that may reach the route. The client is told what it is told
+    /// of a path that is not there.
+    ListenerNotAllowed, NOT_FOUND, "listener_not_allowed", "There is nothing here.";
     /// The method is one that the gateway forwards for nobody (`TRACE`, `CONNECT`, unknown ones).
     MethodRefused, METHOD_NOT_ALLOWED, "method_refused", "The method is not allowed.";
     /// The head of the request did not arrive in time.

@@ -43,6 +43,7 @@ sections! {
         signed_identity: "signed_identity",
         listeners: "listeners",
         trust: "trust",
+        deny: "deny",
         identities: "identities",
         issuers: "issuers",
         upstreams: "upstreams",
@@ -126,6 +127,10 @@ sections! {
     /// Whose signatures we accept.
     TrustFile, "trust.NAME", {
         ca: "ca",
+        trust_domain: "trust_domain",
+        intermediates: "intermediates",
+        crl: "crl",
+        revocation: "revocation",
     }
     /// Who we are to services.
     IdentityFile, "identities.NAME", {
@@ -168,7 +173,9 @@ sections! {
     /// Who may ask what of which service.
     RouteFile, "routes.NAME", {
         matches: "match",
+        listeners: "listeners",
         clients: "clients",
+        grace_after_expiry: "grace_after_expiry",
         token: "token",
         limits: "limits",
         upstream: "upstream",
@@ -218,6 +225,7 @@ sections! {
     TestRequestFile, "tests[].request", {
         method: "method",
         url: "url",
+        listener: "listener",
         client: "client",
         claims: "claims",
         headers: "headers",

@@ -11,10 +11,11 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use serde_json::Value;
 
+use crate::identity::client_pattern::ClientPattern;
 use crate::identity::host::Host;
 use crate::identity::name::Name;
-use crate::identity::pattern::{IdentityPattern, ServerPattern};
-use crate::identity::spiffe::SpiffeId;
+use crate::identity::pattern::ServerPattern;
+use crate::identity::spiffe::TrustDomain;
 
 /// A whole configuration, parsed. Names that refer to something refer to something that is there.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,8 @@ pub struct Spec {
     pub listeners: BTreeMap<Name, ListenerSpec>,
     /// Whose signatures we accept.
     pub trust: BTreeMap<Name, TrustSpec>,
+    /// Files with certificates, keys and SPIFFE IDs that are not believed.
+    pub deny: Vec<PathBuf>,
     /// Who we are to services.
     pub identities: BTreeMap<Name, KeyPairSpec>,
     /// Whose tokens we accept.
@@ -145,8 +148,8 @@ pub struct ListenerTlsSpec {
 pub struct ClientCertificateSpec {
     /// Whether a certificate must be shown. Default required.
     pub certificate: ClientCertificate,
-    /// The trust bundle that it is verified against.
-    pub trust: Name,
+    /// The trust bundles that it is verified against. At least one.
+    pub trust: Vec<Name>,
 }
 
 /// Whether a client must show a certificate.
@@ -226,8 +229,38 @@ pub struct Rate {
 /// One entry of `trust`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustSpec {
-    /// A PEM file with one CA certificate or more.
-    pub ca: PathBuf,
+    /// PEM files with one CA certificate or more. At least one.
+    pub ca: Vec<PathBuf>,
+    /// For whom its CAs vouch. Default: for whomever they signed for.
+    pub trust_domain: TrustDomainSpec,
+    /// A PEM file with CA certificates below those of `ca`.
+    pub intermediates: Option<PathBuf>,
+    /// Files with CRLs, PEM or DER.
+    pub crl: Vec<PathBuf>,
+    /// What is asked of the CRLs. Default required where there is one, off where there is none.
+    pub revocation: RevocationSpec,
+}
+
+/// For whom a trust bundle vouches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrustDomainSpec {
+    /// It is not said: for whomever its CAs signed for.
+    Anyone,
+    /// For the workloads of this trust domain, and for nobody else.
+    Domain(TrustDomain),
+    /// For whom has no SPIFFE ID.
+    None,
+}
+
+/// What is asked of CRLs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevocationSpec {
+    /// Nothing.
+    Off,
+    /// What a CRL lists is refused, the rest passes.
+    WhenKnown,
+    /// A certificate that no CRL covers is refused.
+    Required,
 }
 
 /// A certificate with its chain, and its key.
@@ -297,8 +330,8 @@ pub struct EndpointSpec {
 pub struct UpstreamTlsSpec {
     /// Our key pair, by its name in `identities`.
     pub identity: Name,
-    /// The trust bundle of the service's certificate.
-    pub trust: Name,
+    /// The trust bundles of the service's certificate. At least one.
+    pub trust: Vec<Name>,
     /// The SNI that we send. A DNS name.
     pub server_name: Host,
     /// Who may answer. At least one.
@@ -324,8 +357,12 @@ pub struct UpstreamTimeouts {
 pub struct RouteSpec {
     /// Which requests.
     pub matches: MatchSpec,
+    /// The only listeners that may reach it. Empty: every listener.
+    pub listeners: Vec<Name>,
     /// Which client certificates.
     pub clients: ClientsSpec,
+    /// How long after its end a client's certificate is still let in. Default none, at most 72 h.
+    pub grace_after_expiry: Option<Duration>,
     /// Which token.
     pub token: TokenSpec,
     /// How often.
@@ -389,8 +426,10 @@ pub enum ClientsSpec {
     /// `any`: whoever the listener let in, with a certificate or, where the listener says
     /// `optional`, without.
     Any,
+    /// `any_certificate`: whoever shows a certificate that the listener trusts.
+    AnyCertificate,
     /// One of these. At least one.
-    Of(Vec<IdentityPattern>),
+    Of(Vec<ClientPattern>),
 }
 
 /// `routes.NAME.token`.
@@ -482,21 +521,14 @@ pub struct TestRequest {
     pub host: Host,
     /// The path of `url`, as a client would send it.
     pub path: String,
-    /// The client's certificate identity, if it has one.
-    pub client: Option<TestClient>,
+    /// The listener that it comes to. None: one that may reach the route.
+    pub listener: Option<Name>,
+    /// What the client's certificate states, if it has one: never a pattern of several.
+    pub client: Option<ClientPattern>,
     /// The claims of the client's token, if it has one. The signature counts as verified.
     pub claims: Option<serde_json::Map<String, Value>>,
     /// Header fields.
     pub headers: Vec<(HeaderName, String)>,
-}
-
-/// `tests[N].request.client`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TestClient {
-    /// A SPIFFE ID.
-    Spiffe(SpiffeId),
-    /// `dns:NAME`.
-    Dns(Host),
 }
 
 /// `tests[N].expect`.

@@ -77,7 +77,7 @@ fn the_demo_configuration_loads() {
     let loaded = load(&repository().join("gateway.yaml")).unwrap();
     let orders = &loaded.spec.upstreams["orders"];
     assert_eq!(orders.timeouts.connect.as_secs(), 2);
-    let ca = &loaded.spec.trust["partners"].ca;
+    let ca = &loaded.spec.trust["partners"].ca[0];
     assert!(ca.starts_with(repository()), "{}", ca.display());
 }
 

@@ -19,7 +19,7 @@ use super::service::{listen, serve};
 use crate::handshake_failure::HandshakeFailure;
 use crate::pki::{ends, read_text};
 use crate::refusal::Refusal;
-use crate::trust::{KeyPair, TrustBundle, Usage};
+use crate::trust::{KeyPair, TrustBundle, TrustStore, Usage};
 
 struct Folder(PathBuf);
 
@@ -77,10 +77,9 @@ fn what_gateway_yaml_names_is_made_and_is_good() {
     let under = |name: &str, ca: &str, usage: Usage| {
         let bundle = TrustBundle::load(&material.pki(&format!("{ca}.pem"))).unwrap();
         let leaf = &pair(name).certified_key().cert[0];
-        let verdict = bundle.verify(leaf, &[], usage, now);
-        verdict
-            .err()
-            .map(|error| HandshakeFailure::from_rustls(&error))
+        let store = TrustStore::new(vec![Arc::new(bundle)], Arc::default());
+        let verdict = store.verify(leaf, &[], usage, now);
+        verdict.err().map(|untrusted| untrusted.reason)
     };
     assert_eq!(under("shop", "clients-ca", Usage::Client), None);
     assert_eq!(under("warehouse", "clients-ca", Usage::Client), None);

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 
@@ -100,14 +101,23 @@ impl ConnectionFacts {
 }
 
 /// Until when a chain that verifies now need not be looked at again: the first end of a certificate
-/// in it or of a CA, in seconds since 1970. A certificate that is over already plays no part.
+/// in it or of a CA, or that of the grace of the leaf, in seconds since 1970. A certificate that is
+/// over already plays no other part.
 #[must_use]
-pub fn good_until(chain: &[CertificateDer<'_>], trust: &TrustStore, now: UnixTime) -> i64 {
+pub fn good_until(
+    chain: &[CertificateDer<'_>],
+    trust: &TrustStore,
+    now: UnixTime,
+    grace: Duration,
+) -> i64 {
     let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let grace = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
+    let leaf = chain.first().and_then(|leaf| not_after(leaf));
     let ends = chain
         .iter()
         .filter_map(|certificate| not_after(certificate));
     ends.filter(|end| *end >= seconds)
+        .chain(leaf.map(|end| end.saturating_add(grace)))
         .fold(trust.next_end(now), i64::min)
 }
 

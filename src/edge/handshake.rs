@@ -131,7 +131,9 @@ async fn handshake(
     let (tls, seen) = complete(hello, served).await.map_err(named)?;
     let peer = present(listener, &tls, seen).map_err(|failed| named(*failed))?;
     let good_until = match &peer {
-        Presented::Certificate { chain, .. } => good_until(chain, &listener.trust, UnixTime::now()),
+        Presented::Certificate { chain, .. } => {
+            good_until(chain, &listener.trust, UnixTime::now(), listener.grace)
+        }
         Presented::Nothing => i64::MAX,
     };
     let judged = Judged {
@@ -188,8 +190,17 @@ async fn complete(
                     socket: Some(socket),
                     ..*Failed::of(&error)
                 };
-                if let Seen::Refused { leaf, reason } = seen {
+                if is_too_large(&error) {
+                    failed.reason = HandshakeFailure::ChainTooLong;
+                }
+                if let Seen::Refused {
+                    leaf,
+                    reason,
+                    detail,
+                } = seen
+                {
                     failed.reason = reason;
+                    failed.detail = detail;
                     failed.leaf = Some(leaf);
                 }
                 Err(failed)
@@ -197,6 +208,18 @@ async fn complete(
         }
     })
     .await
+}
+
+/// Whether a message was larger than rustls reads. Behind the ClientHello, only a chain is.
+fn is_too_large(error: &io::Error) -> bool {
+    use rustls::{Error, InvalidMessage};
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(
+        tls,
+        Some(Error::InvalidMessage(
+            InvalidMessage::HandshakePayloadTooLarge
+        ))
+    )
 }
 
 /// Who the client proved to be. rustls verifies nothing again when a session is resumed: the chain
@@ -220,9 +243,10 @@ fn present(
     let identity = match seen {
         Seen::Passed(identity) if !resumed(session) => *identity,
         Seen::Passed(_) | Seen::Nothing | Seen::Refused { .. } => {
-            judge(&listener.trust, leaf, intermediates, UnixTime::now()).map_err(
-                |Untrusted { error, reason }| {
-                    let failed = Failed::new(reason, &error.to_string());
+            let (trust, grace) = (&listener.trust, listener.grace);
+            judge(trust, leaf, intermediates, UnixTime::now(), grace).map_err(
+                |Untrusted { reason, detail, .. }| {
+                    let failed = Failed::new(reason, &detail);
                     Box::new(Failed {
                         leaf: Some(leaf.to_vec()),
                         ..failed

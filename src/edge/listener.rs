@@ -1,6 +1,7 @@
 //! [`Listener`]: the TLS of one listener, compiled. Never changed after it is built.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::sign::CertifiedKey;
@@ -26,6 +27,9 @@ pub struct Listener {
     pub metrics: Arc<ListenerMetrics>,
     /// Whether clients must show a certificate.
     pub certificate: ClientCertificate,
+    /// How long after its end a client's certificate passes the handshake: the largest grace of a
+    /// route. Each request is held against its own route's.
+    pub grace: Duration,
     served: Vec<Served>,
     ticketer: Arc<dyn ProducesTickets>,
 }
@@ -52,6 +56,7 @@ impl Listener {
         key_pairs: Vec<Arc<KeyPair>>,
         trust: Arc<TrustStore>,
         metrics: Arc<ListenerMetrics>,
+        grace: Duration,
         previous: Option<&Self>,
     ) -> Result<Self, rustls::Error> {
         let certificate = spec.tls.clients.certificate;
@@ -62,7 +67,7 @@ impl Listener {
             Some(before) => Arc::clone(&before.ticketer),
             None => rustls::crypto::aws_lc_rs::Ticketer::new()?,
         };
-        let verifier = Arc::new(ClientVerifier::new(Arc::clone(&trust), certificate));
+        let verifier = Arc::new(ClientVerifier::new(Arc::clone(&trust), certificate, grace));
         let serve = |key_pair: Arc<KeyPair>| {
             let mut config = ServerConfig::builder_with_provider(provider())
                 .with_protocol_versions(versions(spec.tls.min_version))?
@@ -92,6 +97,7 @@ impl Listener {
             trust,
             metrics,
             certificate,
+            grace,
             served,
             ticketer,
         })

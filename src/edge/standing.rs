@@ -153,7 +153,7 @@ impl ConnectionFacts {
             });
         };
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        if seconds > identity.not_after {
+        if u64::from(identity.seconds_over(seconds)) > listener.grace.as_secs() {
             return Some(Err(HandshakeFailure::CertificateExpired));
         }
         let judged = self.standing.judged();
@@ -171,13 +171,13 @@ impl ConnectionFacts {
         let (leaf, intermediates) = chain
             .split_first()
             .ok_or(HandshakeFailure::CertificateMissing)?;
-        let trust = &listener.trust;
+        let (trust, grace) = (&listener.trust, listener.grace);
         trust
-            .verify(leaf, intermediates, Usage::Client, now)
+            .verify_with_grace(leaf, intermediates, Usage::Client, now, grace)
             .map_err(|no_longer| no_longer.reason)?;
         Ok(Judged {
             trust: trust.digest(),
-            good_until: good_until(chain, trust, now),
+            good_until: good_until(chain, trust, now, grace),
         })
     }
 

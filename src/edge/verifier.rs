@@ -5,15 +5,16 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use crate::config::spec::ClientCertificate;
 use crate::handshake_failure::HandshakeFailure;
-use crate::identity::certificate::{NoIdentity, PeerIdentity, peer_identity};
+use crate::identity::certificate::{PeerIdentity, peer_identity};
 use crate::trust::{TrustStore, Untrusted, Usage, provider};
 
 tokio::task_local! {
@@ -35,19 +36,27 @@ pub(super) enum Seen {
         leaf: Vec<u8>,
         /// Why.
         reason: HandshakeFailure,
+        /// The same in more words, for the log.
+        detail: String,
     },
 }
 
-/// Verifies clients against one trust bundle.
+/// Verifies clients against the trust bundles of a listener.
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
     trust: Arc<TrustStore>,
+    /// How long after its end a leaf passes.
+    grace: Duration,
     mandatory: bool,
     hints: Vec<DistinguishedName>,
 }
 
 impl ClientVerifier {
-    pub(super) fn new(trust: Arc<TrustStore>, certificate: ClientCertificate) -> Self {
+    pub(super) fn new(
+        trust: Arc<TrustStore>,
+        certificate: ClientCertificate,
+        grace: Duration,
+    ) -> Self {
         let hints = trust.hints();
         let mandatory = match certificate {
             ClientCertificate::Required => true,
@@ -55,6 +64,7 @@ impl ClientVerifier {
         };
         Self {
             trust,
+            grace,
             mandatory,
             hints,
         }
@@ -71,20 +81,10 @@ pub(super) fn judge(
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
+    grace: Duration,
 ) -> Result<PeerIdentity, Untrusted> {
-    trust.verify(leaf, intermediates, Usage::Client, now)?;
-    peer_identity(leaf).map_err(|no_identity| {
-        let reason = match no_identity {
-            NoIdentity::SeveralSpiffeNames => HandshakeFailure::SeveralSpiffeNames,
-            NoIdentity::Malformed | NoIdentity::TooManyNames => {
-                HandshakeFailure::CertificateMalformed
-            }
-        };
-        Untrusted {
-            reason,
-            error: Error::InvalidCertificate(CertificateError::BadEncoding),
-        }
-    })
+    trust.verify_with_grace(leaf, intermediates, Usage::Client, now, grace)?;
+    peer_identity(leaf).map_err(Untrusted::from)
 }
 
 impl ClientCertVerifier for ClientVerifier {
@@ -106,15 +106,20 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let (seen, result) = match judge(&self.trust, leaf, intermediates, now) {
+        let (seen, result) = match judge(&self.trust, leaf, intermediates, now, self.grace) {
             Ok(identity) => (
                 Seen::Passed(Box::new(identity)),
                 Ok(ClientCertVerified::assertion()),
             ),
-            Err(Untrusted { error, reason }) => (
+            Err(Untrusted {
+                error,
+                reason,
+                detail,
+            }) => (
                 Seen::Refused {
                     leaf: leaf.to_vec(),
                     reason,
+                    detail,
                 },
                 Err(error),
             ),

@@ -15,6 +15,8 @@ use x509_parser::prelude::FromDer as _;
 
 use super::host::Host;
 use super::spiffe::SpiffeId;
+use super::subject_name::SubjectName;
+use super::subject_text::octet;
 
 /// What the leaf certificate of a verified connection says about its holder. Read once for each
 /// connection.
@@ -28,6 +30,8 @@ pub struct PeerIdentity {
     pub fingerprint: Fingerprint,
     /// SHA-256 of the public key (DER `SubjectPublicKeyInfo`).
     pub public_key: PublicKeyPin,
+    /// The exact subject, if it can be read.
+    pub subject: Option<SubjectName>,
     /// When its validity ends, in seconds since 1970.
     pub not_after: i64,
     /// What logs show beside the identity; never a credential.
@@ -56,12 +60,24 @@ pub struct Fingerprint([u8; 32]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKeyPin([u8; 32]);
 
+/// A text is not the fingerprint of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not 32 bytes in hexadecimal")]
+pub struct InvalidFingerprint;
+
 /// Why a certificate gives no identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoIdentity {
     /// It cannot be read as X.509, or a part of it is out of bounds.
     #[error("the certificate cannot be read")]
     Malformed,
+    /// It has a URI name that means to be a SPIFFE ID and is none. To read it as "no SPIFFE ID" would
+    /// hand it to whoever asks for none.
+    #[error("the certificate has a URI name that begins as a SPIFFE ID and is none")]
+    InvalidSpiffeName,
+    /// A DNS or URI name has characters that stand in none: NUL, `%` in a DNS name, `*` in a URI.
+    #[error("a name in the certificate has characters that stand in no name")]
+    InvalidName,
     /// It has a SPIFFE ID and another URI name beside it. Picking one would let the verifier and
     /// the policy look at different names (X509-SVID, section 2).
     #[error("the certificate has several URI names and one of them is a SPIFFE ID")]
@@ -95,17 +111,56 @@ pub fn peer_identity(leaf: &[u8]) -> Result<PeerIdentity, NoIdentity> {
         Ok(None) => &[],
         Err(_twice_or_unreadable) => return Err(NoIdentity::Malformed),
     };
-    if names.len() > NAMES_MAX {
-        return Err(NoIdentity::TooManyNames);
-    }
+    check_names(names)?;
     Ok(PeerIdentity {
         spiffe: spiffe_id(names)?,
         dns: dns_names(names),
         fingerprint: Fingerprint::of(leaf),
         public_key: PublicKeyPin(sha256(certificate.public_key().raw)),
+        subject: SubjectName::of(certificate.subject().as_raw()),
         not_after: certificate.validity().not_after.timestamp(),
         shown: shown(&certificate),
     })
+}
+
+/// The SPIFFE ID of a leaf certificate (DER), as [`peer_identity`] reads it, and nothing else.
+///
+/// # Errors
+///
+/// [`NoIdentity`], as [`peer_identity`].
+pub fn spiffe_name(leaf: &[u8]) -> Result<Option<SpiffeId>, NoIdentity> {
+    let (_rest, certificate) =
+        X509Certificate::from_der(leaf).map_err(|_unreadable| NoIdentity::Malformed)?;
+    match certificate.subject_alternative_name() {
+        Ok(Some(extension)) => {
+            let names = extension.value.general_names.as_slice();
+            check_names(names)?;
+            spiffe_id(names)
+        }
+        Ok(None) => Ok(None),
+        Err(_twice_or_unreadable) => Err(NoIdentity::Malformed),
+    }
+}
+
+/// A certificate with a name that two readers could read in two ways is no one's.
+fn check_names(names: &[GeneralName<'_>]) -> Result<(), NoIdentity> {
+    if names.len() > NAMES_MAX {
+        return Err(NoIdentity::TooManyNames);
+    }
+    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*".contains(&byte);
+    let in_uri = |byte: u8| byte.is_ascii_graphic() && byte != b'*';
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "other names are not looked at"
+    )]
+    let sound = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(text) => text.bytes().all(in_host),
+        GeneralName::URI(text) => SpiffeId::is_meant(text) || text.bytes().all(in_uri),
+        GeneralName::Invalid(..) => false,
+        _ => true,
+    };
+    let sound = names.iter().all(sound);
+    sound.then_some(()).ok_or(NoIdentity::InvalidName)
 }
 
 /// What can be shown of a certificate that may have been refused: all that is readable, and the
@@ -150,13 +205,15 @@ fn spiffe_id(names: &[GeneralName<'_>]) -> Result<Option<SpiffeId>, NoIdentity> 
     };
     let mut others = uris.peekable();
     if others.peek().is_none() {
-        return Ok(first.parse().ok());
+        return match first.parse() {
+            Ok(id) => Ok(Some(id)),
+            Err(_not_well_formed) if SpiffeId::is_meant(first) => {
+                Err(NoIdentity::InvalidSpiffeName)
+            }
+            Err(_another_uri) => Ok(None),
+        };
     }
-    let is_spiffe = |uri: &str| {
-        uri.get(..9)
-            .is_some_and(|s| s.eq_ignore_ascii_case("spiffe://"))
-    };
-    if is_spiffe(first) || others.any(is_spiffe) {
+    if SpiffeId::is_meant(first) || others.any(SpiffeId::is_meant) {
         return Err(NoIdentity::SeveralSpiffeNames);
     }
     Ok(None)
@@ -202,7 +259,7 @@ fn cut(text: &str) -> Box<str> {
     text.chars().take(Shown::CHARS_MAX).collect()
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
     hash
@@ -220,6 +277,13 @@ impl PeerIdentity {
             Some(name) => format!("dns:{name}"),
             None => format!("sha256:{}", self.fingerprint),
         }
+    }
+
+    /// For how many seconds the certificate has been over at `now`, in seconds since 1970.
+    #[must_use]
+    pub fn seconds_over(&self, now: i64) -> u32 {
+        let over = now.saturating_sub(self.not_after).max(0);
+        u32::try_from(over).unwrap_or(u32::MAX)
     }
 }
 
@@ -253,6 +317,31 @@ impl fmt::Display for Fingerprint {
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = InvalidFingerprint;
+
+    /// 64 hexadecimal digits, or 32 pairs of them with colons between, as openssl prints them; of
+    /// either case.
+    fn from_str(text: &str) -> Result<Self, InvalidFingerprint> {
+        let mut pairs = match text.contains(':') {
+            true => text.split(':').map(str::as_bytes).collect::<Vec<_>>(),
+            false => text.as_bytes().chunks(2).collect(),
+        }
+        .into_iter();
+        let mut hash = [0; 32];
+        for byte in &mut hash {
+            let Some([high, low]) = pairs.next() else {
+                return Err(InvalidFingerprint);
+            };
+            *byte = octet(*high, *low).ok_or(InvalidFingerprint)?;
+        }
+        match pairs.next() {
+            None => Ok(Self(hash)),
+            Some(_) => Err(InvalidFingerprint),
+        }
     }
 }
 
@@ -291,6 +380,7 @@ impl PeerIdentity {
             dns: dns.into(),
             fingerprint: Fingerprint([0; 32]),
             public_key: PublicKeyPin([0; 32]),
+            subject: None,
             not_after: i64::MAX,
             shown: Shown::default(),
         }

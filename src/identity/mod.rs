@@ -5,9 +5,12 @@
 
 pub mod certificate;
 pub mod certificate_names;
+pub mod client_pattern;
 pub mod host;
 pub mod name;
 pub mod path;
 pub mod pattern;
 pub mod spiffe;
 pub mod subject;
+pub mod subject_name;
+pub mod subject_text;

@@ -14,6 +14,39 @@ pub struct SpiffeId {
     path_at: usize,
 }
 
+/// The name of a trust domain, without a scheme (SPIFFE-ID, section 2.1).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TrustDomain(Box<str>);
+
+impl TrustDomain {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TrustDomain {
+    type Err = InvalidSpiffeId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSpiffeId> {
+        check_trust_domain(text)?;
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for TrustDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for TrustDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Why a text is not a SPIFFE ID of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSpiffeId {
@@ -39,6 +72,13 @@ const BYTES_MAX: usize = 2048;
 const SCHEME: &str = "spiffe://";
 
 impl SpiffeId {
+    /// Whether a text means to be a SPIFFE ID, well formed or not.
+    #[must_use]
+    pub fn is_meant(text: &str) -> bool {
+        text.get(..7)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("spiffe:"))
+    }
+
     /// The whole ID.
     #[must_use]
     pub fn as_str(&self) -> &str {

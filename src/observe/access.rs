@@ -28,6 +28,8 @@ pub struct AccessLine<'a> {
     pub peer: Option<&'a str>,
     /// The common name in the client's certificate: for people, never a credential.
     pub common_name: Option<&'a str>,
+    /// For how many seconds the client's certificate was over when its route let it in.
+    pub certificate_over: Option<u32>,
     /// The issuer of the token, by its name in the configuration.
     pub issuer: Option<&'a str>,
     /// `sub` of the token.
@@ -79,6 +81,7 @@ pub fn access(line: &AccessLine<'_>) {
         sni = cut(line.sni),
         peer = cut(line.peer),
         common_name = cut(line.common_name),
+        certificate_expired_seconds = line.certificate_over,
         issuer = cut(line.issuer),
         subject = cut(line.subject),
         method = %Cut(line.method),

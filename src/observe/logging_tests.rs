@@ -55,6 +55,7 @@ fn line<'a>(path: &'a str, subject: &'a str) -> AccessLine<'a> {
         sni: Some("api.example.com"),
         peer: Some("spiffe://partners.example/web/shop"),
         common_name: Some("shop"),
+        certificate_over: Some(60),
         issuer: Some("corp"),
         subject: Some(subject),
         method: "GET",

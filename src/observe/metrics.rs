@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use super::labels::ReloadFailure;
 use super::logging::{LogCounts, Logging};
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
+use super::metrics_crls::{CrlMetrics, CrlSeries};
 use super::metrics_listener::ListenerMetrics;
 use super::metrics_page::Page;
 use super::metrics_process as process;
@@ -44,6 +45,7 @@ pub struct Metrics {
     signed_identities: Arc<SignedIdentityMetrics>,
     configuration: ConfigurationMetrics,
     sources: SourcesMetrics,
+    crls: CrlMetrics,
     log: OnceLock<Arc<LogCounts>>,
 }
 
@@ -65,6 +67,7 @@ impl Metrics {
             signed_identities: Arc::default(),
             configuration: ConfigurationMetrics::new(),
             sources: SourcesMetrics::default(),
+            crls: CrlMetrics::default(),
             log: OnceLock::new(),
         })
     }
@@ -125,6 +128,11 @@ impl Metrics {
     /// Replaces the certificates that are shown. At most 1,000 are, those that end first.
     pub fn set_certificates(&self, list: &[CertificateSeries]) {
         self.configuration.set_certificates(list);
+    }
+
+    /// Replaces the CRLs that are shown. At most 1,000 are, those that end first.
+    pub fn set_crls(&self, list: &[CrlSeries]) {
+        self.crls.set(list);
     }
 
     /// Replaces the sources that are shown. At most 1,000 are.
@@ -198,6 +206,7 @@ impl Metrics {
         self.signed_identities.show(&mut page);
         self.configuration.show(&mut page);
         self.sources.show(&mut page);
+        self.crls.show(&mut page);
         page.gauge(&table::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);
         let (dropped, panics) = self.log.get().map_or((0, 0), |log| log.values());
         page.counter(&table::LOG_LINES_DROPPED, &[], dropped);

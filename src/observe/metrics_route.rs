@@ -3,7 +3,7 @@
 //! A configuration may have 100,000 routes: what a route counts is made at its first request, and
 //! the counters of its refusals at its first refusal.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ pub(super) type RefusalTotals = Counts<REFUSALS>;
 pub struct RouteMetrics {
     totals: Arc<RefusalTotals>,
     limits: AtomicUsize,
+    grace: AtomicBool,
     used: OnceLock<Box<Used>>,
 }
 
@@ -40,6 +41,7 @@ struct Used {
     took: Seconds,
     upstream_took: Seconds,
     limits_refused: Counts<LIMITS_MAX>,
+    in_grace: AtomicU64,
     /// Refusals that were answered with the class of their own status.
     refused: OnceLock<Box<Counts<REFUSALS>>>,
     /// Refusals that came after the head of another answer was sent, by refusal and class.
@@ -51,6 +53,7 @@ impl RouteMetrics {
         Arc::new(Self {
             totals,
             limits: AtomicUsize::new(0),
+            grace: AtomicBool::new(false),
             used: OnceLock::new(),
         })
     }
@@ -58,6 +61,17 @@ impl RouteMetrics {
     /// Says how many limits the route has, so that each has its series from the start.
     pub fn set_limits(&self, count: usize) {
         self.limits.store(count.min(LIMITS_MAX), Ordering::Relaxed);
+    }
+
+    /// Says whether the route has a grace for certificates that ended, so that it has its series
+    /// from the start.
+    pub fn set_grace(&self, has: bool) {
+        self.grace.store(has, Ordering::Relaxed);
+    }
+
+    /// A request got past the check of its certificate by the grace of the route.
+    pub fn request_in_grace(&self) {
+        self.used().in_grace.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A request ended. `status` is that of the answer whose head the client got (or would have
@@ -99,6 +113,7 @@ impl RouteMetrics {
                 took: Seconds::default(),
                 upstream_took: Seconds::default(),
                 limits_refused: Counts::new(),
+                in_grace: AtomicU64::new(0),
                 refused: OnceLock::new(),
                 cut_short: OnceLock::new(),
             })
@@ -124,6 +139,10 @@ impl RouteMetrics {
             &[name],
             used.upstream_took.model(),
         );
+        let in_grace = used.in_grace.load(Ordering::Relaxed);
+        if self.grace.load(Ordering::Relaxed) || in_grace > 0 {
+            page.counter(&table::GRACE_REQUESTS, &[name], in_grace);
+        }
         let limits = self.limits.load(Ordering::Relaxed);
         for (place, (limit, count)) in LIMITS.iter().zip(used.limits_refused.values()).enumerate() {
             if place < limits || count > 0 {

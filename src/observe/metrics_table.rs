@@ -92,6 +92,9 @@ families! {
     LIMITS_REFUSED: Counter "portcullis_limits_refused_total"
         ["route", "limit"]
         "Requests that a limit of a route refused, by its place in the list.";
+    GRACE_REQUESTS: Counter "portcullis_grace_requests_total"
+        ["route"]
+        "Requests whose certificate had ended and that passed by the grace of their route.";
     TOKEN_CACHE: Counter "portcullis_token_cache_lookups_total"
         ["issuer", "result"]
         "Look-ups of a token in the cache of verified tokens.";
@@ -130,6 +133,15 @@ families! {
     CERTIFICATE_NOT_AFTER: Gauge "portcullis_certificate_not_after_timestamp_seconds"
         ["place", "serial", "subject", "ca"]
         "When the validity of a loaded certificate ends, in seconds since 1970.";
+    CRL_THIS_UPDATE: Gauge "portcullis_crl_this_update_timestamp_seconds"
+        ["trust", "issuer"]
+        "When a loaded CRL was made, in seconds since 1970.";
+    CRL_NEXT_UPDATE: Gauge "portcullis_crl_next_update_timestamp_seconds"
+        ["trust", "issuer"]
+        "When the CRL that follows a loaded one is due, in seconds since 1970.";
+    CRL_ENTRIES: Gauge "portcullis_crl_entries"
+        ["trust", "issuer"]
+        "How many certificates a loaded CRL lists.";
     RELOADS: Counter "portcullis_reloads_total"
         ["result"]
         "Reloads of the configuration by their result.";

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::labels::{ConnectFailed, ConnectionAbuse, ConnectionRefused, ReloadFailure, Side};
 use super::metrics_table::{ALL, Kind};
-use super::{CertificateSeries, Metrics, TlsFacts};
+use super::{CertificateSeries, CrlSeries, Metrics, TlsFacts};
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::name::Name;
 use crate::refusal::Refusal;
@@ -37,11 +37,42 @@ fn metrics() -> Arc<Metrics> {
         .upstream(&name("orders"))
         .set_endpoints(["orders-1:9443"]);
     metrics.route(&name("orders-read")).set_limits(1);
+    metrics.route(&name("orders-read")).set_grace(true);
     drop(metrics.issuer(&name("corp")));
     metrics.set_certificates(&[certificate("trust.partners", "01")]);
     let source = Source::<KeyPair>::new(SourceKind::File, "trust.partners", None);
     metrics.set_sources(&[source.status()]);
+    metrics.set_crls(&[crl("CN=ca", 5, 9, 1)]);
     metrics
+}
+
+fn crl(issuer: &str, this_update: i64, next_update: i64, entries: usize) -> CrlSeries {
+    CrlSeries {
+        trust: "partners".to_owned(),
+        issuer: issuer.to_owned(),
+        this_update,
+        next_update,
+        entries,
+    }
+}
+
+#[test]
+fn several_crls_of_one_issuer_are_one_series_with_the_earliest_times() {
+    let metrics = metrics();
+    metrics.set_crls(&[
+        crl("CN=a", 5, 9, 1),
+        crl("CN=b", 1, 2, 3),
+        crl("CN=a", 6, 8, 10),
+    ]);
+    let page = metrics.render();
+    for line in [
+        "portcullis_crl_this_update_timestamp_seconds{trust=\"partners\",issuer=\"CN=a\"} 5",
+        "portcullis_crl_next_update_timestamp_seconds{trust=\"partners\",issuer=\"CN=a\"} 8",
+        "portcullis_crl_entries{trust=\"partners\",issuer=\"CN=a\"} 11",
+        "portcullis_crl_entries{trust=\"partners\",issuer=\"CN=b\"} 3",
+    ] {
+        assert!(page.contains(line), "{line}: {page}");
+    }
 }
 
 fn certificate(place: &str, serial: &str) -> CertificateSeries {

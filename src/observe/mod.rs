@@ -13,6 +13,7 @@ mod metrics;
 mod metrics_table;
 mod metrics_page;
 mod metrics_seconds;
+mod metrics_crls;
 mod metrics_handshake;
 mod metrics_listener;
 mod metrics_upstream;
@@ -38,6 +39,7 @@ pub use labels::{ConnectFailed, ConnectionAbuse, ConnectionRefused, ReloadFailur
 pub use logging::{Logging, LoggingNotStarted, start_logging};
 pub use metrics::{CONTENT_TYPE, Metrics};
 pub use metrics_configuration::CertificateSeries;
+pub use metrics_crls::CrlSeries;
 pub use metrics_handshake::HandshakeInProgress;
 pub use metrics_listener::{ListenerMetrics, OpenConnection};
 pub use metrics_route::{IssuerMetrics, RouteMetrics};

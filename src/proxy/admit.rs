@@ -31,6 +31,7 @@ pub struct Admitted {
     authority: Authority,
     path: NormalPath,
     query: Option<Box<str>>,
+    certificate_over: u32,
     _of_peer: InFlightGuard,
     _of_upstream: InFlightGuard,
 }
@@ -63,6 +64,12 @@ impl Admitted {
         }
     }
 
+    /// For how many seconds the client's certificate has been over: 0 unless the route has a grace.
+    #[must_use]
+    pub const fn certificate_over(&self) -> u32 {
+        self.certificate_over
+    }
+
     /// The host as it is forwarded, with the port if the client named one.
     #[must_use]
     pub fn authority_text(&self) -> String {
@@ -91,11 +98,17 @@ pub fn admit(
     let listener = now.listener(&facts.listener).ok_or(Refusal::Internal)?;
     let time = UnixTime::now();
     facts.stands(&listener.edge, time).map_err(no_longer)?;
+    let over = facts
+        .identity()
+        .map_or(0, |peer| peer.seconds_over(seconds(time)));
     peer_rate(facts, listener, story)?;
     let route = now
         .route(&head.authority.host, &head.path, head.method, head.headers)
         .ok_or(Refusal::RouteUnknown)?;
     story.route = Some(Arc::clone(route));
+    route.check_listener(&facts.listener)?;
+    route.check_seconds_over(over)?;
+    story.certificate_over = over;
     let peer = facts.identity().map(AsRef::as_ref);
     route.rules.check_peer(peer)?;
     let subject = match &route.authenticator {
@@ -125,9 +138,15 @@ pub fn admit(
         authority: head.authority.clone(),
         path: head.path.clone(),
         query: head.query.map(Into::into),
+        certificate_over: over,
         _of_peer: of_peer,
         _of_upstream: of_upstream,
     })
+}
+
+/// Seconds since 1970.
+fn seconds(time: UnixTime) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// What a client that lost its standing is told, by why it did.
@@ -136,6 +155,10 @@ fn no_longer(why: HandshakeFailure) -> Refusal {
         Refusal::CertificateMissing
     } else if why == HandshakeFailure::CertificateExpired {
         Refusal::CertificateExpired
+    } else if why == HandshakeFailure::CertificateRevoked
+        || why == HandshakeFailure::CertificateDenied
+    {
+        Refusal::CertificateRevoked
     } else {
         Refusal::CertificateUntrusted
     }

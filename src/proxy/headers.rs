@@ -18,11 +18,12 @@ use crate::edge::facts::{ConnectionFacts, Presented};
 
 /// Fields that only the gateway may set, in their folded spelling. A client's are dropped, also
 /// where we have nothing to put there.
-const OURS: [&str; 13] = [
+const OURS: [&str; 14] = [
     "forwarded",
     "client-cert",
     "client-cert-chain",
     "x-client-identity",
+    "x-client-certificate-expired",
     IDENTITY_TOKEN,
     "x-token-subject",
     "x-real-ip",
@@ -182,6 +183,10 @@ pub(super) fn set_ours(
             let value = facts.xfcc.get_or_init(|| xfcc(ours, leaf, identity).into());
             request.insert_header("x-forwarded-client-cert", &**value)?;
         }
+    }
+    if admitted.certificate_over() > 0 {
+        let seconds = admitted.certificate_over().to_string();
+        request.insert_header("x-client-certificate-expired", seconds)?;
     }
     if let Some(token) = identity_token(facts, admitted) {
         request.insert_header(IDENTITY_TOKEN, token)?;

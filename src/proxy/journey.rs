@@ -64,6 +64,8 @@ pub struct Story {
     pub path: Option<String>,
     /// The route that matched, whether or not it let the request through.
     pub route: Option<Arc<RoutePlan>>,
+    /// For how many seconds its certificate was over when a route let it in all the same.
+    pub certificate_over: u32,
     /// Whom the token speaks for, once it was verified.
     pub subject: Option<Arc<Subject>>,
     /// What the route's limits said.

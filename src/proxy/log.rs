@@ -34,7 +34,12 @@ pub(super) fn end(session: &Session, journey: &Journey, client_gone: bool, metri
         (None, None) => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
     };
     match &story.route {
-        Some(route) => route.metrics.request(status, refusal, took),
+        Some(route) => {
+            route.metrics.request(status, refusal, took);
+            if story.certificate_over > 0 {
+                route.metrics.request_in_grace();
+            }
+        }
         None => metrics.unrouted().request(status, refusal, took),
     }
     let upstream_took = journey.upstream.begun.map(|begun| begun.elapsed());
@@ -76,6 +81,7 @@ fn line(
         sni: facts.server_name.as_ref().and_then(|name| name.dns_name()),
         peer: facts.identity_text(),
         common_name: identity.and_then(|identity| identity.shown.common_name.as_deref()),
+        certificate_over: (story.certificate_over > 0).then_some(story.certificate_over),
         issuer: story
             .subject
             .as_ref()
@@ -127,6 +133,7 @@ pub(super) fn unread(
         sni: facts.server_name.as_ref().and_then(|name| name.dns_name()),
         peer: facts.identity_text(),
         common_name: identity.and_then(|identity| identity.shown.common_name.as_deref()),
+        certificate_over: None,
         issuer: None,
         subject: None,
         method: "-",

@@ -48,7 +48,7 @@ pub struct Sweeper {
 }
 
 /// What the standing of a client depends on.
-type Terms = ([u8; 32], ClientCertificate);
+type Terms = ([u8; 32], ClientCertificate, Duration);
 
 /// Which connections are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,7 +186,11 @@ impl Sweeper {
 }
 
 fn terms(listener: &Listener) -> Terms {
-    (listener.trust.digest(), listener.certificate)
+    (
+        listener.trust.digest(),
+        listener.certificate,
+        listener.grace,
+    )
 }
 
 /// A connection whose client lost its standing, and why.

@@ -225,6 +225,9 @@ pub(super) fn material(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
         .flat_map(|listener| &listener.tls.certificates)
         .chain(spec.identities.values())
         .flat_map(|pair| [&pair.cert, &pair.key]);
-    let bundles = spec.trust.values().map(|bundle| &bundle.ca);
-    pairs.chain(bundles)
+    let bundles = spec.trust.values().flat_map(|bundle| {
+        let intermediates = bundle.intermediates.iter();
+        bundle.ca.iter().chain(intermediates).chain(&bundle.crl)
+    });
+    pairs.chain(bundles).chain(&spec.deny)
 }

@@ -12,10 +12,12 @@ use super::Snapshot;
 use super::coverage::uncovered;
 use super::material::{How, Material};
 use super::planner::{Planned, Planner, listeners, policies};
+use super::reach::{disagreeing, largest_grace};
 use super::rehearse::rehearse;
 use super::stores::Stores;
 use crate::config::problem::{Problem, Problems};
 use crate::config::{Faulty, Loaded, Places, load};
+use crate::identity::name::Name;
 use crate::observe::ReloadFailure;
 use crate::route::table::{RouteTable, Tie};
 
@@ -102,12 +104,13 @@ fn compile(
     let (material, mut problems) = (gathered.material, gathered.problems);
     let mut planner = Planner::new(&places, stores, previous);
     planner.issuers(&spec);
-    let listeners = listeners(&spec, &material, stores, previous, |place, error| {
-        planner.problem(&place, error, None);
-    });
     let upstreams = planner.upstreams(&spec);
     let asserter = planner.asserter(&spec);
     let plans = planner.routes(&spec, &upstreams, asserter.as_ref());
+    let grace = |name: &Name| largest_grace(name, &plans);
+    let listeners = listeners(&spec, &material, stores, previous, grace, |place, error| {
+        planner.problem(&place, error, None);
+    });
     let Planned {
         problems: more,
         mut warnings,
@@ -138,6 +141,7 @@ fn compile(
     }
     warnings.splice(0..0, material.warnings().iter().cloned());
     warnings.extend(uncovered(&spec.routes, &listeners));
+    warnings.extend(disagreeing(&spec.routes, &listeners));
     spec.routes = BTreeMap::new();
     let snapshot = Snapshot {
         generation,

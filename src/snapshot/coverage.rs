@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::plan::ListenerPlan;
+use super::reach::reaches;
 use crate::config::spec::{HostPattern, RouteSpec};
 use crate::identity::host::Host;
 use crate::identity::name::Name;
@@ -22,16 +23,21 @@ pub(super) fn uncovered(
     let mut more = 0_usize;
     for (name, route) in routes {
         let host = &route.matches.host;
-        if !seen.insert(host) || listeners.values().any(|listener| serves(listener, host)) {
+        let mut reached = listeners.iter().filter(|(name, _)| reaches(name, route));
+        if !seen.insert((host, &route.listeners)) || reached.any(|(_, plan)| serves(plan, host)) {
             continue;
         }
         if warnings.len() == TOLD_MAX {
             more += 1;
             continue;
         }
+        let which = match route.listeners.is_empty() {
+            true => "no listener",
+            false => "none of its listeners",
+        };
         warnings.push(format!(
-            "routes.{name}.match.host: no listener has a certificate for {host}; whoever asks for \
-             it fails in the handshake (unknown_server_name)"
+            "routes.{name}.match.host: {which} has a certificate for {host}; whoever asks for it \
+             fails in the handshake (unknown_server_name)"
         ));
     }
     if more > 0 {
@@ -40,7 +46,7 @@ pub(super) fn uncovered(
     warnings
 }
 
-fn serves(listener: &ListenerPlan, pattern: &HostPattern) -> bool {
+pub(super) fn serves(listener: &ListenerPlan, pattern: &HostPattern) -> bool {
     let served = |host: &Host| listener.edge.served_for(Some(host)).is_some();
     match pattern {
         HostPattern::Exact(host) => served(host),

@@ -6,19 +6,21 @@
 //! something is not, the last good generation stays.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::pki_types::UnixTime;
 
+use super::bundle_files::{bundle_files, crl_series};
 use super::sources::SourceStore;
 use crate::config::Places;
 use crate::config::problem::Problem;
 use crate::config::spec::{KeyPairSpec, Spec, TrustSpec};
 use crate::identity::name::Name;
-use crate::observe::CertificateSeries;
+use crate::observe::{CertificateSeries, CrlSeries};
 use crate::trust::{
-    CertificateInfo, KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle, TrustError,
-    TrustStore,
+    CertificateInfo, DenyList, KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle,
+    TrustError, TrustStore,
 };
 
 /// The key material of one snapshot.
@@ -27,9 +29,11 @@ pub struct Material {
     /// Key pairs, by the place that names them.
     key_pairs: HashMap<String, Arc<KeyPair>>,
     bundles: HashMap<Name, Arc<TrustBundle>>,
+    deny: Arc<DenyList>,
     accepted: Vec<Accepted>,
     sources: Vec<Arc<SourceStatus>>,
     certificates: Vec<CertificateSeries>,
+    crls: Vec<CrlSeries>,
     warnings: Vec<String>,
     absent: Vec<String>,
 }
@@ -39,6 +43,7 @@ pub struct Material {
 enum Accepted {
     KeyPair(Arc<Source<KeyPair>>, Arc<KeyPair>),
     Bundle(Arc<Source<TrustBundle>>, Arc<TrustBundle>),
+    Deny(Arc<Source<DenyList>>, Arc<DenyList>),
 }
 
 /// What is done about material that cannot be used.
@@ -84,6 +89,7 @@ impl Material {
         for (name, bundle) in &spec.trust {
             gathering.bundle(name, bundle);
         }
+        gathering.deny(&spec.deny);
         for (name, pair) in &spec.identities {
             gathering.key_pair(identity_place(name), pair);
         }
@@ -105,6 +111,7 @@ impl Material {
             match accepted {
                 Accepted::KeyPair(source, pair) => source.publish(pair),
                 Accepted::Bundle(source, bundle) => source.publish(bundle),
+                Accepted::Deny(source, list) => source.publish(list),
             };
         }
         sources.keep_only(&self.sources);
@@ -125,7 +132,8 @@ impl Material {
     /// What these bundles vouch for together. `None` if one could not be read: that is noted.
     pub(super) fn trust_store(&self, bundles: &[Name]) -> Option<Arc<TrustStore>> {
         let bundles = bundles.iter().map(|name| self.bundles.get(name).cloned());
-        Some(Arc::new(TrustStore::new(bundles.collect::<Option<_>>()?)))
+        let bundles = bundles.collect::<Option<_>>()?;
+        Some(Arc::new(TrustStore::new(bundles, Arc::clone(&self.deny))))
     }
 
     /// Whether every key pair and every bundle is the same. Sources give the same `Arc` again where
@@ -147,6 +155,7 @@ impl Material {
         };
         self.key_pairs.len() == other.key_pairs.len()
             && self.bundles.len() == other.bundles.len()
+            && self.deny.digest() == other.deny.digest()
             && pairs(self, other)
             && bundles(self, other)
     }
@@ -163,7 +172,14 @@ impl Material {
         &self.certificates
     }
 
-    /// What is not wrong but should be looked at: a key file that others can read.
+    /// Every CRL, for the metrics.
+    #[must_use]
+    pub fn crls(&self) -> &[CrlSeries] {
+        &self.crls
+    }
+
+    /// What is not wrong but should be looked at: a key file that others can read, a CRL that is
+    /// out of date.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -194,14 +210,34 @@ impl Gathering<'_> {
     fn bundle(&mut self, name: &Name, spec: &TrustSpec) {
         let place = format!("trust.{name}");
         let source = self.sources.bundle(SourceKind::File, &place);
-        let read = TrustBundle::load(&spec.ca);
+        let in_use = source.current();
+        let read = TrustBundle::read(&bundle_files(spec), self.now, in_use.as_deref());
         let Some(bundle) = self.read(&place, &source, read) else {
             return;
         };
+        let warnings = bundle.warnings(self.now).into_iter();
+        let warnings = warnings.map(|warning| format!("{place}: {warning}"));
+        self.material.warnings.extend(warnings);
+        let crls = bundle.crls().into_iter();
+        let crls = crls.map(|crl| crl_series(name.as_str(), crl));
+        self.material.crls.extend(crls);
         self.note(&place, bundle.certificates());
         self.material.bundles.insert(name.clone(), bundle.clone());
         let accepted = Accepted::Bundle(source, bundle);
         self.material.accepted.push(accepted);
+    }
+
+    fn deny(&mut self, files: &[PathBuf]) {
+        const PLACE: &str = "deny";
+        if files.is_empty() {
+            return;
+        }
+        let source = self.sources.deny(PLACE);
+        let Some(list) = self.read(PLACE, &source, DenyList::load(files)) else {
+            return;
+        };
+        self.material.deny = Arc::clone(&list);
+        self.material.accepted.push(Accepted::Deny(source, list));
     }
 
     fn key_pair(&mut self, place: String, spec: &KeyPairSpec) {

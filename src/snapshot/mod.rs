@@ -5,11 +5,13 @@
 //! one snapshot to the next where nothing about it changed; the snapshot holds an `Arc` to it.
 
 mod asserter;
+mod bundle_files;
 pub mod compile;
 mod coverage;
 pub mod material;
 pub mod plan;
 mod planner;
+mod reach;
 pub mod refresh;
 pub mod rehearse;
 pub mod sources;
@@ -103,6 +105,7 @@ impl Snapshot {
         stores
             .metrics
             .set_certificates(self.material.certificates());
+        stores.metrics.set_crls(self.material.crls());
         self.upstreams
             .values()
             .for_each(|upstream| upstream.endpoints.publish());

@@ -12,6 +12,7 @@ use crate::identity::pattern::ServerPattern;
 use crate::limit::in_flight::InFlight;
 use crate::limit::store::Limiter;
 use crate::observe::{RouteMetrics, UpstreamMetrics};
+use crate::refusal::Refusal;
 use crate::upstream::Endpoints;
 
 /// One listener.
@@ -32,8 +33,12 @@ pub struct RoutePlan {
     pub name: Name,
     /// How a caller shows whom it acts for.
     pub authenticator: Authenticator,
+    /// The only listeners that may reach it; none: every listener.
+    pub listeners: Option<Box<[Name]>>,
     /// Which peers and subjects may.
     pub rules: Rules,
+    /// For how many seconds after its end a client's certificate is let in: commonly 0.
+    pub grace_seconds: u32,
     /// How often.
     pub limits: Box<[LimitPlan]>,
     /// To where.
@@ -50,6 +55,35 @@ pub struct RoutePlan {
     pub websocket: bool,
     /// Its counters.
     pub metrics: Arc<RouteMetrics>,
+}
+
+impl RoutePlan {
+    /// Whether requests that come to this listener may reach the route. Where they may not, no
+    /// other route is looked for: what a listener may not have, it does not get under a wider rule.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::ListenerNotAllowed`].
+    pub fn check_listener(&self, listener: &Name) -> Result<(), Refusal> {
+        let allowed = match &self.listeners {
+            None => true,
+            Some(listeners) => listeners.contains(listener),
+        };
+        allowed.then_some(()).ok_or(Refusal::ListenerNotAllowed)
+    }
+
+    /// Whether a certificate that has been over for so many seconds is let in.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::CertificateExpired`].
+    pub const fn check_seconds_over(&self, seconds: u32) -> Result<(), Refusal> {
+        if seconds <= self.grace_seconds {
+            Ok(())
+        } else {
+            Err(Refusal::CertificateExpired)
+        }
+    }
 }
 
 /// Which of the snapshot's policies: our key pair and whom we believe may change while the route

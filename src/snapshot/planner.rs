@@ -9,12 +9,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Snapshot;
 use super::material::Material;
 use super::plan::{
     Authenticator, LimitPlan, ListenerPlan, PolicyId, PolicyTerms, RoutePlan, UpstreamPlan,
 };
+use super::reach::grace_seconds;
 use super::stores::Stores;
 use crate::assertion::Asserter;
 use crate::authenticate::issuer::Issuer;
@@ -182,10 +184,13 @@ impl<'c> Planner<'c> {
         let limits: Box<[_]> = limits.collect();
         let metrics = self.stores.metrics.route(name);
         metrics.set_limits(limits.len());
+        metrics.set_grace(route.grace_after_expiry.is_some());
         RoutePlan {
             name: name.clone(),
             authenticator,
+            listeners: (!route.listeners.is_empty()).then(|| route.listeners.as_slice().into()),
             rules: Rules::new(route),
+            grace_seconds: grace_seconds(route),
             limits,
             upstream,
             policy,
@@ -266,12 +271,15 @@ pub(super) fn listeners(
     material: &Material,
     stores: &Stores,
     previous: Option<&Snapshot>,
+    grace: impl Fn(&Name) -> Duration,
     mut failed: impl FnMut(String, &dyn Display),
 ) -> HashMap<Name, Arc<ListenerPlan>> {
     let mut plans = HashMap::new();
     for (name, listener) in &spec.listeners {
         let before = previous.and_then(|before| before.listeners.get(name));
-        match listener_plan(name, listener, material, stores, before.map(AsRef::as_ref)) {
+        let before = before.map(AsRef::as_ref);
+        let grace = grace(name);
+        match listener_plan(name, listener, material, stores, grace, before) {
             Some(Ok(plan)) => drop(plans.insert(name.clone(), Arc::new(plan))),
             Some(Err(error)) => failed(format!("listeners.{name}.tls"), &*error),
             None => {} // what is missing for it was noted before
@@ -285,13 +293,14 @@ fn listener_plan(
     spec: &ListenerSpec,
     material: &Material,
     stores: &Stores,
+    grace: Duration,
     before: Option<&ListenerPlan>,
 ) -> Option<Result<ListenerPlan, Box<dyn Display>>> {
     let key_pairs = material.served(name, spec.tls.certificates.len());
-    let trust = material.trust_store(std::slice::from_ref(&spec.tls.clients.trust))?;
+    let trust = material.trust_store(&spec.tls.clients.trust)?;
     let metrics = stores.metrics.listener(name);
     let edge = before.map(|before| &*before.edge);
-    let edge = match Listener::new(name, spec, key_pairs, trust, metrics, edge) {
+    let edge = match Listener::new(name, spec, key_pairs, trust, metrics, grace, edge) {
         Ok(edge) => Arc::new(edge),
         Err(error) => return Some(Err(Box::new(error))),
     };
@@ -325,7 +334,7 @@ pub(super) fn policies(
         let parts = PolicyParts {
             upstream: terms.upstream.clone(),
             key_pair: material.identity(&tls.identity)?,
-            trust: material.trust_store(std::slice::from_ref(&tls.trust))?,
+            trust: material.trust_store(&tls.trust)?,
             server_name: tls.server_name.clone(),
             accept: terms.accept.clone(),
             metrics: Arc::clone(&upstreams.get(&terms.upstream)?.metrics),

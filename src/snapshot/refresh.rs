@@ -10,6 +10,7 @@ use rustls::pki_types::UnixTime;
 use super::Snapshot;
 use super::material::{How, Material};
 use super::planner::{listeners, policies};
+use super::reach::largest_grace;
 use super::stores::Stores;
 
 /// What came of a refresh.
@@ -36,6 +37,7 @@ pub fn refresh(before: &Snapshot, stores: &Stores, now: UnixTime) -> Refreshed {
         &material,
         stores,
         Some(before),
+        |name| largest_grace(name, &before.plans),
         |place, error| {
             tracing::error!(place, %error, "new key material cannot be used, that of before stays");
             sound = false;

@@ -10,10 +10,12 @@ use super::Snapshot;
 use super::plan::{Authenticator, RoutePlan};
 use crate::config::Places;
 use crate::config::problem::Problem;
-use crate::config::spec::{Expectation, TestClient, TestRequest};
+use crate::config::spec::{Expectation, TestRequest};
 use crate::identity::certificate::PeerIdentity;
+use crate::identity::client_pattern::ClientPattern;
 use crate::identity::name::Name;
 use crate::identity::path::NormalPath;
+use crate::identity::pattern::IdentityPattern;
 use crate::refusal::Refusal;
 
 /// Runs all tests of the snapshot's configuration and gives back those that failed.
@@ -71,13 +73,27 @@ fn decide(snapshot: &Snapshot, request: &TestRequest, now: u64) -> Result<Name, 
     let route = snapshot
         .route(&request.host, &path, &request.method, &headers)
         .ok_or(Refusal::RouteUnknown)?;
-    let peer = request.client.as_ref().map(|client| match client {
-        TestClient::Spiffe(id) => PeerIdentity::rehearsed(Some(id.clone()), Vec::new()),
-        TestClient::Dns(name) => PeerIdentity::rehearsed(None, vec![name.clone()]),
-    });
+    if let Some(listener) = &request.listener {
+        route.check_listener(listener)?;
+    }
+    let peer = request.client.as_ref().map(stating);
     route.rules.check_peer(peer.as_ref())?;
     check_token(route, request, peer.as_ref(), now)?;
     Ok(route.name.clone())
+}
+
+/// A certificate that states what the test says, and nothing else.
+fn stating(client: &ClientPattern) -> PeerIdentity {
+    let mut peer = PeerIdentity::rehearsed(None, Vec::new());
+    match client {
+        ClientPattern::Identity(IdentityPattern::Spiffe(id)) => peer.spiffe = Some(id.clone()),
+        ClientPattern::Identity(IdentityPattern::Dns(name)) => peer.dns = [name.clone()].into(),
+        ClientPattern::Identity(IdentityPattern::SpiffeBelow(_)) => {} // refused in `config/`
+        ClientPattern::Fingerprint(fingerprint) => peer.fingerprint = *fingerprint,
+        ClientPattern::Pin(pin) => peer.public_key = *pin,
+        ClientPattern::Subject { name, .. } => peer.subject = Some(*name),
+    }
+    peer
 }
 
 fn check_token(

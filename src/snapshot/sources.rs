@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::trust::{KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle};
+use crate::trust::{DenyList, KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle};
 
 /// The sources of the process.
 #[derive(Debug, Default)]
 pub struct SourceStore {
     key_pairs: Sources<KeyPair>,
     bundles: Sources<TrustBundle>,
+    deny: Sources<DenyList>,
     changed: Arc<Notify>,
 }
 
@@ -36,6 +37,12 @@ impl SourceStore {
         self.bundles.get(kind, place, &self.changed)
     }
 
+    /// The source of the deny list.
+    #[must_use]
+    pub fn deny(&self, place: &str) -> Arc<Source<DenyList>> {
+        self.deny.get(SourceKind::File, place, &self.changed)
+    }
+
     /// Forgets all sources but those of the configuration in use.
     pub fn keep_only(&self, used: &[Arc<SourceStatus>]) {
         let used: HashSet<Key> = used
@@ -44,6 +51,7 @@ impl SourceStore {
             .collect();
         self.key_pairs.keep_only(&used);
         self.bundles.keep_only(&used);
+        self.deny.keep_only(&used);
     }
 
     /// Ends when a source that tells by itself has published something since the last call.

@@ -1,26 +1,73 @@
-//! [`TrustBundle`]: the CAs whose signatures are accepted, and the one place where a peer's chain
-//! is verified against them.
+//! [`TrustBundle`]: the CAs of one entry of `trust`, with what else is known about whom they signed
+//! for. Whether it vouches for a chain is asked in `judge`, by the [`TrustStore`](super::TrustStore).
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::crypto::WebPkiSupportedAlgorithms;
+use aws_lc_rs::digest::{Context, SHA256};
+use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use rustls::{CertificateError, OtherError, RootCertStore};
-use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
+use webpki::{EndEntityCert, Error as Chain};
+use x509_parser::certificate::X509Certificate;
 
+use super::candidates::{Known, NAMESAKES_MAX};
+use super::crl::{Around, Crl, Signer};
+use super::der::{self, Signature, Signed};
 use super::error::TrustError;
-use super::info::{CertificateInfo, check_strength, parse, sha256};
+use super::info::{CertificateInfo, check_strength, date, parse, sha256};
+use super::judge::{Question, denied, unix_time};
+use super::revocation::{Revocation, RevocationMode};
+use super::untrusted::Untrusted;
 use super::{pem, provider};
+use crate::identity::spiffe::TrustDomain;
 
 /// The CAs of one entry of `trust`.
 pub struct TrustBundle {
-    roots: Arc<RootCertStore>,
+    pub(super) roots: Arc<RootCertStore>,
     /// In the order of `roots`.
-    certificates: Vec<CertificateInfo>,
+    authorities: Vec<Authority>,
+    pub(super) known: Vec<Known>,
+    known_infos: Vec<CertificateInfo>,
+    pub(super) revocation: Revocation,
+    vouches_for: Vouches,
     digest: [u8; 32],
-    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// A CA.
+struct Authority {
+    info: CertificateInfo,
+    der: CertificateDer<'static>,
+    serial: Box<[u8]>,
+    /// The whole `SubjectPublicKeyInfo`.
+    key: Box<[u8]>,
+}
+
+/// What an entry of `trust` is made from.
+#[derive(Clone, Debug, Default)]
+pub struct BundleFiles {
+    /// PEM files with CA certificates. At least one.
+    pub ca: Vec<PathBuf>,
+    /// A PEM file with CA certificates below those.
+    pub intermediates: Option<PathBuf>,
+    /// Files with CRLs, PEM or DER.
+    pub crl: Vec<PathBuf>,
+    /// What is asked of the CRLs.
+    pub revocation: RevocationMode,
+    /// For whom the bundle vouches.
+    pub vouches_for: Vouches,
+}
+
+/// For whom a bundle vouches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Vouches {
+    /// For whomever its CAs signed for.
+    #[default]
+    Anyone,
+    /// For the workloads of this trust domain, and for nobody else.
+    Domain(TrustDomain),
+    /// For whom has no SPIFFE ID.
+    NoSpiffe,
 }
 
 /// What a peer shows its certificate for (extended key usage, RFC 5280, section 4.2.1.12).
@@ -32,131 +79,206 @@ pub enum Usage {
     Server,
 }
 
-/// Chains of today have one or two. Each one more is work that a stranger can make us do.
-const INTERMEDIATES_MAX: usize = 10;
+/// What metrics say about a CRL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrlInfo {
+    /// Who issued it, as RFC 4514 text.
+    pub issuer: String,
+    /// When it was made, in seconds since 1970.
+    pub this_update: i64,
+    /// Until when it is good, in seconds since 1970.
+    pub next_update: i64,
+    /// How many certificates it lists.
+    pub entries: usize,
+}
 
 impl TrustBundle {
-    /// Reads the CA certificates of a PEM file. One that stands there twice counts once.
-    ///
-    /// A CA that is over is kept, so that metrics can show it; nothing verifies under it.
+    /// Reads the CA certificates of a PEM file; no CRLs, and for whomever they sign.
     ///
     /// # Errors
     ///
-    /// [`TrustError`] if the file cannot be read, has no certificate, or has one that is no CA's.
+    /// As [`Self::read`].
     pub fn load(ca: &Path) -> Result<Self, TrustError> {
-        let mut roots = RootCertStore::empty();
-        let mut certificates = Vec::new();
-        let mut hashes: Vec<[u8; 32]> = Vec::new();
-        for (der, number) in pem::certificates(ca)?.into_iter().zip(1..) {
-            let hash = sha256(&der);
-            if hashes.contains(&hash) {
-                continue;
-            }
-            let parsed = parse(&der, number, ca)?;
-            check_strength(&parsed, ca)?;
-            let info = CertificateInfo::of(&parsed, ca);
-            if !info.is_ca {
-                return Err(TrustError::NotACa {
-                    file: ca.to_owned(),
-                    number,
-                    subject: info.subject,
-                });
-            }
-            drop(parsed);
-            roots
-                .add(der)
-                .map_err(|_unreadable| TrustError::CertificateMalformed {
-                    file: ca.to_owned(),
-                    number,
-                })?;
-            certificates.push(info);
-            hashes.push(hash);
-        }
-        hashes.sort_unstable();
-        Ok(Self {
-            roots: Arc::new(roots),
-            certificates,
-            digest: sha256(hashes.as_flattened()),
-            algorithms: provider().signature_verification_algorithms,
-        })
+        let files = BundleFiles {
+            ca: vec![ca.to_owned()],
+            ..BundleFiles::default()
+        };
+        Self::read(&files, unix_time(0), None)
     }
 
-    /// The CAs for rustls: to name them to clients. To verify, use [`Self::verify`], which also
-    /// looks at the validity of the CAs themselves.
+    /// Reads the files of an entry. A certificate that stands there twice counts once.
+    ///
+    /// A CA that is over is kept, so that metrics can show it; nothing verifies under it. So is a
+    /// CRL that is out of date. One that is older than the one in use by `before`, the bundle that
+    /// this one takes the place of, is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`] if a file cannot be read, has not what it should have, or has a certificate
+    /// that is no CA's, or a CRL that no CA of the bundle signed.
+    pub fn read(
+        files: &BundleFiles,
+        now: UnixTime,
+        before: Option<&Self>,
+    ) -> Result<Self, TrustError> {
+        let mut roots = RootCertStore::empty();
+        let mut authorities: Vec<Authority> = Vec::new();
+        for file in &files.ca {
+            for (der, number) in pem::certificates(file)?.into_iter().zip(1..) {
+                if authorities.iter().any(|known| known.der == der) {
+                    continue;
+                }
+                let authority = Authority::read(&der, number, file)?;
+                roots.add(der).map_err(|_unreadable| {
+                    let file = file.clone();
+                    TrustError::CertificateMalformed { file, number }
+                })?;
+                authorities.push(authority);
+            }
+        }
+        let mut signers: Vec<_> = roots
+            .roots
+            .iter()
+            .zip(&authorities)
+            .map(|(anchor, authority)| authority.signer(anchor))
+            .collect();
+        let (known, known_infos) = match &files.intermediates {
+            Some(file) => intermediates(file, &mut signers)?,
+            None => Default::default(),
+        };
+        let crls = crls(&files.crl, &signers, now, before)?;
+        let mut bundle = Self {
+            roots: Arc::new(roots),
+            authorities,
+            known,
+            known_infos,
+            revocation: Revocation::new(files.revocation, crls),
+            vouches_for: files.vouches_for.clone(),
+            digest: [0; 32],
+        };
+        bundle.digest = bundle.compute_digest();
+        Ok(bundle)
+    }
+
+    /// The CAs for rustls: to name them to clients. To verify, ask the
+    /// [`TrustStore`](super::TrustStore), which also looks at the validity of the CAs themselves.
     #[must_use]
     pub fn roots(&self) -> Arc<RootCertStore> {
         Arc::clone(&self.roots)
     }
 
-    /// SHA-256 over the set of certificates; their order in the file does not matter.
+    /// For whom it vouches.
+    #[must_use]
+    pub const fn vouches_for(&self) -> &Vouches {
+        &self.vouches_for
+    }
+
+    /// SHA-256 over all that decides: CAs, intermediates, CRLs, and what is asked of them; not over
+    /// the order in the files.
     #[must_use]
     pub const fn digest(&self) -> [u8; 32] {
         self.digest
     }
 
-    /// Every CA of the bundle.
-    #[must_use]
-    pub fn certificates(&self) -> Vec<CertificateInfo> {
-        self.certificates.clone()
+    fn compute_digest(&self) -> [u8; 32] {
+        let mut hash = Context::new(&SHA256);
+        let mut add = |mut hashes: Vec<[u8; 32]>| {
+            hashes.sort_unstable();
+            // The number first, so that what moves from one list to the next is another bundle.
+            hash.update(&hashes.len().to_be_bytes());
+            hash.update(hashes.as_flattened());
+        };
+        add(self.authorities.iter().map(|ca| sha256(&ca.der)).collect());
+        add(self.known.iter().map(|known| sha256(&known.der)).collect());
+        let crls = self.revocation.crls();
+        add(crls.iter().map(|crl| crl.digest).collect());
+        let rules = format!("{:?} {:?}", self.revocation.mode, self.vouches_for);
+        hash.update(rules.as_bytes());
+        let mut digest = [0; 32];
+        digest.copy_from_slice(hash.finish().as_ref());
+        digest
     }
 
-    /// When the next CA of this bundle ends, in seconds since 1970: until then a chain that
-    /// verifies goes on to do so as far as its CA goes.
+    /// Every CA of the bundle, and every known intermediate.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<CertificateInfo> {
+        let authorities = self.authorities.iter().map(|ca| ca.info.clone());
+        authorities
+            .chain(self.known_infos.iter().cloned())
+            .collect()
+    }
+
+    /// Every CRL of the bundle.
+    #[must_use]
+    pub fn crls(&self) -> Vec<CrlInfo> {
+        let info = |crl: &Arc<Crl>| CrlInfo {
+            issuer: crl.shown.clone(),
+            this_update: crl.this_update,
+            next_update: crl.next_update,
+            entries: crl.revoked.len(),
+        };
+        self.revocation.crls().iter().map(info).collect()
+    }
+
+    /// What should be looked at and does not stop the gateway, one line each.
+    #[must_use]
+    pub fn warnings(&self, now: UnixTime) -> Vec<String> {
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let crls = self.revocation.crls();
+        let stale = crls.iter().filter(|crl| crl.next_update < now);
+        let stale = stale.map(|crl| {
+            let (file, day) = (crl.file.display(), date(crl.next_update));
+            format!(
+                "{file}: the CRL of {} was to be renewed on {day}",
+                crl.shown
+            )
+        });
+        let required = self.revocation.mode == RevocationMode::Required;
+        let signers = self.roots.roots.iter().zip(&self.authorities);
+        let bare = signers.filter(|(root, _)| {
+            let has = |crl: &Arc<Crl>| {
+                *crl.issuer == *root.subject && *crl.key == *root.subject_public_key_info
+            };
+            required && !crls.iter().any(has)
+        });
+        let bare = bare.map(|(_, ca)| {
+            let (file, subject) = (ca.info.file.display(), &ca.info.subject);
+            format!("{file}: there is no CRL of {subject}: whom it signed for is refused")
+        });
+        stale.chain(bare).collect()
+    }
+
+    /// When the next certificate of this bundle ends, or a CRL that it requires, in seconds since
+    /// 1970: until then a chain that verifies goes on to do so as far as the bundle goes.
     #[must_use]
     pub fn next_end(&self, now: UnixTime) -> i64 {
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let ends = self.certificates.iter().map(|ca| ca.not_after);
+        let authorities = self.authorities.iter().map(|ca| ca.info.not_after);
+        let known = self.known_infos.iter().map(|info| info.not_after);
+        let required = self.revocation.mode == RevocationMode::Required;
+        let crls = self.revocation.crls().iter().filter(|_| required);
+        let ends = authorities
+            .chain(known)
+            .chain(crls.map(|crl| crl.next_update));
         ends.filter(|end| *end >= now).min().unwrap_or(now)
     }
 
-    /// Whether a chain leads from `leaf` over `intermediates` (at most 10) to a CA of this bundle:
-    /// signatures, the validity of each certificate and of the CA at `now`, key usage, name
-    /// constraints, path length (RFC 5280, section 6). Whom the leaf names is not looked at.
-    ///
-    /// # Errors
-    ///
-    /// [`rustls::Error::InvalidCertificate`] with the most telling reason.
-    pub fn verify(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        usage: Usage,
-        now: UnixTime,
-    ) -> Result<(), rustls::Error> {
-        if intermediates.len() > INTERMEDIATES_MAX {
-            return Err(certificate_error(webpki::Error::MaximumPathDepthExceeded));
-        }
-        let leaf = EndEntityCert::try_from(leaf).map_err(certificate_error)?;
-        let usage = match usage {
-            Usage::Client => KeyUsage::client_auth(),
-            Usage::Server => KeyUsage::server_auth(),
-        };
-        let ca_is_valid = |path: &VerifiedPath<'_>| self.check_validity(path.anchor(), now);
-        leaf.verify_for_usage(
-            self.algorithms.all,
-            &self.roots.roots,
-            intermediates,
-            now,
-            usage,
-            None,
-            Some(&ca_is_valid),
-        )
-        .map(|_path| ())
-        .map_err(certificate_error)
-    }
-
     /// webpki keeps no validity of a trust anchor and looks at none. A CA that stands in the
-    /// bundle with several certificates for one key counts while one of them is valid.
-    fn check_validity(&self, used: &TrustAnchor<'_>, now: UnixTime) -> Result<(), webpki::Error> {
-        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let mut refused = Err(webpki::Error::UnknownIssuer);
-        for (anchor, info) in self.roots.roots.iter().zip(&self.certificates) {
+    /// bundle with several certificates for one key counts while one of them is valid and not
+    /// denied.
+    pub(super) fn check_anchor(
+        &self,
+        used: &TrustAnchor<'_>,
+        question: &Question<'_>,
+    ) -> Result<(), Untrusted> {
+        let mut refused = Err(Untrusted::of_chain(Chain::UnknownIssuer));
+        for (anchor, authority) in self.roots.roots.iter().zip(&self.authorities) {
             let same = anchor.subject == used.subject
                 && anchor.subject_public_key_info == used.subject_public_key_info;
             if !same {
                 continue;
             }
-            refused = check_time(info, seconds, now);
+            refused = authority.check(question);
             if refused.is_ok() {
                 break;
             }
@@ -165,76 +287,171 @@ impl TrustBundle {
     }
 }
 
-fn check_time(ca: &CertificateInfo, seconds: i64, time: UnixTime) -> Result<(), webpki::Error> {
-    let at = |seconds: i64| {
-        let since_1970 = u64::try_from(seconds).unwrap_or(0);
-        UnixTime::since_unix_epoch(std::time::Duration::from_secs(since_1970))
-    };
-    if seconds > ca.not_after {
-        let not_after = at(ca.not_after);
-        return Err(webpki::Error::CertExpired { time, not_after });
+impl Authority {
+    fn read(der: &CertificateDer<'static>, number: usize, file: &Path) -> Result<Self, TrustError> {
+        let parsed = parse(der, number, file)?;
+        let info = ca_info(&parsed, number, file)?;
+        Ok(Self {
+            info,
+            serial: parsed.raw_serial().into(),
+            key: parsed.public_key().raw.into(),
+            der: der.clone(),
+        })
     }
-    if seconds < ca.not_before {
-        let not_before = at(ca.not_before);
-        return Err(webpki::Error::CertNotValidYet { time, not_before });
+
+    fn signer(&self, anchor: &TrustAnchor<'_>) -> Signer {
+        Signer {
+            name: anchor.subject.as_ref().into(),
+            key: anchor.subject_public_key_info.as_ref().into(),
+            signs_crls: self.info.signs_crls,
+        }
     }
-    Ok(())
+
+    fn check(&self, question: &Question<'_>) -> Result<(), Untrusted> {
+        let time = question.now;
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        if seconds > self.info.not_after {
+            let not_after = unix_time(self.info.not_after);
+            return Err(Untrusted::of_chain(Chain::CertExpired { time, not_after }));
+        }
+        if seconds < self.info.not_before {
+            let not_before = unix_time(self.info.not_before);
+            return Err(Untrusted::of_chain(Chain::CertNotValidYet {
+                time,
+                not_before,
+            }));
+        }
+        if question.deny.has(&self.der, &self.serial, || &self.key) {
+            return Err(denied("the deny list names the CA"));
+        }
+        Ok(())
+    }
 }
 
-/// Says webpki's reason in rustls' words.
-fn certificate_error(error: webpki::Error) -> rustls::Error {
-    use CertificateError as Certificate;
-    use webpki::Error as Chain;
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "webpki's enum grows: what is new to us keeps its own text"
-    )]
-    let reason = match error {
-        Chain::BadDer
-        | Chain::BadDerTime
-        | Chain::TrailingData(_)
-        | Chain::ExtensionValueInvalid
-        | Chain::MalformedExtensions
-        | Chain::MalformedDnsIdentifier
-        | Chain::MalformedNameConstraint
-        | Chain::InvalidSerialNumber
-        | Chain::UnsupportedCertVersion => Certificate::BadEncoding,
-        Chain::UnsupportedCriticalExtension => Certificate::UnhandledCriticalExtension,
-        Chain::CertExpired { time, not_after } => Certificate::ExpiredContext { time, not_after },
-        Chain::InvalidCertValidity => Certificate::Expired,
-        Chain::CertNotValidYet { time, not_before } => {
-            Certificate::NotValidYetContext { time, not_before }
+fn ca_info(
+    certificate: &X509Certificate<'_>,
+    number: usize,
+    file: &Path,
+) -> Result<CertificateInfo, TrustError> {
+    check_strength(certificate, file)?;
+    let info = CertificateInfo::of(certificate, file);
+    if info.is_ca {
+        return Ok(info);
+    }
+    Err(TrustError::NotACa {
+        file: file.to_owned(),
+        number,
+        subject: info.subject,
+    })
+}
+
+type Intermediates = (Vec<Known>, Vec<CertificateInfo>);
+
+/// Reads `intermediates`, and adds to `signers` those that a CA above them signed.
+fn intermediates(file: &Path, signers: &mut Vec<Signer>) -> Result<Intermediates, TrustError> {
+    let (mut known, mut infos): Intermediates = Default::default();
+    for (der, number) in pem::certificates(file)?.into_iter().zip(1..) {
+        if known.iter().any(|one| one.der == der) {
+            continue;
         }
-        // An intermediate that is no CA has signed nothing that counts.
-        Chain::UnknownIssuer | Chain::EndEntityUsedAsCa => Certificate::UnknownIssuer,
-        Chain::CertRevoked => Certificate::Revoked,
-        Chain::InvalidSignatureForPublicKey | Chain::SignatureAlgorithmMismatch => {
-            Certificate::BadSignature
+        let info = ca_info(&parse(&der, number, file)?, number, file)?;
+        // As a step of a chain it must be one for webpki.
+        let read = EndEntityCert::try_from(&der).map_err(|_unreadable| {
+            let file = file.to_owned();
+            TrustError::CertificateMalformed { file, number }
+        })?;
+        let one = Known {
+            subject: read.subject().into(),
+            issuer: read.issuer().into(),
+            der: der.clone(),
+        };
+        drop(read);
+        let namesakes = known.iter().filter(|k| k.subject == one.subject);
+        if namesakes.count() == NAMESAKES_MAX {
+            return Err(TrustError::Namesakes {
+                file: file.to_owned(),
+                subject: info.subject,
+            });
         }
-        Chain::UnsupportedSignatureAlgorithmContext(context) => {
-            Certificate::UnsupportedSignatureAlgorithmContext {
-                signature_algorithm_id: context.signature_algorithm_id,
-                supported_algorithms: context.supported_algorithms,
+        known.push(one);
+        infos.push(info);
+    }
+    let mut waiting: Vec<usize> = (0..known.len()).collect();
+    loop {
+        let before = waiting.len();
+        waiting.retain(|at| {
+            let signer = known
+                .get(*at)
+                .zip(infos.get(*at))
+                .and_then(|(one, info)| below(one, info, signers));
+            match signer {
+                Some(signer) => {
+                    signers.push(signer);
+                    false
+                }
+                None => true,
             }
+        });
+        if waiting.len() == before {
+            break;
         }
-        Chain::UnsupportedSignatureAlgorithmForPublicKeyContext(context) => {
-            Certificate::UnsupportedSignatureAlgorithmForPublicKeyContext {
-                signature_algorithm_id: context.signature_algorithm_id,
-                public_key_algorithm_id: context.public_key_algorithm_id,
-            }
-        }
-        Chain::CaUsedAsEndEntity
-        | Chain::EmptyEkuExtension
-        | Chain::RequiredEkuNotFoundContext(_) => Certificate::InvalidPurpose,
-        other => Certificate::Other(OtherError(Arc::new(other))),
+    }
+    match waiting
+        .first()
+        .and_then(|at| infos.get(*at).zip(at.checked_add(1)))
+    {
+        None => Ok((known, infos)),
+        Some((info, number)) => Err(TrustError::NotBelow {
+            file: file.to_owned(),
+            number,
+            subject: info.subject.clone(),
+        }),
+    }
+}
+
+/// The certificate as a signer, if one of `signers` signed it.
+fn below(one: &Known, info: &CertificateInfo, signers: &[Signer]) -> Option<Signer> {
+    let signed = Signed::read(&one.der)?;
+    let accepted = provider().signature_verification_algorithms;
+    let mut above = signers.iter().filter(|signer| signer.name == one.issuer);
+    above.find(|signer| signed.verify(&signer.key, &accepted) == Signature::Right)?;
+    let whole = EndEntityCert::try_from(&one.der)
+        .ok()?
+        .subject_public_key_info();
+    Some(Signer {
+        name: one.subject.clone(),
+        key: der::unwrapped(&whole)?.into(),
+        signs_crls: info.signs_crls,
+    })
+}
+
+fn crls(
+    files: &[PathBuf],
+    signers: &[Signer],
+    now: UnixTime,
+    before: Option<&TrustBundle>,
+) -> Result<Vec<Arc<Crl>>, TrustError> {
+    let accepted = provider().signature_verification_algorithms;
+    let around = Around {
+        signers,
+        accepted: &accepted,
+        in_use: before.map_or(&[], |before| before.revocation.crls()),
+        now: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
     };
-    rustls::Error::InvalidCertificate(reason)
+    let mut read = Vec::new();
+    for file in files {
+        for (der, number) in pem::crls(file)?.iter().zip(1..) {
+            read.push(Crl::read(der, file, number, around)?);
+        }
+    }
+    Ok(read)
 }
 
 impl fmt::Debug for TrustBundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TrustBundle")
-            .field("certificates", &self.certificates)
+            .field("certificates", &self.certificates())
+            .field("crls", &self.crls())
             .finish_non_exhaustive()
     }
 }

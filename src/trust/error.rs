@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::crl_problem::CrlProblem;
 use super::info::date;
 
 /// Why a file with certificates or a key cannot be used. [`TrustError::hint`] says what to do;
@@ -19,6 +20,8 @@ pub enum TrustError {
     TooLarge {
         /// The file.
         file: PathBuf,
+        /// What may be read of it.
+        mib_max: u64,
     },
     /// The file has no PEM block.
     Empty {
@@ -125,6 +128,45 @@ pub enum TrustError {
         /// Whose certificate.
         subject: String,
     },
+    /// A certificate of `intermediates` was signed by no CA of the bundle.
+    NotBelow {
+        /// The file.
+        file: PathBuf,
+        /// Which certificate of the file, from 1.
+        number: usize,
+        /// Whose certificate.
+        subject: String,
+    },
+    /// More certificates of `intermediates` have one name than are tried.
+    Namesakes {
+        /// The file.
+        file: PathBuf,
+        /// Their name.
+        subject: String,
+    },
+    /// A CRL is not taken.
+    Crl {
+        /// The file.
+        file: PathBuf,
+        /// Which CRL of the file, from 1.
+        number: usize,
+        /// Why.
+        problem: CrlProblem,
+    },
+    /// A line of a deny list cannot be read.
+    DenyLine {
+        /// The file.
+        file: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The deny list has more entries than are held.
+    DenyTooMany {
+        /// The file with the first that is too many.
+        file: PathBuf,
+    },
 }
 
 /// What a file should hold.
@@ -134,6 +176,8 @@ pub enum Wanted {
     Certificates,
     /// One private key.
     PrivateKey,
+    /// One CRL or more.
+    RevocationLists,
 }
 
 impl Wanted {
@@ -141,6 +185,7 @@ impl Wanted {
         match self {
             Self::Certificates => "certificate",
             Self::PrivateKey => "private key",
+            Self::RevocationLists => "revocation list",
         }
     }
 }
@@ -154,12 +199,8 @@ impl TrustError {
             Self::Unreadable { file, error } => {
                 format!("{} cannot be read: {error}", file.display())
             }
-            Self::TooLarge { file } => {
-                format!(
-                    "{} is larger than {} MiB",
-                    file.display(),
-                    super::pem::MIB_MAX
-                )
+            Self::TooLarge { file, mib_max } => {
+                format!("{} is larger than {mib_max} MiB", file.display())
             }
             Self::Empty { file, wanted } => {
                 format!("{} has no {} in it", file.display(), wanted.text())
@@ -233,6 +274,34 @@ impl TrustError {
                     file.display()
                 )
             }
+            Self::NotBelow {
+                file,
+                number,
+                subject,
+            } => {
+                let file = file.display();
+                format!("certificate {number} in {file} ({subject}) is below no CA of this bundle")
+            }
+            Self::Namesakes { file, subject } => {
+                let max = super::candidates::NAMESAKES_MAX;
+                let file = file.display();
+                format!("more than {max} certificates in {file} are those of {subject}")
+            }
+            Self::Crl {
+                file,
+                number,
+                problem,
+            } => format!("CRL {number} in {} {}", file.display(), problem.what()),
+            Self::DenyLine { file, line, what } => {
+                format!("line {line} of {} {what}", file.display())
+            }
+            Self::DenyTooMany { file } => {
+                let max = super::deny::ENTRIES_MAX;
+                format!(
+                    "with {} the deny list has more than {max} entries",
+                    file.display()
+                )
+            }
         }
     }
 
@@ -243,13 +312,16 @@ impl TrustError {
             Self::Unreadable { .. } => {
                 "check the path and that the user of the gateway may read the file"
             }
-            Self::TooLarge { .. } => "name a PEM file with certificates or a key",
+            Self::TooLarge { .. } => "name a file that holds what this key is for, and no more",
             Self::Empty { wanted, .. } | Self::WrongKind { wanted, .. } => match wanted {
                 Wanted::Certificates => {
                     "name a PEM file with a block that begins `-----BEGIN CERTIFICATE-----`"
                 }
                 Wanted::PrivateKey => {
                     "name a PEM file with a block that begins `-----BEGIN PRIVATE KEY-----`"
+                }
+                Wanted::RevocationLists => {
+                    "name a file with a block that begins `-----BEGIN X509 CRL-----`, or a CRL as DER"
                 }
             },
             Self::PemBroken { .. } => "write the file anew: a block is cut off or is not base64",
@@ -271,6 +343,14 @@ impl TrustError {
             Self::LeafIsCa { .. } => "put the gateway's own certificate first, then its chain",
             Self::ChainTooLong { .. } => "leave only the leaf and the CAs above it in the file",
             Self::NotACa { .. } => "name the certificate of the CA that issued it",
+            Self::NotBelow { .. } => "take it out, or name the CA above it in `ca`",
+            Self::Namesakes { .. } => "leave those that are in use",
+            Self::Crl { problem, .. } => problem.hint(),
+            Self::DenyLine { .. } => {
+                "write `spiffe://..`, `serial:HEX issuer:NAME`, `fingerprint:sha256/HEX` or \
+                 `pin:sha256/BASE64`, one a line"
+            }
+            Self::DenyTooMany { .. } => "take out what has expired, or revoke by CRL",
         }
     }
 }

@@ -11,6 +11,7 @@ use x509_parser::public_key::PublicKey;
 
 use crate::identity::certificate::Shown;
 
+use super::der::{self, Reader};
 use super::error::TrustError;
 
 /// A certificate that was loaded.
@@ -26,12 +27,14 @@ pub struct CertificateInfo {
     pub not_after: i64,
     /// Whether it is that of a CA.
     pub is_ca: bool,
+    /// Whether its key may sign CRLs.
+    pub(super) signs_crls: bool,
     /// Where it came from.
     pub file: PathBuf,
 }
 
 /// RSA keys below this are refused by our side and by every peer of today.
-const RSA_BITS_MIN: usize = 2048;
+pub(super) const RSA_BITS_MIN: usize = 2048;
 
 /// Reads certificate `number` (from 1) of a file.
 ///
@@ -61,6 +64,7 @@ impl CertificateInfo {
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
             is_ca: is_ca(certificate),
+            signs_crls: signs_crls(certificate),
             file: file.to_owned(),
         }
     }
@@ -75,6 +79,15 @@ fn is_ca(certificate: &X509Certificate<'_>) -> bool {
         Err(_twice_or_unreadable) => false,
     };
     certificate.is_ca() && signs
+}
+
+/// RFC 5280, section 4.2.1.3: where a certificate says what its key is for, `cRLSign` is among it.
+fn signs_crls(certificate: &X509Certificate<'_>) -> bool {
+    match certificate.key_usage() {
+        Ok(Some(usage)) => usage.value.crl_sign(),
+        Ok(None) => true,
+        Err(_twice_or_unreadable) => false,
+    }
 }
 
 /// # Errors
@@ -92,6 +105,26 @@ pub(super) fn check_strength(
         }
     }
     Ok(())
+}
+
+/// The length of an RSA key (a whole `SubjectPublicKeyInfo`); `None` if it is another kind of key.
+pub(super) fn rsa_bits(key: &[u8]) -> Option<usize> {
+    /// rsaEncryption and id-RSASSA-PSS.
+    const RSA: [&[u8]; 2] = [
+        &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1],
+        &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10],
+    ];
+    let mut parts = Reader::new(der::unwrapped(key)?);
+    let algorithm = Reader::new(parts.take(der::SEQUENCE)?).take(der::OID)?;
+    if !RSA.contains(&algorithm) {
+        return None;
+    }
+    let bits = parts.take(der::BIT_STRING)?;
+    let modulus = Reader::new(der::unwrapped(bits.get(1..)?)?).take(der::INTEGER)?;
+    let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+    let modulus = modulus.get(zeros..)?;
+    let unused = modulus.first().map_or(0, |byte| byte.leading_zeros());
+    (modulus.len() * 8).checked_sub(usize::try_from(unused).ok()?)
 }
 
 /// The day of a time in seconds since 1970, as `2026-11-21`.

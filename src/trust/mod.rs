@@ -2,18 +2,34 @@
 //! bundles of CAs whose signatures it accepts.
 //!
 //! Both come from a [`Source`] and never change afterwards: a source publishes new ones. Whom a
-//! certificate names is not asked here but in `identity::certificate`; [`TrustBundle::verify`]
+//! certificate names is not asked here but in `identity::certificate`; [`TrustStore::verify`]
 //! says whether what it says may be believed. Private keys never leave this folder but inside
 //! rustls' or aws-lc's signing key, and are in no `Debug` text.
 
 mod bundle;
+mod candidates;
+mod crl;
+mod crl_problem;
+mod crl_scope;
+mod deny;
+mod der;
 mod error;
 mod info;
+mod judge;
 mod key_pair;
 mod pem;
 mod signing_key;
+mod revocation;
+mod serials;
 mod source;
 mod store;
+mod untrusted;
+#[cfg(test)]
+mod chain_tests;
+#[cfg(test)]
+mod crl_tests;
+#[cfg(test)]
+mod deny_tests;
 #[cfg(test)]
 mod tests;
 
@@ -23,13 +39,17 @@ use rustls::SupportedCipherSuite;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 
-pub use bundle::{TrustBundle, Usage};
+pub use bundle::{BundleFiles, CrlInfo, TrustBundle, Usage, Vouches};
+pub use crl_problem::CrlProblem;
+pub use deny::DenyList;
 pub use error::TrustError;
 pub use info::CertificateInfo;
 pub use key_pair::KeyPair;
+pub use revocation::RevocationMode;
 pub use signing_key::{SigningKeyFile, signing_key};
 pub use source::{Published, Source, SourceKind, SourceResult, SourceStatus};
-pub use store::{TrustStore, Untrusted};
+pub use store::TrustStore;
+pub use untrusted::Untrusted;
 
 /// Key exchange groups, the best first. The hybrid one is safe as long as either half is.
 static GROUPS: [&dyn SupportedKxGroup; 4] = [

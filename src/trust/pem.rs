@@ -10,7 +10,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use super::error::{TrustError, Wanted};
 
 /// The bundle of a whole operating system is a quarter of a MiB.
-pub(super) const MIB_MAX: u64 = 4;
+const MIB_MAX: u64 = 4;
+/// A CRL of a million entries has 40 MiB; as PEM, a third more.
+const CRL_MIB_MAX: u64 = 64;
 
 /// All certificates of the file, in its order; other blocks (a key beside them) are left out.
 ///
@@ -18,7 +20,7 @@ pub(super) const MIB_MAX: u64 = 4;
 ///
 /// [`TrustError`] if the file cannot be read or has no certificate.
 pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
-    let text = read(file)?;
+    let text = read(file, MIB_MAX)?;
     let sections = sections(&text, file)?;
     let found = other_kind(&sections, &text);
     let certificates: Vec<_> = sections
@@ -38,7 +40,7 @@ pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
 ///
 /// [`TrustError`] if the file cannot be read or has not exactly one key in the clear.
 pub(super) fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TrustError> {
-    let text = read(file)?;
+    let text = read(file, MIB_MAX)?;
     if is_encrypted(&text) {
         let file = file.to_owned();
         return Err(TrustError::KeyEncrypted { file });
@@ -58,6 +60,35 @@ pub(super) fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TrustEr
             count: more.saturating_add(1),
         }),
     }
+}
+
+/// All CRLs of the file, PEM or DER, in its order.
+///
+/// # Errors
+///
+/// [`TrustError`] if the file cannot be read or has no CRL, or has anything else in it.
+pub(super) fn crls(file: &Path) -> Result<Vec<Vec<u8>>, TrustError> {
+    const SEQUENCE: u8 = 0x30;
+    let content = read(file, CRL_MIB_MAX)?;
+    if content.first() == Some(&SEQUENCE) {
+        return Ok(vec![content]);
+    }
+    let mut crls = Vec::new();
+    let mut others = Vec::new();
+    for (kind, der) in sections(&content, file)? {
+        if kind == SectionKind::Crl {
+            crls.push(der);
+        } else {
+            others.push((kind, der));
+        }
+    }
+    // A CRL that is passed over for its label is one that revokes nothing.
+    let blocks = memchr::memmem::find_iter(&content, b"-----BEGIN ").count();
+    if crls.is_empty() || blocks != crls.len() {
+        let found = other_kind(&others, &content);
+        return Err(nothing(file, Wanted::RevocationLists, found));
+    }
+    Ok(crls)
 }
 
 type Section = (SectionKind, Vec<u8>);
@@ -124,12 +155,12 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, TrustError> {
+pub(super) fn read(file: &Path, mib_max: u64) -> Result<Vec<u8>, TrustError> {
     let unreadable = |error| TrustError::Unreadable {
         file: file.to_owned(),
         error,
     };
-    let bytes_max = MIB_MAX * 1024 * 1024;
+    let bytes_max = mib_max * 1024 * 1024;
     let mut text = Vec::new();
     let opened = File::open(file).map_err(unreadable)?;
     let read = opened
@@ -138,7 +169,7 @@ fn read(file: &Path) -> Result<Vec<u8>, TrustError> {
         .map_err(unreadable)?;
     if u64::try_from(read).unwrap_or(u64::MAX) > bytes_max {
         let file = file.to_owned();
-        return Err(TrustError::TooLarge { file });
+        return Err(TrustError::TooLarge { file, mib_max });
     }
     Ok(text)
 }

@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 
 use super::error::TrustError;
-use super::{KeyPair, TrustBundle};
+use super::{DenyList, KeyPair, TrustBundle};
 
 /// What a source comes from. The label in metrics and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,6 +104,12 @@ impl Published for KeyPair {
 }
 
 impl Published for TrustBundle {
+    fn digest(&self) -> [u8; 32] {
+        Self::digest(self)
+    }
+}
+
+impl Published for DenyList {
     fn digest(&self) -> [u8; 32] {
         Self::digest(self)
     }

@@ -12,18 +12,19 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 
-use super::{KeyPair, TrustBundle, TrustError, Usage, provider};
+use super::judge::Question;
+use super::{DenyList, KeyPair, TrustBundle, TrustError, Usage, provider};
 use crate::handshake_failure::HandshakeFailure;
 
 /// 2030-01-01: the certificates of this file are valid from a day before to a day after.
-const NOW: u64 = 1_893_456_000;
-const DAY: i64 = 86_400;
+pub(super) const NOW: u64 = 1_893_456_000;
+pub(super) const DAY: i64 = 86_400;
 
 /// A folder of its own for each test, removed at the end.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("portcullis-trust-{}-{number}", std::process::id());
@@ -32,7 +33,7 @@ impl Folder {
         Self(folder)
     }
 
-    fn file(&self, name: &str, text: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str, text: &(impl AsRef<[u8]> + ?Sized)) -> PathBuf {
         let file = self.0.join(name);
         std::fs::write(&file, text).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -46,34 +47,34 @@ impl Drop for Folder {
     }
 }
 
-fn now() -> UnixTime {
+pub(super) fn now() -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(NOW))
 }
 
-fn day(offset: i64) -> OffsetDateTime {
+pub(super) fn day(offset: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(i64::try_from(NOW).unwrap() + offset * DAY).unwrap()
 }
 
-fn params(name: &str, from: i64, to: i64) -> CertificateParams {
+pub(super) fn params(name: &str, from: i64, to: i64) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     (params.not_before, params.not_after) = (day(from), day(to));
     params
 }
 
-fn ca_params(name: &str, from: i64, to: i64) -> CertificateParams {
+pub(super) fn ca_params(name: &str, from: i64, to: i64) -> CertificateParams {
     let mut params = params(name, from, to);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params
 }
 
-struct Ca {
-    pem: String,
-    der: CertificateDer<'static>,
-    issuer: Issuer<'static, Key>,
+pub(super) struct Ca {
+    pub(super) pem: String,
+    pub(super) der: CertificateDer<'static>,
+    pub(super) issuer: Issuer<'static, Key>,
 }
 
-fn root(params: CertificateParams) -> Ca {
+pub(super) fn root(params: CertificateParams) -> Ca {
     let key = Key::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
     Ca {
@@ -83,7 +84,7 @@ fn root(params: CertificateParams) -> Ca {
     }
 }
 
-fn below(above: &Ca, params: CertificateParams) -> Ca {
+pub(super) fn below(above: &Ca, params: CertificateParams) -> Ca {
     let key = Key::generate().unwrap();
     let certificate = params.signed_by(&key, &above.issuer).unwrap();
     Ca {
@@ -93,7 +94,7 @@ fn below(above: &Ca, params: CertificateParams) -> Ca {
     }
 }
 
-fn leaf(from: i64, to: i64, usage: ExtendedKeyUsagePurpose) -> CertificateParams {
+pub(super) fn leaf(from: i64, to: i64, usage: ExtendedKeyUsagePurpose) -> CertificateParams {
     let mut params = params("leaf", from, to);
     params.extended_key_usages = vec![usage];
     params.subject_alt_names = vec![
@@ -104,8 +105,8 @@ fn leaf(from: i64, to: i64, usage: ExtendedKeyUsagePurpose) -> CertificateParams
     params
 }
 
-const CLIENT: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ClientAuth;
-const SERVER: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ServerAuth;
+pub(super) const CLIENT: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ClientAuth;
+pub(super) const SERVER: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ServerAuth;
 
 fn pair(ca: &Ca, params: &CertificateParams) -> (String, String) {
     let key = Key::generate().unwrap();
@@ -113,7 +114,7 @@ fn pair(ca: &Ca, params: &CertificateParams) -> (String, String) {
     (certificate.pem(), key.serialize_pem())
 }
 
-fn bundle(pem: &str) -> TrustBundle {
+pub(super) fn bundle(pem: &str) -> TrustBundle {
     let folder = Folder::new();
     TrustBundle::load(&folder.file("ca.pem", pem)).unwrap()
 }
@@ -405,13 +406,19 @@ fn judged(
     between: &[CertificateDer<'_>],
     usage: Usage,
 ) -> Option<HandshakeFailure> {
-    let verdict = bundle.verify(leaf, between, usage, now());
-    verdict
-        .err()
-        .map(|error| HandshakeFailure::from_rustls(&error))
+    let verdict = bundle.judge(&Question {
+        leaf,
+        intermediates: between,
+        usage,
+        leaf_at: now(),
+        now: now(),
+        deny: &DenyList::default(),
+        accepted: &provider().signature_verification_algorithms,
+    });
+    verdict.err().map(|untrusted| untrusted.reason)
 }
 
-fn issued(above: &Ca, params: CertificateParams) -> CertificateDer<'static> {
+pub(super) fn issued(above: &Ca, params: CertificateParams) -> CertificateDer<'static> {
     below(above, params).der
 }
 
@@ -512,10 +519,7 @@ fn every_reason_above_the_leaf_is_sorted() {
         check(params("no ca", -1, 1)),
         Some(HandshakeFailure::UnknownIssuer)
     );
-    assert_eq!(
-        check(constrained),
-        Some(HandshakeFailure::CertificateMalformed)
-    );
+    assert_eq!(check(constrained), Some(HandshakeFailure::NameConstraint));
 
     let mut short = ca_params("short", -1, 1);
     short.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -523,7 +527,7 @@ fn every_reason_above_the_leaf_is_sorted() {
     let middle = below(&short, ca_params("m", -1, 1));
     let end = issued(&middle, leaf(-1, 1, CLIENT));
     let chain = [middle.der, short.der];
-    let want = Some(HandshakeFailure::CertificateMalformed);
+    let want = Some(HandshakeFailure::PathLength);
     assert_eq!(judged(&trust, &end, &chain, Usage::Client), want);
     assert_eq!(
         judged(&trust, &end, &[], Usage::Client),
@@ -567,7 +571,7 @@ fn a_chain_of_junk_is_refused_before_it_is_looked_at() {
     let good = issued(&ca, leaf(-1, 1, CLIENT));
     let junk = vec![ca.der.clone(); 11];
     assert_eq!(judged(&trust, &good, &junk[..10], Usage::Client), None);
-    let want = Some(HandshakeFailure::CertificateMalformed);
+    let want = Some(HandshakeFailure::ChainTooLong);
     assert_eq!(judged(&trust, &good, &junk, Usage::Client), want);
 }
 

@@ -100,7 +100,7 @@ pub(super) struct Ended {
     pub(super) reason: HandshakeFailure,
     /// The certificate that was refused.
     pub(super) leaf: Option<CertificateDer<'static>>,
-    /// The library's words.
+    /// The library's words, or the verifier's.
     pub(super) error: Option<io::Error>,
     pub(super) session: Session,
 }
@@ -133,9 +133,14 @@ impl Ended {
     /// The verifier's own reason, if it has one, is closer than what rustls makes of it.
     fn judged(self, judgement: Judgement) -> Self {
         match judgement {
-            Judgement::Refused { reason, leaf } => Self {
+            Judgement::Refused {
+                reason,
+                leaf,
+                detail,
+            } => Self {
                 reason,
                 leaf: Some(leaf),
+                error: Some(io::Error::other(detail)),
                 ..self
             },
             Judgement::NotAsked | Judgement::Accepted(_) => self,

@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 
 use crate::handshake_failure::HandshakeFailure;
-use crate::identity::certificate::{NoIdentity, PeerIdentity, peer_identity};
+use crate::identity::certificate::{PeerIdentity, peer_identity};
 use crate::identity::pattern::ServerPattern;
 use crate::trust::{TrustStore, Untrusted, Usage};
 
@@ -41,6 +41,8 @@ pub(super) enum Judgement {
     Refused {
         reason: HandshakeFailure,
         leaf: CertificateDer<'static>,
+        /// The reason in more words, for the log.
+        detail: String,
     },
 }
 
@@ -79,8 +81,8 @@ impl ServiceVerifier {
     ) -> Result<Arc<PeerIdentity>, Refused> {
         self.trust
             .verify(leaf, intermediates, Usage::Server, now)
-            .map_err(|Untrusted { reason, error }| Refused { reason, error })?;
-        let identity = peer_identity(leaf)?;
+            .map_err(Refused::from)?;
+        let identity = peer_identity(leaf).map_err(Untrusted::from)?;
         if self.accept.iter().any(|wanted| wanted.matches(&identity)) {
             Ok(Arc::new(identity))
         } else {
@@ -98,6 +100,7 @@ impl ServiceVerifier {
             },
             // The service sees the alert `access_denied`: its chain is fine, and it is not meant.
             error: CertificateError::ApplicationVerificationFailure.into(),
+            detail: "what the certificate states is not accepted".to_owned(),
         }
     }
 }
@@ -107,18 +110,20 @@ impl ServiceVerifier {
 pub(super) struct Refused {
     pub(super) reason: HandshakeFailure,
     error: rustls::Error,
+    detail: String,
 }
 
-impl From<NoIdentity> for Refused {
-    fn from(unreadable: NoIdentity) -> Self {
+impl From<Untrusted> for Refused {
+    fn from(untrusted: Untrusted) -> Self {
+        let Untrusted {
+            reason,
+            error,
+            detail,
+        } = untrusted;
         Self {
-            reason: match unreadable {
-                NoIdentity::SeveralSpiffeNames => HandshakeFailure::SeveralSpiffeNames,
-                NoIdentity::Malformed | NoIdentity::TooManyNames => {
-                    HandshakeFailure::CertificateMalformed
-                }
-            },
-            error: CertificateError::BadEncoding.into(),
+            reason,
+            error,
+            detail,
         }
     }
 }
@@ -137,9 +142,18 @@ impl ServerCertVerifier for ServiceVerifier {
                 Judgement::Accepted(identity),
                 Ok(ServerCertVerified::assertion()),
             ),
-            Err(Refused { reason, error }) => {
+            Err(Refused {
+                reason,
+                error,
+                detail,
+            }) => {
                 let leaf = end_entity.clone().into_owned();
-                (Judgement::Refused { reason, leaf }, Err(error))
+                let refused = Judgement::Refused {
+                    reason,
+                    leaf,
+                    detail,
+                };
+                (refused, Err(error))
             }
         };
         // Outside `judged` nobody reads it; the answer to rustls counts all the same.

@@ -19,6 +19,7 @@ const OURS: &[&str] = &[
     "Client-Cert",
     "Client-Cert-Chain",
     "X-Client-Identity",
+    "X-Client-Certificate-Expired",
     "X-Client-Identity-Token",
     "X-Token-Subject",
     "X-Real-IP",

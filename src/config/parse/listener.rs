@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Around, key_pair, quantity, web};
+use super::{Around, key_pair, quantity, trust, web};
 use crate::config::file::{
     CertificateFile, ClientsFile, Http2File, ListenerFile, ListenerLimitsFile, ListenerTlsFile,
     RequestsPerPeerFile,
@@ -124,7 +124,7 @@ fn clients(node: &Node<'_>, around: &Around<'_>) -> Option<ClientCertificateSpec
     });
     let trust = file.trust.needed(
         "write `trust: NAME`, an entry of `trust`: whose client certificates are accepted",
-        |node| node.reference("trust bundle", &around.trust),
+        |node| trust::bundles(node, around),
     );
     Some(ClientCertificateSpec {
         certificate: certificate?,

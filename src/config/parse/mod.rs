@@ -11,6 +11,7 @@ mod quantity;
 mod rehearsal;
 mod route;
 mod signed_identity;
+mod trust;
 mod upstream;
 mod web;
 
@@ -21,13 +22,12 @@ use std::time::Duration;
 
 pub use pattern::{InvalidHostPattern, InvalidPathPattern};
 
-use super::file::{AdminFile, IdentityFile, LogsFile, RootFile, ShutdownFile, TrustFile};
+use super::file::{AdminFile, IdentityFile, LogsFile, RootFile, ShutdownFile};
 use super::node::{Field, Names, Node};
 use super::problem::shown;
 use super::report::Report;
 use super::spec::{
     AdminSpec, KeyPairSpec, ListenerSpec, LogFormat, LogLevel, LogSpec, ShutdownSpec, Spec,
-    TrustSpec,
 };
 use crate::identity::name::Name;
 
@@ -35,6 +35,7 @@ use crate::identity::name::Name;
 struct Around<'a> {
     /// Paths are relative to it.
     folder: &'a Path,
+    listeners: Names<'a>,
     trust: Names<'a>,
     identities: Names<'a>,
     issuers: Names<'a>,
@@ -70,6 +71,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let file = RootFile::read(&root)?;
     let around = Around {
         folder,
+        listeners: Names::of(&file.listeners),
         trust: Names::of(&file.trust),
         identities: Names::of(&file.identities),
         issuers: Names::of(&file.issuers),
@@ -103,7 +105,10 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let listeners = listeners.unwrap_or_default();
     apart(&file, admin.as_ref(), &listeners);
     let upstreams = section(&file.upstreams, |node| upstream::upstream(node, &around));
+    let trust = section(&file.trust, |node| trust::trust(node, &around));
+    trust::federated(&file, &trust, &listeners, &upstreams);
     Some(Spec {
+        trust,
         workers: file
             .workers
             .or_go_on(None, |node| node.count(WORKERS_MAX).map(Some)),
@@ -114,7 +119,9 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
             signed_identity::signed_identity(node, &around).map(Some)
         }),
         listeners,
-        trust: section(&file.trust, |node| trust(node, &around)),
+        deny: file
+            .deny
+            .or_go_on(Vec::new(), |node| trust::files(node, &around)),
         identities: section(&file.identities, |node| identity(node, &around)),
         issuers: section(&file.issuers, |node| issuer::issuer(node, &around)),
         routes: section(&file.routes, |node| route::route(node, &around, &upstreams)),
@@ -175,16 +182,6 @@ fn shutdown(node: &Node<'_>) -> Option<ShutdownSpec> {
         deadline: deadline?,
         delay: delay?,
     })
-}
-
-fn trust(node: &Node<'_>, around: &Around<'_>) -> Option<TrustSpec> {
-    let file = TrustFile::read(node)?;
-    let ca = file
-        .ca
-        .needed("write `ca:` with a PEM file of CA certificates", |node| {
-            path(node, around)
-        })?;
-    Some(TrustSpec { ca })
 }
 
 fn identity(node: &Node<'_>, around: &Around<'_>) -> Option<KeyPairSpec> {

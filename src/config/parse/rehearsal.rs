@@ -7,12 +7,16 @@ use super::{Around, claims, web};
 use crate::config::file::{ExpectFile, TestFile, TestRequestFile};
 use crate::config::node::{Node, all};
 use crate::config::problem::{nearest, shown};
-use crate::config::spec::{Expectation, TestClient, TestRequest, TestSpec};
+use crate::config::spec::{Expectation, TestRequest, TestSpec};
+use crate::identity::client_pattern::ClientPattern;
 use crate::identity::host::{Authority, Host};
+use crate::identity::name::Name;
+use crate::identity::pattern::IdentityPattern;
 use crate::refusal::Refusal;
 
 const EXPECT: &str = "write `expect: { route: NAME }` or `expect: { refusal: peer_not_allowed }`";
-const CLIENT: &str = "`spiffe://partners.example/web/shop` or `dns:shop.partner.example`";
+const CLIENT: &str = "`spiffe://partners.example/web/shop`, `dns:shop.partner.example` or \
+     `'subject:CN=shop,O=Partner'`";
 
 /// The list `tests`.
 pub(super) fn tests(node: &Node<'_>, around: &Around<'_>) -> Option<Vec<TestSpec>> {
@@ -20,7 +24,7 @@ pub(super) fn tests(node: &Node<'_>, around: &Around<'_>) -> Option<Vec<TestSpec
     all(&items, |node| {
         let file = TestFile::read(node)?;
         let hint = "write `request: { url: \"https://api.example.com/orders\" }`";
-        let request = file.request.needed(hint, request);
+        let request = file.request.needed(hint, |node| request(node, around));
         let expect = file.expect.needed(EXPECT, |node| expect(node, around));
         Some(TestSpec {
             request: request?,
@@ -29,12 +33,15 @@ pub(super) fn tests(node: &Node<'_>, around: &Around<'_>) -> Option<Vec<TestSpec
     })
 }
 
-fn request(node: &Node<'_>) -> Option<TestRequest> {
+fn request(node: &Node<'_>, around: &Around<'_>) -> Option<TestRequest> {
     let file = TestRequestFile::read(node)?;
     let method = file.method.or(Method::GET, method);
     let target = file
         .url
         .needed("write `url: \"https://api.example.com/orders\"`", url);
+    let listener = file
+        .listener
+        .optional(|node| node.reference::<Name>("listener", &around.listeners));
     let client = file.client.optional(client);
     let claims = file.claims.optional(claims::token);
     let headers = file
@@ -45,6 +52,7 @@ fn request(node: &Node<'_>) -> Option<TestRequest> {
         method: method?,
         host,
         path,
+        listener: listener?,
         client: client?,
         claims: claims?,
         headers: headers?,
@@ -90,22 +98,26 @@ fn url(node: &Node<'_>) -> Option<(Host, String)> {
     Some((authority.host, path.to_owned()))
 }
 
-fn client(node: &Node<'_>) -> Option<TestClient> {
-    let text = node.text(CLIENT)?;
-    if let Some(name) = text.strip_prefix("dns:") {
-        return match name.parse::<Host>() {
-            Ok(host) if host.dns_name().is_some() => Some(TestClient::Dns(host)),
-            Ok(_) | Err(_) => node.refuse(
-                format!("{} has no DNS name behind `dns:`", shown(text)),
-                format!("write {CLIENT}"),
-            ),
-        };
+/// One certificate, by what it states: a rehearsal has one client.
+fn client(node: &Node<'_>) -> Option<ClientPattern> {
+    let client: ClientPattern = node.parse(CLIENT)?;
+    let text = node.as_text().unwrap_or_default();
+    let (what, names) = match &client {
+        ClientPattern::Identity(IdentityPattern::SpiffeBelow(_)) => {
+            ("is a pattern, and one client is wanted", false)
+        }
+        ClientPattern::Identity(IdentityPattern::Dns(host)) => {
+            ("has no DNS name behind `dns:`", host.dns_name().is_some())
+        }
+        ClientPattern::Identity(IdentityPattern::Spiffe(_))
+        | ClientPattern::Fingerprint(_)
+        | ClientPattern::Pin(_)
+        | ClientPattern::Subject { .. } => return Some(client),
+    };
+    if names {
+        return Some(client);
     }
-    if text.ends_with('*') {
-        let what = format!("{} is a pattern, and one client is wanted", shown(text));
-        return node.refuse(what, format!("write {CLIENT}"));
-    }
-    node.parse(CLIENT).map(TestClient::Spiffe)
+    node.refuse(format!("{} {what}", shown(text)), format!("write {CLIENT}"))
 }
 
 fn expect(node: &Node<'_>, around: &Around<'_>) -> Option<Expectation> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use super::web::FieldUse;
 use super::{Around, claims, quantity, upstream, web};
@@ -13,8 +14,10 @@ use crate::config::spec::{
     RouteSpec, TokenSpec, UpstreamSpec,
 };
 use crate::config::tree::Value;
+use crate::identity::client_pattern::ClientPattern;
 use crate::identity::name::Name;
-use crate::identity::pattern::{IdentityPattern, ServerPattern};
+use crate::identity::pattern::ServerPattern;
+use crate::identity::subject_name::SubjectName;
 use http::Method;
 
 /// The bounds of `max_body`; 1 TiB is no bound any more.
@@ -33,6 +36,10 @@ const FORWARD: ForwardSpec = ForwardSpec {
     authorization: true,
 };
 
+/// Long enough to find out on a Monday what ended on a Friday; what is over for longer is over.
+const GRACE_BOUNDS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(72 * 3_600);
+
 const CLIENTS: &str = "`clients: [spiffe://partners.example/web/*]`, or `clients: any` for everybody \
      that the listener let in";
 const TOKEN: &str =
@@ -49,9 +56,15 @@ pub(super) fn route(
         "write `match: { host: api.example.com, path: /orders/** }`",
         matches,
     );
+    let listeners = file
+        .listeners
+        .or(Vec::new(), |node| listeners(node, around));
     let clients = file
         .clients
         .needed(&format!("say who may ask: write {CLIENTS}"), clients);
+    let grace_after_expiry = file
+        .grace_after_expiry
+        .optional(|node| quantity::duration(node, GRACE_BOUNDS));
     let token = file
         .token
         .needed(&format!("say it either way: write {TOKEN}"), |node| {
@@ -74,7 +87,9 @@ pub(super) fn route(
     let websocket = file.websocket.or(false, Node::flag);
     Some(RouteSpec {
         matches: matches?,
+        listeners: listeners?,
         clients: clients?,
+        grace_after_expiry: grace_after_expiry?,
         token: token?,
         limits: limits?,
         upstream: upstream?,
@@ -126,13 +141,33 @@ fn methods(node: &Node<'_>) -> Option<Vec<Method>> {
     read.map(|_all| methods)
 }
 
+/// The listeners that may reach a route, each once.
+fn listeners(node: &Node<'_>, around: &Around<'_>) -> Option<Vec<Name>> {
+    let mut listeners: Vec<Name> = Vec::new();
+    let read = node.some("`[edge]`", |node| {
+        let name = node.reference::<Name>("listener", &around.listeners)?;
+        if listeners.contains(&name) {
+            return node.refuse(format!("{name} stands twice"), "keep one of them");
+        }
+        listeners.push(name);
+        Some(())
+    });
+    read.map(|_all| listeners)
+}
+
 fn clients(node: &Node<'_>) -> Option<ClientsSpec> {
     if let Some(text) = node.as_text() {
         if text == "any" {
             return Some(ClientsSpec::Any);
         }
-        let what = format!("{} is neither `any` nor a list", shown(text));
-        let hint = match text.parse::<IdentityPattern>() {
+        if text == "any_certificate" {
+            return Some(ClientsSpec::AnyCertificate);
+        }
+        let what = format!(
+            "{} is neither `any`, `any_certificate` nor a list",
+            shown(text)
+        );
+        let hint = match text.parse::<ClientPattern>() {
             Ok(pattern) => format!("write a list: `[\"{pattern}\"]`"),
             Err(_) => format!("write {CLIENTS}"),
         };
@@ -147,17 +182,25 @@ fn clients(node: &Node<'_>) -> Option<ClientsSpec> {
         let what = "the list is empty, so nobody could use this route";
         return node.refuse(what, format!("write {CLIENTS}"));
     }
-    let example = "`spiffe://partners.example/web/*` or `dns:shop.partner.example`";
-    all(&items, |node| {
-        if node.is("any") {
-            return node.refuse(
-                "`any` stands in a list",
-                "write `clients: any`, without the list",
-            );
+    all(&items, one_client).map(ClientsSpec::Of)
+}
+
+fn one_client(node: &Node<'_>) -> Option<ClientPattern> {
+    for word in ["any", "any_certificate"] {
+        if node.is(word) {
+            let hint = format!("write `clients: {word}`, without the list");
+            return node.refuse(format!("`{word}` stands in a list"), hint);
         }
-        node.parse(example)
-    })
-    .map(ClientsSpec::Of)
+    }
+    let text = node.as_text().unwrap_or_default();
+    if text.parse::<SubjectName>().is_ok() {
+        // YAML ends an entry of a list in brackets at the `,` that parts a subject.
+        return node.refuse(
+            format!("{} is a part of a subject, not a client", shown(text)),
+            "put the whole entry in quotes: `'subject:CN=orders,O=Example'`",
+        );
+    }
+    node.parse("`spiffe://partners.example/web/*`, `dns:shop.partner.example` or `'subject:CN=shop,O=Partner'`")
 }
 
 fn token(node: &Node<'_>, around: &Around<'_>) -> Option<TokenSpec> {

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Around, quantity, web};
+use super::{Around, quantity, trust, web};
 use crate::config::file::{TimeoutsFile, UpstreamFile, UpstreamTlsFile};
 use crate::config::node::{Field, Node, all};
 use crate::config::problem::shown;
@@ -77,7 +77,7 @@ fn tls(node: &Node<'_>, around: &Around<'_>) -> Option<UpstreamTlsSpec> {
     );
     let trust = file.trust.needed(
         "write `trust: NAME`, an entry of `trust`: who may sign the service's certificate",
-        |node| node.reference("trust bundle", &around.trust),
+        |node| trust::bundles(node, around),
     );
     let server_name = file.server_name.needed(
         "write `server_name: orders.internal`, the name that we ask the service for",

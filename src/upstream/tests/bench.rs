@@ -142,7 +142,10 @@ impl Ca {
     }
 
     pub(super) fn store(&self) -> Arc<TrustStore> {
-        Arc::new(TrustStore::new(vec![Arc::new(self.bundle())]))
+        Arc::new(TrustStore::new(
+            vec![Arc::new(self.bundle())],
+            Arc::default(),
+        ))
     }
 }
 

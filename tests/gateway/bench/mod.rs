@@ -48,6 +48,7 @@
 //!   `.serial(7)`, `.authority()`, `.unknown_extension(critical)`, `.change(|params| ..)`; several `.spiffe()` are
 //!   allowed. `Authority::new`, `::with(name, |params| ..)`, `.intermediate(name)`, `.pem()`. `Identity`:
 //!   `.write(&folder, "edge")`, `.fingerprint_hex()`, `.thumbprint()`, `.pin()`.
+//!   CRLs: `crl::Crl::of(&[serials]).number(7).updates(from, until).point(uri)`, then `.pem(&authority)`, `.der(..)`.
 //! - **Token**: `Token::new().claim(..).without("exp").header("kid", "x").expired().bound_to(&identity)`, then
 //!   `.sign(&key)`, `.sign_hs256(secret, kid)`, `.unsigned()`; `token::{with_claims, with_broken_signature, jwks}`;
 //!   `IssuerKey::new("kid", Algorithm::Ps256)`, `.jwk()`, `.public_pem()`. A header member set to `Value::Null` is left out.
@@ -87,6 +88,7 @@ use rustls::crypto::CryptoProvider;
 
 pub mod client;
 pub mod config;
+pub mod crl;
 pub mod gateway;
 pub mod http1;
 pub mod pki;

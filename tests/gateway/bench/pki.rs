@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SignatureAlgorithm,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -147,11 +147,49 @@ impl Authority {
         &self.der
     }
 
+    /// For whatever else it may sign.
+    pub fn issuer(&self) -> Issuer<'_, &KeyPair> {
+        Issuer::from_params(&self.params, &self.key)
+    }
+
+    /// Another certificate (PEM) for this authority, signed by another.
+    pub fn cross_signed(&self, by: &Self) -> (CertificateDer<'static>, String) {
+        let signed = self.params.signed_by(&self.key, &by.issuer());
+        let signed = signed.expect("a certificate");
+        (signed.der().clone(), signed.pem())
+    }
+
     /// A store with this authority as its only root.
     pub fn roots(&self) -> RootCertStore {
         let mut store = RootCertStore::empty();
         store.add(self.der.clone()).expect("a root");
         store
+    }
+
+    /// An authority below this one that signs by RSA.
+    pub fn intermediate_rsa(&self, common_name: &str) -> Self {
+        let rsa = Self {
+            key: KeyKind::Rsa2048.generate(),
+            params: authority_params(common_name),
+            der: self.der.clone(),
+            pem: String::new(),
+            chain: Vec::new(),
+        };
+        let (der, pem) = rsa.cross_signed(self);
+        let mut chain = vec![(der.clone(), pem.clone())];
+        chain.extend(self.chain.iter().cloned());
+        Self {
+            der,
+            pem,
+            chain,
+            ..rsa
+        }
+    }
+
+    /// A leaf for an RSA key of 1,024 bits that nobody has.
+    pub fn issue_weak(&self, leaf: Leaf) -> CertificateDer<'static> {
+        let signed = leaf.params.signed_by(&ShortKey::new(), &self.issuer());
+        signed.expect("a leaf").der().clone()
     }
 
     pub fn issue(&self, leaf: Leaf) -> Identity {
@@ -174,6 +212,26 @@ impl Authority {
             chain_pem,
             key,
         }
+    }
+}
+
+/// A public key alone: RSA of 1,024 bits.
+struct ShortKey(Vec<u8>);
+
+impl ShortKey {
+    fn new() -> Self {
+        let head = [0x30, 0x81, 137, 0x02, 0x81, 129, 0x00];
+        Self([&head[..], &[0x99; 128], &[0x02, 3, 1, 0, 1]].concat())
+    }
+}
+
+impl PublicKeyData for ShortKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &rcgen::PKCS_RSA_SHA256
     }
 }
 
@@ -361,7 +419,6 @@ impl Identity {
 
     /// SHA-256 of the public key (SubjectPublicKeyInfo), standard base64: what `pin:sha256/` names.
     pub fn pin(&self) -> String {
-        use rcgen::PublicKeyData as _;
         let spki = self.key.subject_public_key_info();
         base64::engine::general_purpose::STANDARD.encode(sha256(&spki))
     }

@@ -4,7 +4,7 @@
 use portcullis::handshake_failure::HandshakeFailure as Reason;
 
 use super::play::{Behind, attack};
-use super::table::{Cause, HANDSHAKES, rows};
+use super::table::{Cause, HANDSHAKES, rows, with_revocation};
 use crate::bench::config::Config;
 use crate::bench::gateway::Metrics;
 use crate::bench::{ORDERS_ID, ORDERS_NAME, World};
@@ -38,6 +38,7 @@ fn config(world: &World) -> Config {
     let mut hasty = config.get("listeners.edge").clone();
     hasty["limits"] = serde_json::json!({ "handshake_timeout": "200ms" });
     config.set("listeners.hasty", hasty);
+    with_revocation(world, &mut config);
     config
 }
 
@@ -51,10 +52,10 @@ async fn each_failure_of_a_client_is_counted_under_its_own_reason() {
         if row.cause.is_upstream() {
             continue;
         }
-        let listener = if matches!(row.cause, Cause::Hasty(_)) {
-            "hasty"
-        } else {
-            "edge"
+        let listener = match &row.cause {
+            Cause::Hasty(_) => "hasty",
+            Cause::ClientOf(listener, _) => listener,
+            _ => "edge",
         };
         let before = gateway.metrics().await;
         let total = before.value(HANDSHAKES, &[]);

@@ -6,6 +6,7 @@ mod agreed;
 mod bounds;
 mod early_data;
 mod failures;
+mod fragments;
 mod hello;
 mod logs;
 mod names;

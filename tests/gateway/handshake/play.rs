@@ -67,7 +67,7 @@ impl Verifier for Refuse {
 pub(super) async fn attack(gateway: &Gateway, client: &Client, cause: Cause) {
     let hasty = client.clone().address(gateway.address("hasty"));
     match cause {
-        Cause::Client(client) => drop(client.rejection().await),
+        Cause::Client(client) | Cause::ClientOf(_, client) => drop(client.rejection().await),
         Cause::Refusing(error) => {
             let mut config = client.config();
             config

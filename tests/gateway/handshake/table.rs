@@ -2,7 +2,7 @@
 //! `services`. `failures` provokes each.
 
 use portcullis::handshake_failure::HandshakeFailure as Reason;
-use rcgen::{CustomExtension, GeneralSubtree, NameConstraints};
+use rcgen::{BasicConstraints, CustomExtension, GeneralSubtree, IsCa, NameConstraints};
 use rustls::CertificateError;
 use rustls::pki_types::CertificateDer;
 
@@ -10,6 +10,8 @@ use super::hello::Hello;
 use super::services::{upstream_certificates, upstream_protocol};
 use crate::bench::World;
 use crate::bench::client::{Client, HOST};
+use crate::bench::config::Config;
+use crate::bench::crl::Crl;
 use crate::bench::gateway::Gateway;
 use crate::bench::pki::{Authority, Identity, Leaf};
 
@@ -27,6 +29,8 @@ pub(super) struct Row {
 pub(super) enum Cause {
     /// A client of the listener `edge`.
     Client(Client),
+    /// A client of another listener.
+    ClientOf(&'static str, Client),
     /// A client that refuses the listener's certificate for this reason.
     Refusing(CertificateError),
     /// Bytes on a bare connection, which then waits for the end.
@@ -78,6 +82,21 @@ pub(super) fn tampered(identity: &Identity) -> Identity {
     other
 }
 
+/// A leaf that was signed with SHA-256 and RSA, and says that it was with SHA-1.
+pub(super) fn called_sha1(identity: &Identity) -> Identity {
+    const RSA: [u8; 8] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1];
+    let mut other = identity.duplicate();
+    let mut der = other.chain[0].to_vec();
+    let (old, new) = ([&RSA[..], &[11]].concat(), [&RSA[..], &[5]].concat());
+    for at in 0..der.len() - old.len() {
+        if der[at..].starts_with(&old) {
+            der[at..at + old.len()].copy_from_slice(&new);
+        }
+    }
+    other.chain[0] = der.into();
+    other
+}
+
 pub(super) fn names(leaf: Leaf, count: usize) -> Leaf {
     (0..count).fold(leaf, |leaf, number| {
         leaf.dns(&format!("n{number}.example.com"))
@@ -107,6 +126,7 @@ pub(super) fn with_broken_names(leaf: Leaf) -> Leaf {
 /// The table. `world` signs, `gateway` is where clients connect.
 pub(super) fn rows(world: &World, gateway: &Gateway) -> Vec<Row> {
     let mut rows = downstream_certificates(world, gateway);
+    rows.extend(downstream_standing(world, gateway));
     rows.extend(downstream_protocol(world, gateway));
     rows.extend(downstream_alerts());
     rows.extend(upstream_certificates(world));
@@ -135,6 +155,10 @@ pub(super) fn downstream_certificates(world: &World, gateway: &Gateway) -> Vec<R
     });
     let namesake = Authority::new("partners");
     let junk = vec![CertificateDer::from(vec![0x30, 3, 1, 2, 3])];
+    let short = partners.intermediate_with("short", |params| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    });
+    let sha1 = called_sha1(&partners.intermediate_rsa("rsa").issue(client()));
     let mut long = good.chain.clone();
     long.extend((0..60).map(|n| Authority::new(&format!("junk {n}")).der().clone()));
     vec![
@@ -243,6 +267,36 @@ pub(super) fn downstream_certificates(world: &World, gateway: &Gateway) -> Vec<R
         ),
         row(
             Reason::CertificateMalformed,
+            "NUL in a DNS name",
+            issued(client().dns("api.example.com\0.evil.example")),
+        ),
+        row(
+            Reason::CertificateMalformed,
+            "% in a DNS name",
+            issued(client().dns("api%2eexample.com")),
+        ),
+        row(
+            Reason::CertificateMalformed,
+            "a URI with *",
+            issued(Leaf::client("x").spiffe("https://*.example/x")),
+        ),
+        row(
+            Reason::InvalidSpiffeName,
+            "* in a SPIFFE ID",
+            issued(Leaf::client("x").spiffe("spiffe://partners.example/web/*")),
+        ),
+        row(
+            Reason::InvalidSpiffeName,
+            "NUL in a SPIFFE ID",
+            issued(Leaf::client("x").spiffe("spiffe://partners.example/web/a\0b")),
+        ),
+        row(
+            Reason::InvalidSpiffeName,
+            "% in a SPIFFE ID",
+            issued(Leaf::client("x").spiffe("spiffe://partners.example/web/%61")),
+        ),
+        row(
+            Reason::NameConstraint,
             "outside of its authority's name constraints",
             shows(&constrained(partners).issue(client().dns("other.example"))),
         ),
@@ -257,11 +311,97 @@ pub(super) fn downstream_certificates(world: &World, gateway: &Gateway) -> Vec<R
             Cause::Client(gateway.client(&good).chain(junk)),
         ),
         row(
-            Reason::CertificateMalformed,
+            Reason::ChainTooLong,
             "60 junk certificates behind it",
             Cause::Client(gateway.client(&good).chain(long)),
         ),
+        row(
+            Reason::ChainTooLong,
+            "10,000 names",
+            issued(names(client(), 10_000)),
+        ),
+        row(
+            Reason::PathLength,
+            "below a CA that may have none below it",
+            shows(&short.intermediate("too low").issue(client())),
+        ),
+        row(
+            Reason::KeyWeak,
+            "an RSA key of 1,024 bits",
+            Cause::Client(
+                gateway
+                    .client(&good)
+                    .chain(vec![partners.issue_weak(client())]),
+            ),
+        ),
+        row(
+            Reason::SignatureWeak,
+            "signed with SHA-1",
+            Cause::Client(gateway.client(&sha1).chain(sha1.chain.clone())),
+        ),
     ]
+}
+
+/// Clients whose chain is sound and whose standing is not: see [`with_revocation`].
+pub(super) fn downstream_standing(world: &World, gateway: &Gateway) -> Vec<Row> {
+    let partners = &world.partners;
+    let shows = |listener: &'static str, identity: &Identity| {
+        let client = gateway.client(identity).address(gateway.address(listener));
+        Cause::ClientOf(listener, client)
+    };
+    let client = || web(Leaf::client("client"));
+    vec![
+        row(
+            Reason::CertificateRevoked,
+            "on the CRL",
+            shows("strict", &partners.issue(client().serial(66))),
+        ),
+        row(
+            Reason::RevocationUnknown,
+            "below a CA without a CRL",
+            shows("strict", &partners.intermediate("no CRL").issue(client())),
+        ),
+        row(
+            Reason::CrlExpired,
+            "when the CRL is out of date",
+            shows("stale", &partners.issue(client())),
+        ),
+        row(
+            Reason::CertificateDenied,
+            "on the deny list",
+            shows("edge", &world.partner("spiffe://partners.example/denied")),
+        ),
+        row(
+            Reason::UnknownTrustDomain,
+            "of a trust domain that nobody vouches for",
+            shows("strict", &world.partner("spiffe://other.example/web/a")),
+        ),
+        row(
+            Reason::UnknownTrustDomain,
+            "of no trust domain",
+            shows("strict", &partners.issue(Leaf::client("x"))),
+        ),
+    ]
+}
+
+/// Adds the listeners `strict` and `stale`, whose bundles have a CRL, and a deny list.
+pub(super) fn with_revocation(world: &World, config: &mut Config) {
+    let write = |name: &str, crl: Crl| drop(world.folder.write(name, crl.pem(&world.partners)));
+    write("fresh.crl", Crl::of(&[66]));
+    write("stale.crl", Crl::of(&[66]).updates(-7200, -3600));
+    world
+        .folder
+        .write("deny.list", "spiffe://partners.example/denied\n");
+    config.set("deny", "deny.list");
+    for (name, crl) in [("strict", "fresh.crl"), ("stale", "stale.crl")] {
+        let mut bundle = config.get("trust.partners").clone();
+        bundle["crl"] = crl.into();
+        bundle["trust_domain"] = "partners.example".into();
+        config.set(&format!("trust.{name}"), bundle);
+        let mut listener = config.get("listeners.edge").clone();
+        listener["tls"]["clients"]["trust"] = name.into();
+        config.set(&format!("listeners.{name}"), listener);
+    }
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]

@@ -170,7 +170,7 @@ async fn a_certificate_without_names_is_nobody_and_still_a_client() {
 }
 
 #[tokio::test]
-async fn a_spiffe_id_that_is_malformed_is_none() {
+async fn a_spiffe_id_that_is_malformed_is_refused_in_the_handshake_and_never_read_as_none() {
     let world = World::new();
     let (orders, gateway) = stage(&world).await;
     let long = format!("spiffe://partners.example/web/{}", "a".repeat(2048));
@@ -183,36 +183,44 @@ async fn a_spiffe_id_that_is_malformed_is_none() {
         "spiffe://partners.example/web/a?x",
         "spiffe://partners.example/web/a#x",
         "spiffe://partners.example/web/%61",
+        "spiffe://partners.example/web/*",
         "spiffe://partners.example:80/web/a",
         "spiffe://user@partners.example/web/a",
         "spiffe://Partners.example/web/a",
         "spiffe://partners.example\\/web/a",
+        "spiffe://partners.example/web/a\0b",
         "SPIFFE://partners.example/web/a",
         "spiffe:partners.example/web/a",
         "spiffe:///web/a",
         "spiffe://partners.example",
-        " spiffe://partners.example/web/a",
-        "https://partners.example/web/a",
         &long,
+        // No SPIFFE ID is meant, and no URI has such characters.
+        " spiffe://partners.example/web/a",
+        "https://*.partners.example/web/a",
+        "https://partners.example/web/\0",
     ];
     for text in malformed {
         let identity = world.partner(text);
-        for route in ["exact", "below", "domain"] {
-            assert_eq!(
-                status(&gateway, &identity, route).await,
-                403,
-                "{text} at {route}"
-            );
-        }
-        assert_eq!(status(&gateway, &identity, "open/x").await, 200, "{text}");
-        let told = orders.last_request();
-        let want = format!("sha256:{}", identity.fingerprint_hex());
-        assert_eq!(
-            told.header("x-client-identity"),
-            Some(want.as_str()),
-            "{text}"
+        let rejection = gateway.client(&identity).rejection().await;
+        assert!(
+            matches!(rejection, Rejection::Tls(_)),
+            "{text}: {rejection:?}"
         );
     }
+    let metrics = gateway.metrics().await;
+    let count = |reason| metrics.value(HANDSHAKES, &[("reason", reason)]);
+    assert_eq!(count("invalid_spiffe_name"), 19.0);
+    assert_eq!(count("certificate_malformed"), 3.0);
+    assert!(orders.requests().is_empty());
+
+    let other = world.partner("https://partners.example/web/%61");
+    for route in ["exact", "below", "domain"] {
+        assert_eq!(status(&gateway, &other, route).await, 403, "{route}");
+    }
+    assert_eq!(status(&gateway, &other, "open/x").await, 200);
+    let want = format!("sha256:{}", other.fingerprint_hex());
+    let told = orders.only_request();
+    assert_eq!(told.header("x-client-identity"), Some(want.as_str()));
 }
 
 #[tokio::test]

@@ -85,6 +85,7 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
         "routes.open.limits",
         json!([{"rate": "10/s", "per": "client"}]),
     );
+    config.set("routes.open.grace_after_expiry", "1h");
     let gateway = world.gateway_with(&config).await;
     let page = gateway.admin("/metrics").await.text();
     let fresh = Metrics::parse(&page);
@@ -395,6 +396,10 @@ fn rows() -> BTreeMap<&'static str, Row> {
         (
             "portcullis_limits_refused_total",
             After(&[("route", "limited"), ("limit", "0")], 1.0),
+        ),
+        (
+            "portcullis_grace_requests_total",
+            Elsewhere("tests/gateway/clients/grace.rs", "GRACE"),
         ),
         (
             "portcullis_token_cache_lookups_total",

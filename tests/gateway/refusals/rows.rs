@@ -82,6 +82,7 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         Refusal::CertificateMissing => Row::Steps(certificate_missing),
         Refusal::CertificateExpired => Row::Steps(certificate_expired),
         Refusal::CertificateUntrusted => Row::Steps(certificate_untrusted),
+        Refusal::CertificateRevoked => Row::Steps(certificate_revoked),
         Refusal::PeerNotAllowed => Row::Steps(peer_not_allowed),
         Refusal::ScopeMissing => typed(
             stage,
@@ -89,6 +90,7 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         ),
         Refusal::ClaimMissing => typed(stage, Token::new().header("typ", "at+jwt").scope("read")),
         Refusal::RouteUnknown => Row::Request(at("/elsewhere")),
+        Refusal::ListenerNotAllowed => Row::Request(at("/inside/x")),
         Refusal::MethodRefused => Row::Request(Request::new("TRACE", "/open/x")),
         Refusal::HeadTimeout => Row::Steps(head_timeout),
         Refusal::BodyTimeout => Row::Steps(body_timeout),
@@ -150,6 +152,21 @@ fn certificate_untrusted(stage: &Stage) -> BoxFuture<'_, Answer> {
             assert!(matches!(reloaded, Reloaded::Applied(_)), "{reloaded:?}");
         };
         Box::pin(after_goaway(&client, stage, Box::pin(take_away))).await
+    })
+}
+
+/// The deny list names the client while the connection is open.
+fn certificate_revoked(stage: &Stage) -> BoxFuture<'_, Answer> {
+    let id = "spiffe://partners.example/web/denied";
+    let client = stage.gateway.client(&stage.world.partner(id));
+    Box::pin(async move {
+        let deny = async {
+            let folder = &stage.world.folder;
+            let write = || drop(folder.write("deny.list", id));
+            let reloaded = stage.gateway.reload_by(write).await;
+            assert!(matches!(reloaded, Reloaded::Applied(_)), "{reloaded:?}");
+        };
+        Box::pin(after_goaway(&client, stage, Box::pin(deny))).await
     })
 }
 

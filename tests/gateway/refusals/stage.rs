@@ -117,7 +117,9 @@ impl Stage {
         let stranger = world.stranger.issue(stranger);
         let foreign = world.service_as(&stranger).start().await;
         let mute = Plain::start(b"").await;
+        world.folder.write("deny.list", "# nobody yet\n");
         let mut config = world.config();
+        config.set("deny", "deny.list");
         config.set("trust.rotating.ca", "rotating-ca.pem");
         listeners(&mut config);
         upstreams(&mut config, orders.address, foreign.address, mute.address);
@@ -132,6 +134,8 @@ impl Stage {
             json!([{ "rate": "1/h", "per": "client" }]),
         );
         config.set("routes.open.max_body", "16B");
+        config.route("inside", "/inside/**", "orders");
+        config.set("routes.inside.listeners", json!(["optional"]));
         let gateway = world.gateway_with(&config).await;
         let web = world.web();
         Self {

@@ -2,21 +2,21 @@
 
 use std::time::Instant;
 
-use super::{How, PROMISED, REVOKED, Stage};
+use super::{How, OTHERS, PROMISED, REVOKED, Stage};
 use crate::bench::client::Connection;
 use crate::bench::within;
 
 /// Connections of clients that lose their standing: some show the same certificate.
 const THEIRS: usize = 120;
-const CERTIFICATES: usize = 40;
+const CERTIFICATES: usize = OTHERS as usize;
 const OURS: usize = 40;
 
 #[tokio::test]
 async fn all_connections_are_closed_in_time_and_no_other() {
     for how in How::ALL {
         let stage = Stage::new(how).await;
-        let identities: Vec<_> = (0..CERTIFICATES)
-            .map(|number| stage.another_of_theirs(&format!("n{number}")))
+        let identities: Vec<_> = (0..OTHERS)
+            .map(|number| stage.another_of_theirs(number))
             .collect();
         let mut theirs: Vec<Connection> = Vec::new();
         for number in 0..THEIRS {
@@ -31,7 +31,7 @@ async fn all_connections_are_closed_in_time_and_no_other() {
             assert_eq!(connection.get("/open/x").await.status, 200);
             ours.push(connection);
         }
-        let at: Instant = stage.revoke_all(&identities);
+        let at: Instant = stage.revoke();
         for connection in &mut theirs {
             within("the end", connection.closed()).await;
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::bench::client::{Client, H2};
 use crate::bench::config::Config;
+use crate::bench::crl::Crl;
 use crate::bench::gateway::{Gateway, Reloaded};
 use crate::bench::pki::{Authority, Folder, Identity, Leaf};
 use crate::bench::service::{Builder, Service};
@@ -22,6 +23,10 @@ mod upstreams;
 pub const REVOKED: &str = "portcullis_connections_revoked_total";
 /// Who loses its standing.
 pub const THEIR_ID: &str = "spiffe://removed.example/web/a";
+/// The serial number of the first of them; those of the others follow.
+const SERIALS: u64 = 1_000;
+/// How many others there may be.
+pub const OTHERS: u64 = 40;
 /// What is promised, from the change of a file to the last byte of a busy connection.
 pub const PROMISED: Duration = Duration::from_secs(5);
 
@@ -30,15 +35,21 @@ pub const PROMISED: Duration = Duration::from_secs(5);
 pub enum How {
     /// The CA of its certificate is taken out of the bundle.
     RemovedCa,
+    /// A CRL of its CA lists its certificate.
+    Crl,
+    /// The deny list names it.
+    Denied,
 }
 
 impl How {
-    pub const ALL: [Self; 1] = [Self::RemovedCa];
+    pub const ALL: [Self; 3] = [Self::RemovedCa, Self::Crl, Self::Denied];
 
     /// The label of the closed connection.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::RemovedCa => "unknown_issuer",
+            Self::Crl => "certificate_revoked",
+            Self::Denied => "certificate_denied",
         }
     }
 
@@ -46,6 +57,7 @@ impl How {
     pub const fn refusal(self) -> &'static str {
         match self {
             Self::RemovedCa => "certificate_untrusted",
+            Self::Crl | Self::Denied => "certificate_revoked",
         }
     }
 }
@@ -78,9 +90,26 @@ impl Stage {
         let orders = service(world.orders()).start().await;
         let mut config = world.config();
         config.endpoints("orders", &[orders.address]);
+        match how {
+            How::RemovedCa => {}
+            How::Crl => {
+                let none = Crl::of(&[]).number(1).pem(&world.partners);
+                world.folder.write("partners.crl", none);
+                config.set("trust.partners.crl", "partners.crl");
+            }
+            How::Denied => {
+                world.folder.write("deny.list", "# nobody yet\n");
+                config.set("deny", "deny.list");
+            }
+        }
         change(&mut config);
         let gateway = world.gateway_with(&config).await;
-        let theirs = removed.issue(Leaf::client("theirs").spiffe(THEIR_ID));
+        let authority = match how {
+            How::RemovedCa => &removed,
+            How::Crl | How::Denied => &world.partners,
+        };
+        let theirs = Leaf::client("theirs").spiffe(THEIR_ID).serial(SERIALS);
+        let theirs = authority.issue(theirs);
         let ours = world.partners.issue(Leaf::client("ours").spiffe(WEB_ID));
         Self {
             how,
@@ -101,21 +130,20 @@ impl Stage {
         self.gateway.client(&self.ours)
     }
 
-    /// One more certificate of those who lose their standing.
-    pub fn another_of_theirs(&self, name: &str) -> Identity {
-        let id = format!("spiffe://removed.example/web/{name}");
-        self.removed.issue(Leaf::client(name).spiffe(&id))
+    /// One more certificate of those who lose their standing: fewer than [`OTHERS`].
+    pub fn another_of_theirs(&self, number: u64) -> Identity {
+        let authority = match self.how {
+            How::RemovedCa => &self.removed,
+            How::Crl | How::Denied => &self.world.partners,
+        };
+        let leaf = Leaf::client("another").spiffe(&other_id(number));
+        authority.issue(leaf.serial(SERIALS + 1 + number))
     }
 
     /// Takes the standing away, and does not wait for the gateway. When it was done.
     pub fn revoke(&self) -> Instant {
         take_away(self.how, &self.world, &self.world.folder);
         Instant::now()
-    }
-
-    /// Takes the standing of all these away, and does not wait for the gateway. When it was done.
-    pub fn revoke_all(&self, _identities: &[Identity]) -> Instant {
-        self.revoke() // they have one CA
     }
 
     /// Takes the standing away and waits until the gateway has heard of it.
@@ -145,8 +173,23 @@ pub async fn sent_away(h2: &mut H2) {
     }
 }
 
+fn other_id(number: u64) -> String {
+    format!("spiffe://removed.example/web/n{number}")
+}
+
+/// All of them, at once.
 fn take_away(how: How, world: &World, folder: &Folder) {
     match how {
         How::RemovedCa => folder.write("partners-ca.pem", world.partners.pem()),
+        How::Crl => {
+            let serials: Vec<u64> = (SERIALS..=SERIALS + OTHERS).collect();
+            let crl = Crl::of(&serials).number(2).pem(&world.partners);
+            folder.write("partners.crl", crl)
+        }
+        How::Denied => {
+            let others = (0..OTHERS).map(other_id);
+            let lines: Vec<String> = others.chain([THEIR_ID.to_owned()]).collect();
+            folder.write("deny.list", lines.join("\n"))
+        }
     };
 }

@@ -1,0 +1,211 @@
+//! [`DenyList`]: certificates, keys and SPIFFE IDs that are not believed, whoever vouches for them.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
+
+use super::error::TrustError;
+use super::info::sha256;
+use super::pem;
+use super::serials::{BYTES_MAX, packed};
+use crate::identity::spiffe::SpiffeId;
+use crate::identity::subject_name::SubjectName;
+
+/// What the files of `deny` name. The empty list names nothing.
+#[derive(Default)]
+pub struct DenyList {
+    spiffe: HashSet<SpiffeId>,
+    /// Serial numbers, each with the issuers that it is of.
+    serials: HashMap<[u8; BYTES_MAX], Vec<SubjectName>>,
+    fingerprints: HashSet<[u8; 32]>,
+    pins: HashSet<[u8; 32]>,
+    entries: usize,
+    digest: [u8; 32],
+}
+
+/// Some 20 MB of memory.
+pub(super) const ENTRIES_MAX: usize = 100_000;
+const MIB_MAX: u64 = 16;
+/// A SPIFFE ID has 2,048 bytes at most, a name 4,096.
+const LINE_BYTES_MAX: usize = 8192;
+
+impl DenyList {
+    /// Reads these files, as one list.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`] if a file cannot be read or is too large, or a line is no entry.
+    pub fn load(files: &[PathBuf]) -> Result<Self, TrustError> {
+        let mut list = Self::default();
+        let mut hashes = Vec::new();
+        for file in files {
+            let content = pem::read(file, MIB_MAX)?;
+            hashes.extend(sha256(&content));
+            list.read(&content, file)?;
+        }
+        list.digest = sha256(&hashes);
+        Ok(list)
+    }
+
+    /// How many entries it has.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.entries
+    }
+
+    /// Whether it names nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    /// SHA-256 over the files.
+    #[must_use]
+    pub const fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    fn read(&mut self, content: &[u8], file: &Path) -> Result<(), TrustError> {
+        for (line, number) in content.split(|byte| *byte == b'\n').zip(1..) {
+            let refused = |what: String| TrustError::DenyLine {
+                file: file.to_owned(),
+                line: number,
+                what,
+            };
+            if line.len() > LINE_BYTES_MAX {
+                return Err(refused(format!("has more than {LINE_BYTES_MAX} bytes")));
+            }
+            let line = std::str::from_utf8(line)
+                .map_err(|_bytes| refused("is no UTF-8 text".to_owned()))?;
+            let entry = line
+                .split_once(" #")
+                .map_or(line, |(entry, _)| entry)
+                .trim();
+            if entry.is_empty() || entry.starts_with('#') {
+                continue;
+            }
+            if self.entries == ENTRIES_MAX {
+                let file = file.to_owned();
+                return Err(TrustError::DenyTooMany { file });
+            }
+            self.add(entry).map_err(refused)?;
+            self.entries += 1;
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the entry goes behind "line 7 of FILE".
+    fn add(&mut self, entry: &str) -> Result<(), String> {
+        if SpiffeId::is_meant(entry) {
+            let id = entry.parse();
+            let id = id.map_err(|error| format!("is no SPIFFE ID: {error}"))?;
+            self.spiffe.insert(id);
+        } else if let Some(hex) = entry.strip_prefix("fingerprint:sha256/") {
+            let whole = hex.chars().filter(|c| *c != ':').count() == 64;
+            let bytes = bytes(hex).filter(|_| whole);
+            let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+            let hash = bytes.ok_or("is no fingerprint: write 64 hexadecimal digits")?;
+            self.fingerprints.insert(hash);
+        } else if let Some(text) = entry.strip_prefix("pin:sha256/") {
+            let hash = STANDARD.decode(text).ok();
+            let hash = hash.and_then(|bytes| bytes.try_into().ok());
+            let hash = hash.ok_or("is no pin: write SHA-256 of the public key, as base64")?;
+            self.pins.insert(hash);
+        } else if let Some(rest) = entry.strip_prefix("serial:") {
+            let (serial, issuer) = rest
+                .split_once(" issuer:")
+                .ok_or("names no issuer: write `serial:HEX issuer:NAME`")?;
+            let serial = bytes(serial.trim()).and_then(|serial| packed(&serial));
+            let serial = serial.ok_or("is no serial number: write 1 to 40 hexadecimal digits")?;
+            let names = names(issuer.trim())?;
+            self.serials.entry(serial).or_default().extend(names);
+        } else {
+            return Err("is none of the entries that are known".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether it names the SPIFFE ID of a leaf.
+    pub(super) fn has_spiffe(&self, id: Option<&SpiffeId>) -> bool {
+        id.is_some_and(|id| self.spiffe.contains(id))
+    }
+
+    pub(super) fn asks_for_spiffe(&self) -> bool {
+        !self.spiffe.is_empty()
+    }
+
+    /// Whether it names a certificate (DER, with its number) or its key (a `SubjectPublicKeyInfo`,
+    /// asked for only if it is needed). What nobody asks for is not computed.
+    pub(super) fn has<K: AsRef<[u8]>>(
+        &self,
+        der: &[u8],
+        serial: &[u8],
+        key: impl FnOnce() -> K,
+    ) -> bool {
+        (!self.fingerprints.is_empty() && self.fingerprints.contains(&sha256(der)))
+            || (!self.pins.is_empty() && self.pins.contains(&sha256(key().as_ref())))
+            || self.has_serial(der, serial)
+    }
+
+    fn has_serial(&self, der: &[u8], serial: &[u8]) -> bool {
+        let issuers = packed(serial).and_then(|serial| self.serials.get(&serial));
+        issuers.is_some_and(|issuers| match X509Certificate::from_der(der) {
+            // An issuer that cannot be compared may be the one that is meant.
+            Ok((_rest, certificate)) => SubjectName::of(certificate.issuer().as_raw())
+                .is_none_or(|issuer| issuers.contains(&issuer)),
+            Err(_unreadable) => true,
+        })
+    }
+
+    /// Whether it names anything but SPIFFE IDs.
+    pub(super) fn has_certificates(&self) -> bool {
+        !(self.fingerprints.is_empty() && self.pins.is_empty() && self.serials.is_empty())
+    }
+}
+
+/// A name in the order of RFC 4514, and in that of the certificate, in which some tools print it:
+/// an entry that means one of them must not miss it.
+fn names(text: &str) -> Result<[SubjectName; 2], String> {
+    let refused = |error| format!("has an issuer that cannot be read: {error}");
+    let name = text.parse().map_err(refused)?;
+    let mut parts = vec![String::new()];
+    let mut escaped = false;
+    for character in text.chars() {
+        let splits = character == ',' && !escaped;
+        escaped = character == '\\' && !escaped;
+        if splits {
+            parts.push(String::new());
+        } else if let Some(part) = parts.last_mut() {
+            part.push(character);
+        }
+    }
+    parts.reverse();
+    let turned = parts.join(",").parse().map_err(refused)?;
+    Ok([name, turned])
+}
+
+/// Hexadecimal digits, with or without colons; an odd one in front stands alone.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let digit = |character: char| u8::try_from(character.to_digit(16)?).ok();
+    let digits = text.chars().filter(|character| *character != ':');
+    let mut digits: Vec<u8> = digits.map(digit).collect::<Option<_>>()?;
+    if digits.is_empty() {
+        return None;
+    }
+    if digits.len() % 2 == 1 {
+        digits.insert(0, 0);
+    }
+    let (pairs, _none) = digits.as_chunks::<2>();
+    Some(pairs.iter().map(|[high, low]| high << 4 | low).collect())
+}
+
+impl fmt::Debug for DenyList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DenyList({} entries)", self.entries)
+    }
+}

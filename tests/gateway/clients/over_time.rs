@@ -1,0 +1,55 @@
+//! A certificate that ends, and a grace that ends, while the connection is open.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::route;
+use crate::bench::pki::Leaf;
+use crate::bench::{WEB_ID, World};
+
+#[tokio::test]
+async fn a_connection_outlives_its_certificate_by_the_grace_of_the_route_and_not_longer() {
+    let world = World::new();
+    let orders = world.orders().start().await;
+    let mut config = world.config();
+    config.endpoints("orders", &[orders.address]);
+    route(&mut config, "late", "grace_after_expiry", "4s");
+    let gateway = world.gateway_with(&config).await;
+    let leaf = Leaf::client("short").spiffe(WEB_ID).valid(-60, 3);
+    let began = Instant::now();
+    let client = gateway.client(&world.partners.issue(leaf)).resumption();
+    let (mut h1, mut h2) = (client.connect().await, client.connect_h2().await);
+    let marked = || {
+        orders
+            .last_request()
+            .headers
+            .has("x-client-certificate-expired")
+    };
+
+    assert_eq!(h1.get("/late/x").await.status, 200);
+    assert!(!marked());
+    assert_eq!(h2.get("/late/x").await.status, 200);
+    assert!(!marked());
+    assert_eq!(h1.get("/open/x").await.status, 200);
+
+    sleep_until(began + Duration::from_secs(4)).await; // what is awaited is the time itself
+    assert_eq!(h1.get("/late/x").await.status, 200);
+    assert!(marked());
+    assert_eq!(h2.get("/late/x").await.status, 200);
+    assert!(marked());
+    assert_eq!(h2.get("/open/x").await.status, 403);
+    let mut resumed = client.connect().await;
+    assert!(resumed.resumed());
+    assert_eq!(resumed.get("/late/x").await.status, 200);
+    assert!(marked());
+
+    sleep_until(began + Duration::from_secs(9)).await; // what is awaited is the time itself
+    let before = orders.requests().len();
+    assert_eq!(h1.get("/late/x").await.status, 403);
+    h1.closed().await;
+    assert_eq!(h2.get("/late/x").await.status, 403);
+    assert_eq!(resumed.get("/late/x").await.status, 403);
+    drop(client.rejection().await);
+    assert_eq!(orders.requests().len(), before);
+}

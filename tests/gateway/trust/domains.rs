@@ -1,0 +1,101 @@
+//! Several bundles: each trust domain is verified against its own.
+
+use rustls::AlertDescription::{BadCertificate, UnknownCA};
+use serde_json::json;
+
+use super::{HANDSHAKES, passes, refused, started};
+use crate::bench::pki::{Authority, Leaf};
+use crate::bench::{ORDERS_ID, World};
+
+#[tokio::test]
+async fn at_the_edge_no_ca_vouches_for_another_trust_domain() {
+    let world = World::new();
+    let suppliers = Authority::new("suppliers");
+    let devices = Authority::new("devices");
+    world.folder.write("suppliers.pem", suppliers.pem());
+    world.folder.write("devices.pem", devices.pem());
+    let (orders, gateway) = started(&world, |config| {
+        config.set("trust.partners.trust_domain", "partners.example");
+        config.set(
+            "trust.suppliers",
+            json!({ "ca": ["suppliers.pem"], "trust_domain": "suppliers.example" }),
+        );
+        config.set(
+            "trust.devices",
+            json!({ "ca": "devices.pem", "trust_domain": "none" }),
+        );
+        config.set(
+            "listeners.edge.tls.clients.trust",
+            json!(["partners", "suppliers", "devices"]),
+        );
+    })
+    .await;
+    let by = |ca: &Authority, id: &str| gateway.client(&ca.issue(Leaf::client("x").spiffe(id)));
+    let bare = |ca: &Authority| gateway.client(&ca.issue(Leaf::client("x").dns("x.example")));
+    let partner = "spiffe://partners.example/web/a";
+    let supplier = "spiffe://suppliers.example/x";
+    passes(&by(&world.partners, partner)).await;
+    passes(&by(&suppliers, supplier)).await;
+    passes(&bare(&devices)).await;
+    let strange = "spiffe://strange.example/x";
+    for (client, reason, alert) in [
+        (by(&suppliers, partner), "unknown_issuer", UnknownCA),
+        (by(&world.partners, supplier), "unknown_issuer", UnknownCA),
+        (by(&devices, partner), "unknown_issuer", UnknownCA),
+        (bare(&world.partners), "unknown_issuer", UnknownCA),
+        (
+            by(&world.partners, strange),
+            "unknown_trust_domain",
+            UnknownCA,
+        ),
+        (by(&devices, strange), "unknown_trust_domain", UnknownCA),
+        (
+            by(&devices, "spiffe://Partners.example/web/a"),
+            "invalid_spiffe_name",
+            BadCertificate,
+        ),
+        (
+            by(&devices, "spiffe:partners.example"),
+            "invalid_spiffe_name",
+            BadCertificate,
+        ),
+    ] {
+        refused(&gateway, &client, reason, alert).await;
+    }
+    assert_eq!(orders.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn towards_services_no_ca_vouches_for_another_trust_domain() {
+    let world = World::new();
+    world.folder.write("stranger.pem", world.stranger.pem());
+    // A CA that we believe for its own trust domain makes a certificate of the mesh.
+    let forged = world
+        .stranger
+        .issue(Leaf::server("orders").spiffe(ORDERS_ID));
+    let forger = world.service_as(&forged).start().await;
+    let honest = world.orders().start().await;
+    let mut config = world.config();
+    config.endpoints("orders", &[honest.address]);
+    config.set("trust.mesh.trust_domain", "mesh.example");
+    config.set(
+        "trust.other",
+        json!({ "ca": "stranger.pem", "trust_domain": "other.example" }),
+    );
+    config.set("upstreams.orders.tls.trust", json!(["other", "mesh"]));
+    let mut second = config.get("upstreams.orders").clone();
+    second["endpoints"] = json!([forger.address.to_string()]);
+    config.set("upstreams.forged", second);
+    config.route("forged", "/forged", "forged");
+    let gateway = world.gateway_with(&config).await;
+    let client = gateway.client(&world.web());
+    passes(&client).await;
+    assert_eq!(client.get("/forged").await.status, 502);
+    assert_eq!(forger.bytes(), 0);
+    let labels = [
+        ("side", "upstream"),
+        ("name", "forged"),
+        ("reason", "unknown_issuer"),
+    ];
+    assert_eq!(gateway.metrics().await.value(HANDSHAKES, &labels), 1.0);
+}
