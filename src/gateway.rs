@@ -21,8 +21,11 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
+use crate::acme::http01;
+use crate::acme::keeper::Keeper;
 use crate::admin::{self, KeySets, Readiness};
 use crate::assertion::AssertionStore;
+use crate::config::acme::http_addresses;
 use crate::config::spec::{ShutdownSpec, Spec};
 use crate::edge::caps::Caps;
 use crate::identity::name::Name;
@@ -149,6 +152,8 @@ fn serve_until_told(file: &Path, stores: Stores, compiled: Compiled) -> Result<(
 struct Sockets {
     admin: TcpListener,
     edges: Vec<(Name, SocketAddr, TcpListener)>,
+    /// For HTTP-01 challenges.
+    challenges: Vec<TcpListener>,
 }
 
 impl Sockets {
@@ -174,7 +179,15 @@ impl Sockets {
             .iter()
             .map(edge)
             .collect::<Result<_, StartError>>()?;
-        Ok(Self { admin, edges })
+        let challenges = http_addresses(&spec.acme)
+            .into_iter()
+            .map(|(address, name)| open(format!("acme.{name}.http"), address))
+            .collect::<Result<_, StartError>>()?;
+        Ok(Self {
+            admin,
+            edges,
+            challenges,
+        })
     }
 }
 
@@ -207,7 +220,7 @@ async fn serve_all(
     let revocations = Arc::new(RevocationLog::default());
     for (name, address, socket) in sockets.edges {
         tracing::info!(listener = %name, %address, "listening");
-        let door = door(name, &live, &stores, &handshakes, &revocations);
+        let door = Arc::new(Door::new(name, &live, &stores, &handshakes, &revocations));
         edges.spawn(Sweeper::new(Arc::clone(&door)).run());
         caps.push(Arc::clone(&door.caps));
         edges.spawn(listen(
@@ -218,6 +231,7 @@ async fn serve_all(
             stopping.clone(),
         ));
     }
+    issue(sockets.challenges, &stores, &mut edges)?;
     let admin = tokio::net::TcpListener::from_std(sockets.admin).map_err(StartError::Runtime)?;
     let admin_stop = Arc::new(Notify::new());
     let until = Arc::clone(&admin_stop);
@@ -248,23 +262,20 @@ async fn serve_all(
     Ok(())
 }
 
-/// What the connections of a listener share.
-fn door(
-    name: Name,
-    live: &Arc<Live>,
+/// Orders and renews certificates, and answers HTTP-01 challenges.
+fn issue(
+    sockets: Vec<TcpListener>,
     stores: &Stores,
-    handshakes: &Arc<HandshakeLog>,
-    revocations: &Arc<RevocationLog>,
-) -> Arc<Door> {
-    Arc::new(Door {
-        name,
-        live: Arc::clone(live),
-        caps: Arc::default(),
-        handshakes: Arc::clone(handshakes),
-        metrics: Arc::clone(&stores.metrics),
-        open: Arc::default(),
-        revocations: Arc::clone(revocations),
-    })
+    tasks: &mut JoinSet<()>,
+) -> Result<(), StartError> {
+    let acme = stores.sources.acme();
+    for socket in sockets {
+        let socket = tokio::net::TcpListener::from_std(socket).map_err(StartError::Runtime)?;
+        tasks.spawn(http01::serve(socket, Arc::clone(acme.challenges())));
+    }
+    let keeper = Keeper::new(Arc::clone(acme), Arc::clone(&stores.metrics));
+    tasks.spawn(keeper.run());
+    Ok(())
 }
 
 /// Goes on for the delay, then takes no new connections and waits for those that are open.

@@ -83,6 +83,8 @@ handshake_failures! {
     NoCommonAlpn, "no_common_alpn";
     /// No certificate of ours is for the name that the client asked for.
     UnknownServerName, "unknown_server_name";
+    /// The source of our certificate for the name has given none yet.
+    CertificateUnavailable, "certificate_unavailable";
     /// The peer sent the alert `bad_certificate`, `certificate_unknown` or `unsupported_certificate`:
     /// it refused our certificate.
     AlertBadCertificate, "alert_bad_certificate";

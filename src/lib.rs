@@ -22,6 +22,7 @@ pub mod handshake_failure;
 pub mod config;
 pub mod trust;
 pub mod observe;
+pub mod acme;
 pub mod pki;
 pub mod transport;
 pub mod edge;

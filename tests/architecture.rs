@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["identity", "refusal", "handshake_failure"],
     &["config", "trust", "pki", "transport"],
     &["observe"],
+    &["acme"],
     &[
         "edge",
         "route",
@@ -44,11 +45,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rustls", TLS),
     (
         "tokio_rustls",
-        &["edge/", "upstream/", "transport/", "demo/"],
+        &["acme/", "edge/", "upstream/", "transport/", "demo/"],
     ),
     ("webpki", TLS),
     ("x509_parser", TLS),
-    ("rcgen", &["pki/"]),
+    ("instant_acme", &["acme/"]),
+    ("rcgen", &["acme/", "pki/"]),
     ("serde_yaml", &["config/"]),
     ("saphyr_parser", &["config/"]),
     ("prometheus", &["observe/metrics", "admin/"]),
@@ -56,11 +58,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("governor", &["limit/", "observe/"]),
     ("notify", &["reload/"]),
     ("clap", &["cli", "demo/", "main.rs"]),
-    ("hyper", &["admin/", "demo/"]),
-    ("hyper_util", &["admin/", "demo/"]),
+    ("hyper", &["acme/", "admin/", "demo/"]),
+    ("hyper_util", &["acme/", "admin/", "demo/"]),
 ];
 
 const TLS: &[&str] = &[
+    "acme/",
     "trust/",
     "edge/",
     "upstream/",

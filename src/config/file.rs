@@ -43,6 +43,7 @@ sections! {
         signed_identity: "signed_identity",
         listeners: "listeners",
         trust: "trust",
+        acme: "acme",
         deny: "deny",
         identities: "identities",
         issuers: "issuers",
@@ -88,6 +89,8 @@ sections! {
     CertificateFile, "listeners.NAME.tls.certificates[]", {
         cert: "cert",
         key: "key",
+        acme: "acme",
+        names: "names",
     }
     /// What clients must show.
     ClientsFile, "listeners.NAME.tls.clients", {
@@ -131,6 +134,22 @@ sections! {
         intermediates: "intermediates",
         crl: "crl",
         revocation: "revocation",
+    }
+    /// Who issues certificates of ours.
+    AcmeFile, "acme.NAME", {
+        directory: "directory",
+        ca: "ca",
+        contact: "contact",
+        terms_agreed: "terms_agreed",
+        folder: "folder",
+        challenge: "challenge",
+        http: "http",
+        eab: "eab",
+    }
+    /// The customer's account that ours belongs to.
+    AcmeEabFile, "acme.NAME.eab", {
+        key_id: "key_id",
+        key_file: "key_file",
     }
     /// Who we are to services.
     IdentityFile, "identities.NAME", {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use serde_json::Value;
 
+use super::acme::{AcmeCertificateSpec, AcmeSpec};
 use crate::identity::client_pattern::ClientPattern;
 use crate::identity::host::Host;
 use crate::identity::name::Name;
@@ -34,6 +35,8 @@ pub struct Spec {
     pub listeners: BTreeMap<Name, ListenerSpec>,
     /// Whose signatures we accept.
     pub trust: BTreeMap<Name, TrustSpec>,
+    /// Who issues certificates of ours.
+    pub acme: BTreeMap<Name, AcmeSpec>,
     /// Files with certificates, keys and SPIFFE IDs that are not believed.
     pub deny: Vec<PathBuf>,
     /// Who we are to services.
@@ -136,7 +139,7 @@ pub struct ListenerSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerTlsSpec {
     /// Our certificates; the one that names the SNI is served. At least one.
-    pub certificates: Vec<KeyPairSpec>,
+    pub certificates: Vec<CertificateSpec>,
     /// What clients must show.
     pub clients: ClientCertificateSpec,
     /// The lowest TLS version. Default 1.2.
@@ -261,6 +264,26 @@ pub enum RevocationSpec {
     WhenKnown,
     /// A certificate that no CRL covers is refused.
     Required,
+}
+
+/// Where a certificate with its chain and its key come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CertificateSpec {
+    /// Files.
+    Files(KeyPairSpec),
+    /// An ACME directory.
+    Acme(AcmeCertificateSpec),
+}
+
+impl CertificateSpec {
+    /// The files, if they come from files.
+    #[must_use]
+    pub fn files(&self) -> Option<&KeyPairSpec> {
+        match self {
+            Self::Files(files) => Some(files),
+            Self::Acme(_) => None,
+        }
+    }
 }
 
 /// A certificate with its chain, and its key.

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde_yaml::Value;
 
+use super::acme::AcmeChallenge;
 use super::file::SECTIONS;
 use super::problem::Problems;
 use super::reader;
-use super::spec::{ClientsSpec, HostPattern, LimitKey, TlsVersion, TokenSpec};
+use super::spec::{CertificateSpec, ClientsSpec, HostPattern, LimitKey, TlsVersion, TokenSpec};
 use super::tree::{self, Id, Tree};
 use super::{Loaded, load as load_or_faulty, parse as parse_or_faulty};
 
@@ -240,11 +241,23 @@ fn what_is_written_is_what_is_read() {
     let spec = load(&file).unwrap().spec;
     let folder = file.parent().unwrap();
     let edge = &spec.listeners["edge"];
-    assert_eq!(edge.tls.certificates[0].cert, folder.join("pki/edge.pem"));
+    let files = |number: usize| edge.tls.certificates[number].files().unwrap();
+    assert_eq!(files(0).cert, folder.join("pki/edge.pem"));
+    assert_eq!(files(1).key, Path::new("/etc/portcullis/other.key"));
+    let CertificateSpec::Acme(issued) = &edge.tls.certificates[2] else {
+        panic!("{:?}", edge.tls.certificates[2]);
+    };
+    let names: Vec<String> = issued.names.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["a.example.com", "xn--bcher-kva.example.com"]);
+    let pebble = &spec.acme["pebble"];
+    assert_eq!(pebble.directory.port_u16(), Some(14000));
     assert_eq!(
-        edge.tls.certificates[1].key,
-        Path::new("/etc/portcullis/other.key")
+        pebble.challenge,
+        AcmeChallenge::Http01 {
+            address: "[::]:80".parse().unwrap()
+        }
     );
+    assert_eq!(spec.acme["letsencrypt"].challenge, AcmeChallenge::TlsAlpn01);
     assert_eq!(edge.tls.min_version, TlsVersion::Tls13);
     assert_eq!(edge.limits.min_rate.get(), 1024);
     assert_eq!(edge.limits.header_bytes.get(), 1 << 20);

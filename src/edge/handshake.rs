@@ -1,4 +1,6 @@
 //! [`accept`]: from a plain connection to TLS with facts, or to a [`HandshakeFailure`].
+//!
+//! A handshake that looks for an ACME challenge ends here in any case: no request can come on it.
 
 use std::cell::RefCell;
 use std::io;
@@ -8,18 +10,24 @@ use std::time::{Duration, Instant};
 
 use pingora::protocols::{ALPN, SocketDigest, Stream};
 use rustls::pki_types::UnixTime;
+use rustls::server::ClientHello;
 use rustls::{HandshakeKind, ServerConnection};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::{StartHandshake, TlsStream};
 
-use super::facts::{ConnectionCounts, ConnectionFacts, Presented, good_until, peer_key};
+use super::facts::{ConnectionCounts, ConnectionFacts, Presented, peer_key};
+use super::farewell::{
+    FAREWELL_TIME_MAX, INTERNAL_ERROR_ALERT, NO_APPLICATION_PROTOCOL_ALERT, PLAIN_HTTP_ANSWER,
+    UNRECOGNIZED_NAME_ALERT, close_politely,
+};
 use super::gate::Gate;
-use super::listener::{Listener, Served};
+use super::listener::{Listener, NotServed, Served};
 use super::socket::Socket;
 use super::standing::{Judged, Standing};
 use super::verifier::{SEEN, Seen, judge};
+use crate::acme::challenge::{ACME_TLS, Challenges};
 use crate::config::spec::ClientCertificate;
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::describe;
@@ -39,6 +47,15 @@ pub struct Accepted {
     pub h2: bool,
 }
 
+/// How a handshake ended that did not fail.
+#[derive(Debug)]
+enum Ended {
+    /// With a connection.
+    Accepted(Accepted),
+    /// It looked for the certificate of an ACME challenge, and has seen it.
+    Challenge(TlsFacts),
+}
+
 /// A handshake that failed, with what the log says about it.
 #[derive(Debug)]
 struct Failed {
@@ -49,6 +66,8 @@ struct Failed {
     leaf: Option<Vec<u8>>,
     /// The connection, if it is still there to be closed politely.
     socket: Option<Socket>,
+    /// What rustls did not send.
+    last_words: &'static [u8],
 }
 
 /// Completes the handshake within the listener's limit, counts it, and logs it if it failed.
@@ -60,19 +79,26 @@ pub async fn accept(
     io: Stream,
     source: SocketAddr,
     listener: &Listener,
+    challenges: &Challenges,
     log: &HandshakeLog,
 ) -> Option<Accepted> {
     let in_progress = listener.metrics.handshake_started();
     let began = Instant::now();
     let deadline = tokio::time::Instant::from_std(began) + listener.limits.handshake_timeout;
-    let ended = timeout_at(deadline, handshake(io, source, listener)).await;
+    let ended = timeout_at(deadline, handshake(io, source, listener, challenges)).await;
     drop(in_progress);
     let failed = match ended {
-        Ok(Ok(accepted)) => {
+        Ok(Ok(Ended::Accepted(accepted))) => {
             listener
                 .metrics
                 .handshake_succeeded(&accepted.facts.tls, began.elapsed());
             return Some(accepted);
+        }
+        Ok(Ok(Ended::Challenge(facts))) => {
+            listener
+                .metrics
+                .handshake_succeeded(&facts, began.elapsed());
+            return None;
         }
         Ok(Err(failed)) => failed,
         Err(_elapsed) => Box::new(Failed::new(
@@ -85,7 +111,7 @@ pub async fn accept(
         .handshake_failed(failed.reason, began.elapsed());
     failed.report(listener, source, began.elapsed(), log);
     if let Some(socket) = failed.socket {
-        close_politely(socket, failed.reason).await;
+        close_politely(socket, failed.last_words).await;
     }
     None
 }
@@ -94,7 +120,8 @@ async fn handshake(
     io: Stream,
     source: SocketAddr,
     listener: &Listener,
-) -> Result<Accepted, Box<Failed>> {
+    challenges: &Challenges,
+) -> Result<Ended, Box<Failed>> {
     let fd = io.id();
     let socket_digest = io
         .get_socket_digest()
@@ -106,6 +133,7 @@ async fn handshake(
         let failed = Failed::new(HandshakeFailure::PlainHttp, "HTTP without TLS");
         return Err(Box::new(Failed {
             socket: Some(socket),
+            last_words: PLAIN_HTTP_ANSWER,
             ..failed
         }));
     }
@@ -114,32 +142,28 @@ async fn handshake(
         .await
         .map_err(|error| Failed::of(&error))?;
     let asked = hello.client_hello().server_name().map(str::to_owned);
-    let Some((served, server_name)) = choose(listener, asked.as_deref()) else {
-        let failed = Failed::new(HandshakeFailure::UnknownServerName, "no certificate for it");
-        return Err(Box::new(Failed {
-            server_name: asked,
-            socket: Some(hello.io),
-            ..failed
-        }));
-    };
     let named = |failed| {
         Box::new(Failed {
             server_name: asked.clone(),
             ..failed
         })
     };
+    if is_for_challenge(&hello.client_hello()) {
+        let ended = challenge(hello, asked.as_deref(), challenges).await;
+        return ended.map(Ended::Challenge).map_err(|failed| named(*failed));
+    }
+    let (served, server_name) = match choose(listener, asked.as_deref()) {
+        Ok(chosen) => chosen,
+        Err(why) => {
+            return Err(named(Failed {
+                socket: Some(hello.io),
+                ..Failed::not_served(why)
+            }));
+        }
+    };
     let (tls, seen) = complete(hello, served).await.map_err(named)?;
     let peer = present(listener, &tls, seen).map_err(|failed| named(*failed))?;
-    let good_until = match &peer {
-        Presented::Certificate { chain, .. } => {
-            good_until(chain, &listener.trust, UnixTime::now(), listener.grace)
-        }
-        Presented::Nothing => i64::MAX,
-    };
-    let judged = Judged {
-        trust: listener.trust.digest(),
-        good_until,
-    };
+    let judged = Judged::in_handshake(&peer, listener, UnixTime::now());
     let wire = Arc::clone(tls.get_ref().0.wire());
     let session = tls.get_ref().1;
     let h2 = session.alpn_protocol() == Some(b"h2");
@@ -158,18 +182,57 @@ async fn handshake(
     let alpn = if h2 { ALPN::H2 } else { ALPN::H1 };
     let io = TlsIo::new(Gate::new(tls), fd, alpn, socket_digest, Arc::clone(&facts))
         .map_err(|error| Failed::new(HandshakeFailure::Other, &error.to_string()))?;
-    Ok(Accepted {
+    Ok(Ended::Accepted(Accepted {
         io: Box::new(io),
         facts,
         h2,
-    })
+    }))
+}
+
+/// Whether the client offers the protocol of ACME challenges and no other (RFC 8737, section 3).
+fn is_for_challenge(hello: &ClientHello<'_>) -> bool {
+    let mut offered = hello.alpn().into_iter().flatten();
+    offered.next() == Some(ACME_TLS) && offered.next().is_none()
+}
+
+/// Shows the certificate of an open challenge for exactly the name that the client asks for, and
+/// closes. What the client sends after the handshake is not looked at.
+async fn challenge(
+    hello: StartHandshake<Socket>,
+    asked: Option<&str>,
+    challenges: &Challenges,
+) -> Result<TlsFacts, Box<Failed>> {
+    let name = asked.and_then(|asked| Host::parse_name(asked).ok());
+    let Some(config) = name.and_then(|name| challenges.tls(&name)) else {
+        let detail = "no ACME challenge is open for it";
+        let failed = Failed::new(HandshakeFailure::NoCommonAlpn, detail);
+        return Err(Box::new(Failed {
+            socket: Some(hello.io),
+            last_words: NO_APPLICATION_PROTOCOL_ALERT,
+            ..failed
+        }));
+    };
+    let mut tls = hello
+        .into_stream(config)
+        .await
+        .map_err(|error| Failed::of(&error))?;
+    let facts = tls_facts::read(tls.get_ref().1, TlsFacts::of);
+    // The client may be gone already: it has seen what it came for.
+    drop(timeout(FAREWELL_TIME_MAX, tls.shutdown()).await);
+    Ok(facts)
 }
 
 /// The certificate for the name that the client asked for, and that name. A name that is none
 /// never gets the certificate of another.
-fn choose<'l>(listener: &'l Listener, asked: Option<&str>) -> Option<(&'l Served, Option<Host>)> {
-    let server_name = asked.map(Host::parse_name).transpose().ok()?;
-    Some((listener.served_for(server_name.as_ref())?, server_name))
+fn choose<'l>(
+    listener: &'l Listener,
+    asked: Option<&str>,
+) -> Result<(&'l Served, Option<Host>), NotServed> {
+    let server_name = asked
+        .map(Host::parse_name)
+        .transpose()
+        .map_err(|_no_name| NotServed::Unknown)?;
+    Ok((listener.served_for(server_name.as_ref())?, server_name))
 }
 
 /// The handshake from the ClientHello on, and what the verifier saw in it.
@@ -274,6 +337,26 @@ impl Failed {
             server_name: None,
             leaf: None,
             socket: None,
+            last_words: &[],
+        }
+    }
+
+    fn not_served(why: NotServed) -> Self {
+        let (reason, detail, last_words) = match why {
+            NotServed::Unknown => (
+                HandshakeFailure::UnknownServerName,
+                "no certificate for it",
+                UNRECOGNIZED_NAME_ALERT,
+            ),
+            NotServed::Awaited => (
+                HandshakeFailure::CertificateUnavailable,
+                "its certificate is not there yet",
+                INTERNAL_ERROR_ALERT,
+            ),
+        };
+        Self {
+            last_words,
+            ..Self::new(reason, detail)
         }
     }
 
@@ -305,42 +388,3 @@ impl Failed {
         });
     }
 }
-
-/// Sends what the peer can still understand, and then reads on for a moment: closing a socket with
-/// unread bytes in it sends a reset, which can overtake the alert.
-async fn close_politely(mut socket: Socket, reason: HandshakeFailure) {
-    // rustls has sent its alert for every other reason.
-    let last_words: &[u8] = if reason == HandshakeFailure::PlainHttp {
-        PLAIN_HTTP_ANSWER
-    } else if reason == HandshakeFailure::UnknownServerName {
-        UNRECOGNIZED_NAME_ALERT
-    } else {
-        &[]
-    };
-    let farewell = async {
-        socket.write_all(last_words).await?;
-        socket.shutdown().await?;
-        let mut sink = [0; 4096];
-        let mut left = FAREWELL_BYTES_MAX;
-        while left > 0 {
-            match socket.read(&mut sink).await? {
-                0 => break,
-                read => left = left.saturating_sub(read),
-            }
-        }
-        io::Result::Ok(())
-    };
-    // The peer may be gone already, or never go: both are fine.
-    drop(timeout(FAREWELL_TIME_MAX, farewell).await);
-}
-
-const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
-const FAREWELL_BYTES_MAX: usize = 64 * 1024;
-
-const PLAIN_HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
-    Content-Type: text/plain\r\nContent-Length: 33\r\nConnection: close\r\n\r\n\
-    This port speaks HTTPS, not HTTP\n";
-
-/// A TLS record with the fatal alert `unrecognized_name` (RFC 8446, section 6.2): rustls sends none
-/// for a choice that we make before it has a configuration.
-const UNRECOGNIZED_NAME_ALERT: &[u8] = &[21, 3, 3, 0, 2, 2, 112];

@@ -30,8 +30,38 @@ pub struct Listener {
     /// How long after its end a client's certificate passes the handshake: the largest grace of a
     /// route. Each request is held against its own route's.
     pub grace: Duration,
-    served: Vec<Served>,
+    certificates: Vec<Slot>,
     ticketer: Arc<dyn ProducesTickets>,
+}
+
+/// One of our certificates, as the configuration names them.
+#[derive(Debug)]
+pub enum Certificate {
+    /// It is there.
+    There(Arc<KeyPair>),
+    /// Its source has given none yet.
+    Awaited {
+        /// What it will be for.
+        names: Vec<Host>,
+        /// What is served until then for those of the names that it is for.
+        meanwhile: Option<Arc<KeyPair>>,
+    },
+}
+
+/// A [`Certificate`] that can be served, or the names for which nothing is.
+#[derive(Debug)]
+enum Slot {
+    Served(Served),
+    Awaited(Vec<Host>, Option<Served>),
+}
+
+/// Why a handshake gets no certificate. It never gets one that is for something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotServed {
+    /// No certificate of ours is for the name.
+    Unknown,
+    /// Its source has given none yet.
+    Awaited,
 }
 
 /// One of our certificates, with the TLS configuration that serves it.
@@ -53,7 +83,7 @@ impl Listener {
     pub fn new(
         name: &Name,
         spec: &ListenerSpec,
-        key_pairs: Vec<Arc<KeyPair>>,
+        certificates: Vec<Certificate>,
         trust: Arc<TrustStore>,
         metrics: Arc<ListenerMetrics>,
         grace: Duration,
@@ -86,9 +116,16 @@ impl Listener {
                 config: Arc::new(config),
             })
         };
-        let served = key_pairs
+        let slot = |certificate| match certificate {
+            Certificate::There(key_pair) => serve(key_pair).map(Slot::Served),
+            Certificate::Awaited { names, meanwhile } => {
+                let meanwhile = meanwhile.map(serve).transpose()?;
+                Ok(Slot::Awaited(names, meanwhile))
+            }
+        };
+        let certificates = certificates
             .into_iter()
-            .map(serve)
+            .map(slot)
             .collect::<Result<_, rustls::Error>>()?;
         let limits = spec.limits.clone();
         Ok(Self {
@@ -97,22 +134,38 @@ impl Listener {
             trust,
             metrics,
             certificate,
+            certificates,
             grace,
-            served,
             ticketer,
         })
     }
 
-    /// The certificate for a name: that of the first key pair which names it; without a name, the
-    /// first of all. `None` if no certificate of ours is for that name.
-    #[must_use]
-    pub fn served_for(&self, server_name: Option<&Host>) -> Option<&Served> {
-        match server_name {
-            Some(host) => self
-                .served
-                .iter()
-                .find(|served| served.key_pair.serves(host)),
-            None => self.served.first(),
+    /// The certificate for a name: that of the first which names it; without a name, the first of
+    /// all.
+    ///
+    /// # Errors
+    ///
+    /// [`NotServed`]: one that is awaited is not stood in for by another.
+    pub fn served_for(&self, server_name: Option<&Host>) -> Result<&Served, NotServed> {
+        let slot = match server_name {
+            Some(host) => self.certificates.iter().find(|slot| slot.is_for(host)),
+            None => self.certificates.first(),
+        };
+        let (served, awaited) = match slot {
+            Some(Slot::Served(served)) => return Ok(served),
+            Some(Slot::Awaited(_, meanwhile)) => (meanwhile.as_ref(), NotServed::Awaited),
+            None => (None, NotServed::Unknown),
+        };
+        let fits = |served: &&Served| server_name.is_none_or(|host| served.key_pair.serves(host));
+        served.filter(fits).ok_or(awaited)
+    }
+}
+
+impl Slot {
+    fn is_for(&self, host: &Host) -> bool {
+        match self {
+            Self::Served(served) => served.key_pair.serves(host),
+            Self::Awaited(names, _) => names.contains(host),
         }
     }
 }

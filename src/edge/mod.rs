@@ -5,6 +5,7 @@
 
 pub mod caps;
 pub mod facts;
+mod farewell;
 pub mod frames;
 pub mod gate;
 pub mod handshake;

@@ -43,6 +43,21 @@ pub struct Judged {
     pub good_until: i64,
 }
 
+impl Judged {
+    /// What a handshake found that is complete.
+    #[must_use]
+    pub fn in_handshake(peer: &Presented, listener: &Listener, now: UnixTime) -> Self {
+        let (trust, grace) = (&listener.trust, listener.grace);
+        Self {
+            trust: trust.digest(),
+            good_until: match peer {
+                Presented::Certificate { chain, .. } => good_until(chain, trust, now, grace),
+                Presented::Nothing => i64::MAX,
+            },
+        }
+    }
+}
+
 impl Standing {
     /// That of a client whose handshake is complete.
     #[must_use]

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::labels::ReloadFailure;
 use super::logging::{LogCounts, Logging};
+use super::metrics_acme::AcmeMetrics;
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
 use super::metrics_crls::{CrlMetrics, CrlSeries};
 use super::metrics_listener::ListenerMetrics;
@@ -44,6 +45,7 @@ pub struct Metrics {
     refusals: Arc<RefusalTotals>,
     signed_identities: Arc<SignedIdentityMetrics>,
     configuration: ConfigurationMetrics,
+    acme: AcmeMetrics,
     sources: SourcesMetrics,
     crls: CrlMetrics,
     log: OnceLock<Arc<LogCounts>>,
@@ -66,6 +68,7 @@ impl Metrics {
             refusals,
             signed_identities: Arc::default(),
             configuration: ConfigurationMetrics::new(),
+            acme: AcmeMetrics::default(),
             sources: SourcesMetrics::default(),
             crls: CrlMetrics::default(),
             log: OnceLock::new(),
@@ -166,6 +169,16 @@ impl Metrics {
         self.configuration.failed(why);
     }
 
+    /// When the certificate that `place` names is ordered next, in seconds since 1970.
+    pub fn acme_next_order(&self, place: &str, at: i64) {
+        self.acme.next_order(place, at);
+    }
+
+    /// Forgets the certificates of all places but these.
+    pub fn acme_keep_only(&self, places: &BTreeSet<String>) {
+        self.acme.keep_only(places);
+    }
+
     /// Shows what [`Logging`] counts. The first call counts, later ones do nothing.
     pub fn show_logging(&self, logging: &Logging) {
         // Whether it was the first call is of no interest.
@@ -205,6 +218,7 @@ impl Metrics {
         }
         self.signed_identities.show(&mut page);
         self.configuration.show(&mut page);
+        self.acme.show(&mut page);
         self.sources.show(&mut page);
         self.crls.show(&mut page);
         page.gauge(&table::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);

@@ -133,6 +133,9 @@ families! {
     CERTIFICATE_NOT_AFTER: Gauge "portcullis_certificate_not_after_timestamp_seconds"
         ["place", "serial", "subject", "ca"]
         "When the validity of a loaded certificate ends, in seconds since 1970.";
+    ACME_NEXT_ORDER: Gauge "portcullis_acme_next_order_timestamp_seconds"
+        ["place"]
+        "When a certificate is ordered from its ACME directory next, in seconds since 1970.";
     CRL_THIS_UPDATE: Gauge "portcullis_crl_this_update_timestamp_seconds"
         ["trust", "issuer"]
         "When a loaded CRL was made, in seconds since 1970.";

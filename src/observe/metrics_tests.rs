@@ -42,6 +42,7 @@ fn metrics() -> Arc<Metrics> {
     metrics.set_certificates(&[certificate("trust.partners", "01")]);
     let source = Source::<KeyPair>::new(SourceKind::File, "trust.partners", None);
     metrics.set_sources(&[source.status()]);
+    metrics.acme_next_order("listeners.edge.tls.certificates[0]", 1_800_000_000);
     metrics.set_crls(&[crl("CN=ca", 5, 9, 1)]);
     metrics
 }

@@ -20,6 +20,7 @@ mod metrics_upstream;
 mod metrics_route;
 mod metrics_signed;
 mod metrics_configuration;
+mod metrics_acme;
 mod metrics_sources;
 mod metrics_process;
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub struct TlsFacts {
     pub group: &'static str,
     /// Whether an earlier session was resumed, so that no certificate was sent in this handshake.
     pub resumed: bool,
-    /// `h2`, `http/1.1`, or `none` if the peer named no protocol.
+    /// `h2`, `http/1.1`, `acme-tls/1` (no connection comes of it), or `none` if the peer named no protocol.
     pub alpn: &'static str,
 }
 
@@ -54,7 +54,7 @@ impl TlsFacts {
     ];
 
     /// Every label of an application protocol.
-    pub const ALPNS: [&'static str; 4] = ["h2", "http/1.1", NONE, OTHER];
+    pub const ALPNS: [&'static str; 5] = ["h2", "http/1.1", "acme-tls/1", NONE, OTHER];
 
     /// Sorts the names that rustls has for these things (`TLSv1_3`, `TLS13_AES_128_GCM_SHA256`,
     /// `X25519`) into our labels. `None` means that there is no such thing.

@@ -15,6 +15,7 @@ use super::http2;
 use super::ids::RequestIds;
 use super::log;
 use super::respond::raw;
+use crate::acme::challenge::Challenges;
 use crate::edge::caps::Caps;
 use crate::edge::facts::source_key;
 use crate::edge::gate::{Gate, Head};
@@ -26,6 +27,7 @@ use crate::identity::name::Name;
 use crate::observe::{ConnectionAbuse, ConnectionRefused, HandshakeLog, Metrics, RevocationLog};
 use crate::refusal::Refusal;
 use crate::snapshot::Live;
+use crate::snapshot::stores::Stores;
 use crate::transport::TlsIo;
 use crate::upstream::MtlsConnector;
 
@@ -43,12 +45,37 @@ pub struct Door {
     pub caps: Arc<Caps>,
     /// Where failed handshakes are told.
     pub handshakes: Arc<HandshakeLog>,
+    /// What an ACME directory that looks whether a name is ours may see.
+    pub challenges: Arc<Challenges>,
     /// Counters for heads that are refused before pingora sees them.
     pub metrics: Arc<Metrics>,
     /// The connections that are open, for [`super::sweep::Sweeper`].
     pub open: Arc<OpenConnections>,
     /// Where connections are told that are closed because their clients lost their standing.
     pub revocations: Arc<RevocationLog>,
+}
+
+impl Door {
+    /// With nothing open.
+    #[must_use]
+    pub fn new(
+        name: Name,
+        live: &Arc<Live>,
+        stores: &Stores,
+        handshakes: &Arc<HandshakeLog>,
+        revocations: &Arc<RevocationLog>,
+    ) -> Self {
+        Self {
+            name,
+            live: Arc::clone(live),
+            caps: Arc::default(),
+            handshakes: Arc::clone(handshakes),
+            challenges: Arc::clone(stores.sources.acme().challenges()),
+            metrics: Arc::clone(&stores.metrics),
+            open: Arc::default(),
+            revocations: Arc::clone(revocations),
+        }
+    }
 }
 
 /// Whether the process is stopping.
@@ -109,7 +136,14 @@ pub async fn serve(proxy: Arc<Proxy>, io: Stream, door: Arc<Door>, shutdown: Shu
     }
     let _open = listener.metrics.connection_opened();
     let _permit = permit; // given back before the gauge falls: who sees the place free can have it
-    let accepted = Box::pin(accept(io, source, &listener, &door.handshakes)).await;
+    let accepted = Box::pin(accept(
+        io,
+        source,
+        &listener,
+        &door.challenges,
+        &door.handshakes,
+    ))
+    .await;
     drop(handshaking);
     let Some(accepted) = accepted else { return };
     let _listed = door.open.enter(&accepted.facts);

@@ -1,6 +1,7 @@
 //! What a reload cannot change: sockets are opened and threads are started once.
 
 use crate::config::Places;
+use crate::config::acme::http_addresses;
 use crate::config::problem::Problem;
 use crate::config::spec::Spec;
 
@@ -23,6 +24,13 @@ pub(super) fn changed(before: &Spec, after: &Spec, places: &Places) -> Vec<Probl
     }
     if before.logs != after.logs {
         problems.push(problem("logs", "cannot change in a reload".to_owned()));
+    }
+    if !http_addresses(&before.acme)
+        .keys()
+        .eq(http_addresses(&after.acme).keys())
+    {
+        let what = "where HTTP-01 challenges are answered cannot change in a reload";
+        problems.push(problem("acme", what.to_owned()));
     }
     for (name, listener) in &after.listeners {
         match before.listeners.get(name) {

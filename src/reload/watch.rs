@@ -13,7 +13,7 @@ use aws_lc_rs::digest::{SHA256, digest as sha256};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
-use crate::config::spec::{SigningKeysSpec, Spec};
+use crate::config::spec::{CertificateSpec, SigningKeysSpec, Spec};
 
 /// SHA-256 of the content of each file; of one that cannot be read, of its error.
 pub(super) type Digest = BTreeMap<PathBuf, Vec<u8>>;
@@ -223,6 +223,7 @@ pub(super) fn material(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
         .listeners
         .values()
         .flat_map(|listener| &listener.tls.certificates)
+        .filter_map(CertificateSpec::files)
         .chain(spec.identities.values())
         .flat_map(|pair| [&pair.cert, &pair.key]);
     let bundles = spec.trust.values().flat_map(|bundle| {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::plan::ListenerPlan;
 use super::reach::reaches;
 use crate::config::spec::{HostPattern, RouteSpec};
+use crate::edge::listener::NotServed;
 use crate::identity::host::Host;
 use crate::identity::name::Name;
 
@@ -47,7 +48,10 @@ pub(super) fn uncovered(
 }
 
 pub(super) fn serves(listener: &ListenerPlan, pattern: &HostPattern) -> bool {
-    let served = |host: &Host| listener.edge.served_for(Some(host)).is_some();
+    let served = |host: &Host| match listener.edge.served_for(Some(host)) {
+        Ok(_) | Err(NotServed::Awaited) => true,
+        Err(NotServed::Unknown) => false,
+    };
     match pattern {
         HostPattern::Exact(host) => served(host),
         // Any one name below stands for all: a certificate that covers them has the wildcard. One

@@ -5,7 +5,7 @@
 //! each source goes on for itself (`How::Refresh`): what is new and good is taken, and where
 //! something is not, the last good generation stays.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,14 +13,18 @@ use rustls::pki_types::UnixTime;
 
 use super::bundle_files::{bundle_files, crl_series};
 use super::sources::SourceStore;
+use crate::acme::external_key;
+use crate::acme::store::Managed;
 use crate::config::Places;
+use crate::config::acme::{AcmeCertificateSpec, AcmeSpec};
 use crate::config::problem::Problem;
-use crate::config::spec::{KeyPairSpec, Spec, TrustSpec};
+use crate::config::spec::{CertificateSpec, KeyPairSpec, ListenerSpec, Spec, TrustSpec};
+use crate::edge::listener::Certificate;
 use crate::identity::name::Name;
 use crate::observe::{CertificateSeries, CrlSeries};
 use crate::trust::{
     CertificateInfo, DenyList, KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle,
-    TrustError, TrustStore,
+    TrustError, TrustStore, roots,
 };
 
 /// The key material of one snapshot.
@@ -36,6 +40,9 @@ pub struct Material {
     crls: Vec<CrlSeries>,
     warnings: Vec<String>,
     absent: Vec<String>,
+    /// What ACME directories issue, by place. An order may last, and needs this configuration in
+    /// use to answer its challenge: what is missing holds no reload up, and is in no `absent`.
+    issued: Vec<(String, Arc<Managed>)>,
 }
 
 /// What was read from a file and is published once the configuration is in use.
@@ -89,13 +96,20 @@ impl Material {
         for (name, bundle) in &spec.trust {
             gathering.bundle(name, bundle);
         }
+        for (name, acme) in &spec.acme {
+            gathering.acme(name, acme);
+        }
         gathering.deny(&spec.deny);
         for (name, pair) in &spec.identities {
             gathering.key_pair(identity_place(name), pair);
         }
         for (name, listener) in &spec.listeners {
-            for (index, pair) in listener.tls.certificates.iter().enumerate() {
-                gathering.key_pair(certificate_place(name, index), pair);
+            for (index, certificate) in listener.tls.certificates.iter().enumerate() {
+                let place = certificate_place(name, index);
+                match certificate {
+                    CertificateSpec::Files(pair) => gathering.key_pair(place, pair),
+                    CertificateSpec::Acme(wanted) => gathering.issued(place, wanted, &spec.acme),
+                }
             }
         }
         Gathered {
@@ -115,6 +129,8 @@ impl Material {
             };
         }
         sources.keep_only(&self.sources);
+        let issued = self.issued.iter().map(|(_, managed)| Arc::clone(managed));
+        sources.acme().keep(issued.collect());
     }
 
     /// The key pair of an entry of `identities`, if its source has given one.
@@ -122,11 +138,29 @@ impl Material {
         self.key_pairs.get(&identity_place(name)).cloned()
     }
 
-    /// The key pairs of a listener that are there.
-    pub(super) fn served(&self, listener: &Name, count: usize) -> Vec<Arc<KeyPair>> {
-        let places = (0..count).map(|index| certificate_place(listener, index));
-        let found = places.filter_map(|place| self.key_pairs.get(&place).cloned());
-        found.collect()
+    /// The certificates of a listener, in their order. One that is missing for a problem is left
+    /// out.
+    pub(super) fn served(&self, name: &Name, listener: &ListenerSpec) -> Vec<Certificate> {
+        let specs = listener.tls.certificates.iter().enumerate();
+        let certificate = |(index, spec): (usize, &CertificateSpec)| {
+            let place = certificate_place(name, index);
+            let there = self.key_pairs.get(&place);
+            match (there, spec) {
+                (Some(pair), _) => Some(Certificate::There(Arc::clone(pair))),
+                (None, CertificateSpec::Acme(wanted)) => Some(Certificate::Awaited {
+                    names: wanted.names.clone(),
+                    meanwhile: self.meanwhile(&place),
+                }),
+                (None, CertificateSpec::Files(_)) => None,
+            }
+        };
+        specs.filter_map(certificate).collect()
+    }
+
+    fn meanwhile(&self, place: &str) -> Option<Arc<KeyPair>> {
+        let mut issued = self.issued.iter();
+        let (_, managed) = issued.find(|(at, _)| at == place)?;
+        managed.meanwhile().cloned()
     }
 
     /// What these bundles vouch for together. `None` if one could not be read: that is noted.
@@ -253,6 +287,41 @@ impl Gathering<'_> {
         self.material.key_pairs.insert(place, pair.clone());
         let accepted = Accepted::KeyPair(source, pair);
         self.material.accepted.push(accepted);
+    }
+
+    /// Looks whether an ACME directory could be asked. It is not: that is for a gateway that serves.
+    fn acme(&mut self, name: &Name, spec: &AcmeSpec) {
+        let How::Load(places) = self.how else { return };
+        if let Err(error) = roots(&spec.ca) {
+            let problem = places.problem(&format!("acme.{name}.ca"), error.what());
+            self.problems.push(problem.with_hint(error.hint()));
+        }
+        if let Some(Err(what)) = spec.eab.as_ref().map(external_key) {
+            let problem = places.problem(&format!("acme.{name}.eab.key_file"), what);
+            let hint = "write the key into the file as the CA gave it out";
+            self.problems.push(problem.with_hint(hint));
+        }
+    }
+
+    /// What an ACME directory has issued. There may be nothing yet.
+    fn issued(
+        &mut self,
+        place: String,
+        wanted: &AcmeCertificateSpec,
+        acme: &BTreeMap<Name, AcmeSpec>,
+    ) {
+        let Some(spec) = acme.get(&wanted.acme) else {
+            return; // what is wrong with the entry was noted before
+        };
+        let managed = self.sources.acme().certificate(&place, spec, &wanted.names);
+        self.material.sources.push(managed.source().status());
+        let missing = managed.missing().map(|what| format!("{place}: {what}"));
+        self.material.warnings.extend(missing);
+        if let Some(pair) = managed.source().current() {
+            self.note(&place, pair.certificates());
+            self.material.key_pairs.insert(place.clone(), pair);
+        }
+        self.material.issued.push((place, managed));
     }
 
     /// What was read, or what is in use where that stays.

@@ -296,11 +296,11 @@ fn listener_plan(
     grace: Duration,
     before: Option<&ListenerPlan>,
 ) -> Option<Result<ListenerPlan, Box<dyn Display>>> {
-    let key_pairs = material.served(name, spec.tls.certificates.len());
+    let certificates = material.served(name, spec);
     let trust = material.trust_store(&spec.tls.clients.trust)?;
     let metrics = stores.metrics.listener(name);
     let edge = before.map(|before| &*before.edge);
-    let edge = match Listener::new(name, spec, key_pairs, trust, metrics, grace, edge) {
+    let edge = match Listener::new(name, spec, certificates, trust, metrics, grace, edge) {
         Ok(edge) => Arc::new(edge),
         Err(error) => return Some(Err(Box::new(error))),
     };

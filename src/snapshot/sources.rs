@@ -7,15 +7,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::acme::store::AcmeStore;
 use crate::trust::{DenyList, KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle};
 
 /// The sources of the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SourceStore {
     key_pairs: Sources<KeyPair>,
     bundles: Sources<TrustBundle>,
+    acme: Arc<AcmeStore>,
     deny: Sources<DenyList>,
     changed: Arc<Notify>,
+}
+
+impl Default for SourceStore {
+    fn default() -> Self {
+        let changed = Arc::new(Notify::new());
+        Self {
+            key_pairs: Sources::default(),
+            bundles: Sources::default(),
+            acme: AcmeStore::new(Arc::clone(&changed)),
+            deny: Sources::default(),
+            changed,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -35,6 +50,12 @@ impl SourceStore {
     #[must_use]
     pub fn bundle(&self, kind: SourceKind, place: &str) -> Arc<Source<TrustBundle>> {
         self.bundles.get(kind, place, &self.changed)
+    }
+
+    /// The certificates that ACME directories issue.
+    #[must_use]
+    pub const fn acme(&self) -> &Arc<AcmeStore> {
+        &self.acme
     }
 
     /// The source of the deny list.

@@ -128,6 +128,18 @@ pub enum TrustError {
         /// Whose certificate.
         subject: String,
     },
+    /// The leaf is not for a name that it must be for.
+    NameMissing {
+        /// The file.
+        file: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// An ACME directory did not issue a certificate, or issued one that cannot be used.
+    NotIssued {
+        /// Why, in whole.
+        why: String,
+    },
     /// A certificate of `intermediates` was signed by no CA of the bundle.
     NotBelow {
         /// The file.
@@ -274,6 +286,10 @@ impl TrustError {
                     file.display()
                 )
             }
+            Self::NameMissing { file, name } => {
+                format!("the certificate in {} is not for {name}", file.display())
+            }
+            Self::NotIssued { why } => why.clone(),
             Self::NotBelow {
                 file,
                 number,
@@ -343,6 +359,10 @@ impl TrustError {
             Self::LeafIsCa { .. } => "put the gateway's own certificate first, then its chain",
             Self::ChainTooLong { .. } => "leave only the leaf and the CAs above it in the file",
             Self::NotACa { .. } => "name the certificate of the CA that issued it",
+            Self::NameMissing { .. } => "remove the file: the certificate is ordered anew",
+            Self::NotIssued { .. } => {
+                "look at the names, at what they resolve to, and whether the CA's connections arrive"
+            }
             Self::NotBelow { .. } => "take it out, or name the CA above it in `ca`",
             Self::Namesakes { .. } => "leave those that are in use",
             Self::Crl { problem, .. } => problem.hint(),

@@ -19,6 +19,8 @@ use super::{DenyList, KeyPair, TrustBundle};
 pub enum SourceKind {
     /// Files that the configuration names.
     File,
+    /// An ACME directory.
+    Acme,
 }
 
 impl SourceKind {
@@ -27,6 +29,7 @@ impl SourceKind {
     pub const fn label(self) -> &'static str {
         match self {
             Self::File => "file",
+            Self::Acme => "acme",
         }
     }
 }

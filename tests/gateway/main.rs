@@ -25,6 +25,7 @@
     reason = "a test fails by panicking, and the bench offers more than each build of the tests uses"
 )]
 
+mod acme;
 mod admission;
 mod attack;
 mod authentication;

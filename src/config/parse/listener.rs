@@ -4,15 +4,15 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Around, key_pair, quantity, trust, web};
+use super::{Around, acme, key_pair, quantity, trust, web};
 use crate::config::file::{
     CertificateFile, ClientsFile, Http2File, ListenerFile, ListenerLimitsFile, ListenerTlsFile,
     RequestsPerPeerFile,
 };
 use crate::config::node::{Field, Node};
 use crate::config::spec::{
-    ClientCertificate, ClientCertificateSpec, ListenerLimits, ListenerSpec, ListenerTlsSpec, Rate,
-    TlsVersion,
+    CertificateSpec, ClientCertificate, ClientCertificateSpec, ListenerLimits, ListenerSpec,
+    ListenerTlsSpec, Rate, TlsVersion,
 };
 
 /// Shorter is a slip of a finger; tests may want it short.
@@ -95,12 +95,7 @@ fn tls(node: &Node<'_>, around: &Around<'_>) -> Option<ListenerTlsSpec> {
     let file = ListenerTlsFile::read(node)?;
     let certificates = file.certificates.needed(
         "write a list `certificates:` with `cert` and `key`",
-        |node| {
-            node.some(EXAMPLE, |node| {
-                let file = CertificateFile::read(node)?;
-                key_pair(&file.cert, &file.key, around)
-            })
-        },
+        |node| node.some(EXAMPLE, |node| certificate(node, around)),
     );
     let clients = file.clients.needed(
         "write `clients: { certificate: required, trust: NAME }`",
@@ -112,6 +107,22 @@ fn tls(node: &Node<'_>, around: &Around<'_>) -> Option<ListenerTlsSpec> {
         clients: clients?,
         min_version,
     })
+}
+
+fn certificate(node: &Node<'_>, around: &Around<'_>) -> Option<CertificateSpec> {
+    let file = CertificateFile::read(node)?;
+    let Some(acme) = file.acme.written() else {
+        if let Some(names) = file.names.written() {
+            let hint = "remove `names`, or write `acme: NAME` for a certificate that is issued";
+            return names.refuse("a certificate from files has its names in it", hint);
+        }
+        return key_pair(&file.cert, &file.key, around).map(CertificateSpec::Files);
+    };
+    if file.cert.written().is_some() || file.key.written().is_some() {
+        let hint = "write `acme` and `names`, or `cert` and `key`";
+        return acme.refuse("`acme` and `cert` with `key` exclude each other", hint);
+    }
+    acme::certificate(acme, &file.names, around).map(CertificateSpec::Acme)
 }
 
 fn clients(node: &Node<'_>, around: &Around<'_>) -> Option<ClientCertificateSpec> {

@@ -3,6 +3,7 @@
 //! Every function reads all that it can before it gives up, so that one look at the file shows
 //! all problems. Defaults stand beside the keys that they are for; `docs/config.md` says why.
 
+mod acme;
 mod claims;
 mod issuer;
 mod listener;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 pub use pattern::{InvalidHostPattern, InvalidPathPattern};
 
+use super::acme::{AcmeSpec, http_addresses};
 use super::file::{AdminFile, IdentityFile, LogsFile, RootFile, ShutdownFile};
 use super::node::{Field, Names, Node};
 use super::problem::shown;
@@ -37,6 +39,7 @@ struct Around<'a> {
     folder: &'a Path,
     listeners: Names<'a>,
     trust: Names<'a>,
+    acme: Names<'a>,
     identities: Names<'a>,
     issuers: Names<'a>,
     upstreams: Names<'a>,
@@ -73,6 +76,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         folder,
         listeners: Names::of(&file.listeners),
         trust: Names::of(&file.trust),
+        acme: Names::of(&file.acme),
         identities: Names::of(&file.identities),
         issuers: Names::of(&file.issuers),
         upstreams: Names::of(&file.upstreams),
@@ -103,7 +107,8 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         report.gap();
     }
     let listeners = listeners.unwrap_or_default();
-    apart(&file, admin.as_ref(), &listeners);
+    let acme = section(&file.acme, |node| acme::acme(node, &around));
+    apart(&file, admin.as_ref(), &listeners, &acme);
     let upstreams = section(&file.upstreams, |node| upstream::upstream(node, &around));
     let trust = section(&file.trust, |node| trust::trust(node, &around));
     trust::federated(&file, &trust, &listeners, &upstreams);
@@ -119,6 +124,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
             signed_identity::signed_identity(node, &around).map(Some)
         }),
         listeners,
+        acme,
         deny: file
             .deny
             .or_go_on(Vec::new(), |node| trust::files(node, &around)),
@@ -249,28 +255,38 @@ fn named<'a, T>(
     Some(named)
 }
 
-/// No two listeners, and no listener and `admin`, on one address.
-fn apart(file: &RootFile<'_>, admin: Option<&AdminSpec>, listeners: &BTreeMap<Name, ListenerSpec>) {
-    let Some(section) = file.listeners.written() else {
-        return;
-    };
+/// No two listeners, and no listener and `admin`, on one address. Entries of `acme` may share one.
+fn apart(
+    file: &RootFile<'_>,
+    admin: Option<&AdminSpec>,
+    listeners: &BTreeMap<Name, ListenerSpec>,
+    acme: &BTreeMap<Name, AcmeSpec>,
+) {
     let admin = admin.map(|admin| admin.address);
     let mut taken: Vec<(String, SocketAddr)> = Vec::new();
     taken.extend(admin.map(|address| ("`admin`".to_owned(), address)));
-    for (name, listener) in listeners {
-        let address = listener.address;
-        if let Some((other, at)) = taken.iter().find(|(_, at)| web::overlap(*at, address)) {
+    let serving = listeners.iter().map(|(name, listener)| {
+        let shown = format!("the listener `{name}`");
+        (shown, name, listener.address, &file.listeners, "address")
+    });
+    let proving = http_addresses(acme).into_iter();
+    let proving = proving.map(|(address, name)| {
+        let shown = format!("`acme.{name}`");
+        (shown, name, address, &file.acme, "http")
+    });
+    for (shown, name, address, section, key) in serving.chain(proving) {
+        let found = taken.iter().find(|(_, at)| web::overlap(*at, address));
+        if let (Some((other, at)), Some(section)) = (found, section.written()) {
             let hint = if Some(*at) == admin {
                 "what `admin` shows is not for clients: give it a port of its own"
             } else {
                 "give each listener a port of its own"
             };
             let what = format!("{address} is taken: {other} listens on {at}");
-            let entry = section.at(name.as_str());
-            let place = entry.and_then(|entry| entry.at("address"));
+            let place = section.at(name.as_str()).and_then(|entry| entry.at(key));
             place.as_ref().unwrap_or(section).refuse::<()>(what, hint);
             section.gap();
         }
-        taken.push((format!("the listener `{name}`"), address));
+        taken.push((shown, address));
     }
 }

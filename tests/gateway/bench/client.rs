@@ -78,6 +78,13 @@ impl Client {
         self
     }
 
+    /// Trusts these CAs, and not the bench's.
+    pub fn roots(mut self, roots: RootCertStore) -> Self {
+        self.roots = roots;
+        self.base = Arc::default();
+        self
+    }
+
     /// Shows this chain, whatever it is, and signs with the identity's key.
     pub fn chain(mut self, chain: Vec<CertificateDer<'static>>) -> Self {
         self.chain = chain;

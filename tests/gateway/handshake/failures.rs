@@ -5,6 +5,7 @@ use portcullis::handshake_failure::HandshakeFailure as Reason;
 
 use super::play::{Behind, attack};
 use super::table::{Cause, HANDSHAKES, rows, with_revocation};
+use crate::acme::await_certificate;
 use crate::bench::config::Config;
 use crate::bench::gateway::Metrics;
 use crate::bench::{ORDERS_ID, ORDERS_NAME, World};
@@ -38,6 +39,7 @@ fn config(world: &World) -> Config {
     let mut hasty = config.get("listeners.edge").clone();
     hasty["limits"] = serde_json::json!({ "handshake_timeout": "200ms" });
     config.set("listeners.hasty", hasty);
+    await_certificate(world, &mut config, "awaited.example.com");
     with_revocation(world, &mut config);
     config
 }

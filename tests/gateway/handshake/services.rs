@@ -69,7 +69,7 @@ pub(super) fn upstream_certificates(world: &World) -> Vec<Row> {
             issued(names(server(), 256)),
         ),
         row(
-            Reason::CertificateMalformed,
+            Reason::NameConstraint,
             "outside of its authority's name constraints",
             Cause::Service(constrained(mesh).issue(server())),
         ),

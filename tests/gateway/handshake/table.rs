@@ -534,6 +534,16 @@ pub(super) fn downstream_protocol(world: &World, gateway: &Gateway) -> Vec<Row> 
             Cause::Client(gateway.client(&good).alpn(&["spdy/3", "http/1.0"])),
         ),
         row(
+            Reason::NoCommonAlpn,
+            "an ACME challenge that nobody has opened",
+            Cause::Client(gateway.client(&good).alpn(&["acme-tls/1"])),
+        ),
+        row(
+            Reason::CertificateUnavailable,
+            "a host whose certificate is not issued yet",
+            asks_for("awaited.example.com"),
+        ),
+        row(
             Reason::UnknownServerName,
             "another host",
             asks_for("other.example.com"),
