@@ -21,7 +21,7 @@ use portcullis::edge::standing::{Judged, Standing};
 use portcullis::identity::certificate::{PeerIdentity, peer_identity};
 use portcullis::identity::name::Name;
 use portcullis::limit::store::LimitStore;
-use portcullis::observe::{Metrics, TlsFacts};
+use portcullis::observe::{ClientHandshake, Metrics, TlsFacts};
 use portcullis::pki::{
     Authority, Issued, JwtAlgorithm, Overwrite, Request, SigningKey, Usage, key_set, write_public,
     write_secret,
@@ -180,6 +180,22 @@ fn facts(
 ) -> ConnectionFacts {
     let (cert, key) = (folder.join("edge.pem"), folder.join("edge.key"));
     let source = "127.0.0.1:50000".parse().expect("an address");
+    let tls = TlsFacts {
+        version: "1.3",
+        cipher_suite: "TLS_AES_256_GCM_SHA384",
+        group: "X25519MLKEM768",
+        resumed: false,
+        alpn: "http/1.1",
+    };
+    let listener = "edge".parse().expect("a name");
+    let seen = Metrics::new().clients().connected(&ClientHandshake {
+        text: &identity.display(),
+        identity: &identity,
+        listener: &listener,
+        tls: &tls,
+        post_quantum: true,
+        next: None,
+    });
     let peer = Presented::Certificate {
         identity,
         chain: Box::new([client.der.clone()]),
@@ -190,19 +206,14 @@ fn facts(
         good_until: i64::MAX,
     };
     ConnectionFacts {
-        listener: "edge".parse().expect("a name"),
+        listener,
         source,
         server_name: Some("api.example.com".parse().expect("a host")),
         served: Arc::new(KeyPair::load(&cert, &key, now).expect("a key pair")),
         peer_key: peer_key(&peer, source.ip()),
         peer,
-        tls: TlsFacts {
-            version: "1.3",
-            cipher_suite: "TLS_AES_256_GCM_SHA384",
-            group: "X25519MLKEM768",
-            resumed: false,
-            alpn: "http/1.1",
-        },
+        tls,
+        client: Some(seen),
         xfcc: std::sync::OnceLock::new(),
         counts: ConnectionCounts::default(),
         standing: Standing::new(judged, None),

@@ -216,7 +216,7 @@ async fn serve_all(
     let (stop, stopping) = watch::channel(false);
     let mut caps = Vec::new();
     let mut edges = JoinSet::new();
-    let handshakes = Arc::new(HandshakeLog::default());
+    let handshakes = Arc::new(HandshakeLog::new(Arc::clone(stores.metrics.failures())));
     let revocations = Arc::new(RevocationLog::default());
     for (name, address, socket) in sockets.edges {
         tracing::info!(listener = %name, %address, "listening");
@@ -331,7 +331,11 @@ async fn listen(
     let mut options = HttpServerOptions::default();
     options.force_custom = true; // each connection comes to `serve` before any TLS
     options.allow_connect_method_proxying = true; // `admit` refuses CONNECT, by name
-    let face = GatewayProxy::new(Arc::clone(&door.live), Arc::clone(&stores.metrics));
+    let face = GatewayProxy::new(
+        Arc::clone(&door.live),
+        Arc::clone(&stores.metrics),
+        Arc::clone(&door.handshakes),
+    );
     let connector = MtlsConnector::new(Arc::clone(&stores.policies), Arc::clone(&door.handshakes));
     let on_connection = Arc::new(move |proxy: Arc<Proxy>, io: Stream, stop: &ShutdownWatch| {
         let (door, stop) = (Arc::clone(&door), stop.clone());

@@ -8,7 +8,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
-use super::server::text;
+use super::reply::text;
 use crate::snapshot::Live;
 
 /// Where services expect a key set (RFC 8615).

@@ -6,10 +6,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http::header::{ACCEPT, ALLOW, HeaderValue};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,8 +18,10 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 use super::key_set::{self, KeySets};
+use super::query;
 use super::readiness::{Readiness, State};
-use crate::observe::{self, Metrics};
+use super::reply::{Answer, Form, of_type, text};
+use crate::observe::{self, ClientFilter, FailureFilter, Metrics};
 
 /// Connections at a time. A Prometheus, a kubelet and a few people need a handful; those behind
 /// wait in the listener's queue.
@@ -42,17 +42,20 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// After an `accept` that fails (no file descriptor is left), another try would fail at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// What there is.
+const CONTENTS: &str = "portcullis\n\n/metrics\n/livez\n/readyz\n/.well-known/jwks.json\n/tls/clients\n/tls/failures\n";
+
 /// What every answer comes from.
 #[derive(Clone, Debug)]
 struct Pages {
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
     keys: KeySets,
-    /// One metrics page at a time: each takes memory in proportion to the configuration.
+    /// One page at a time: each takes memory in proportion to the configuration, or to the clients.
     render: Arc<Semaphore>,
 }
 
-/// Serves `/metrics`, `/livez`, `/readyz` and the keys that identities are signed with, until `shutdown` is complete; then answers what was
+/// Serves the pages of `CONTENTS` until `shutdown` is complete; then answers what was
 /// asked, for a second at most.
 ///
 /// # Cancel safety
@@ -126,7 +129,7 @@ async fn connection(
 }
 
 impl Pages {
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &Request<Incoming>) -> Answer {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
             refused
@@ -135,16 +138,18 @@ impl Pages {
             return refused;
         }
         match request.uri().path() {
-            "/" => text(StatusCode::OK, INDEX),
+            "/" => text(StatusCode::OK, CONTENTS),
             "/livez" => text(StatusCode::OK, "alive\n"),
             "/readyz" => self.ready(),
-            "/metrics" => self.page().await,
+            "/metrics" => self.metrics().await,
+            "/tls/clients" => self.clients(request).await,
+            "/tls/failures" => self.failures(request).await,
             key_set::PATH => self.keys.answer(),
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
         }
     }
 
-    fn ready(&self) -> Response<Full<Bytes>> {
+    fn ready(&self) -> Answer {
         let state = self.readiness.state();
         let status = match state {
             State::Ready => StatusCode::OK,
@@ -153,12 +158,49 @@ impl Pages {
         text(status, format!("{}\n", state.word()))
     }
 
-    /// The metrics, made on a thread that serves no requests.
-    async fn page(&self) -> Response<Full<Bytes>> {
+    async fn metrics(&self) -> Answer {
         let metrics = Arc::clone(&self.metrics);
+        let kind = HeaderValue::from_static(observe::CONTENT_TYPE);
+        self.page(kind, move || metrics.render()).await
+    }
+
+    async fn failures(&self, request: &Request<Incoming>) -> Answer {
+        let mut filter = FailureFilter::default();
+        let form = match form(request, |name, value| filter.set(name, value)) {
+            Ok(form) => form,
+            Err(refused) => return refused,
+        };
+        let record = Arc::clone(self.metrics.failures());
+        self.page(form.content_type(), move || match form {
+            Form::Json => record.json(filter),
+            Form::Text => record.text(filter),
+        })
+        .await
+    }
+
+    async fn clients(&self, request: &Request<Incoming>) -> Answer {
+        let mut filter = ClientFilter::default();
+        let form = match form(request, |name, value| filter.set(name, value)) {
+            Ok(form) => form,
+            Err(refused) => return refused,
+        };
+        let record = Arc::clone(self.metrics.clients());
+        self.page(form.content_type(), move || match form {
+            Form::Json => record.json(&filter),
+            Form::Text => record.text(&filter),
+        })
+        .await
+    }
+
+    /// A page that takes a while, made on a thread that serves no requests.
+    async fn page(
+        &self,
+        kind: HeaderValue,
+        make: impl FnOnce() -> String + Send + 'static,
+    ) -> Answer {
         let page = match Arc::clone(&self.render).acquire_owned().await {
             Ok(turn) => spawn_blocking(move || {
-                let page = metrics.render();
+                let page = make();
                 drop(turn);
                 page
             })
@@ -166,29 +208,24 @@ impl Pages {
             .ok(),
             Err(_closed) => None,
         };
-        let Some(page) = page else {
-            return text(StatusCode::INTERNAL_SERVER_ERROR, "no page could be made\n");
-        };
-        let mut answer = text(StatusCode::OK, page);
-        let kind = HeaderValue::from_static(observe::CONTENT_TYPE);
-        answer.headers_mut().insert(CONTENT_TYPE, kind);
-        answer
+        match page {
+            Some(page) => of_type(text(StatusCode::OK, page), kind),
+            None => text(StatusCode::INTERNAL_SERVER_ERROR, "no page could be made\n"),
+        }
     }
 }
 
-/// What there is.
-const INDEX: &str = "portcullis\n\n/metrics\n/livez\n/readyz\n/.well-known/jwks.json\n";
-
-pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut answer = Response::new(Full::new(body.into()));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+/// The form that a request asks for, with its parameters handed to `set`; or how it is refused.
+#[expect(clippy::result_large_err, reason = "one answer, made once")]
+fn form(
+    request: &Request<Incoming>,
+    set: impl FnMut(&str, &str) -> Result<(), String>,
+) -> Result<Form, Answer> {
+    let accept = request.headers().get(ACCEPT);
+    let accept = accept.and_then(|accept| accept.to_str().ok());
+    let query = request.uri().query().unwrap_or_default();
+    query::read(query, accept, set)
+        .map_err(|wrong| text(StatusCode::BAD_REQUEST, format!("{wrong}\n")))
 }
 
 #[cfg(test)]

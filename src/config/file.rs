@@ -134,6 +134,12 @@ sections! {
         intermediates: "intermediates",
         crl: "crl",
         revocation: "revocation",
+        next: "next",
+    }
+    /// Whose signatures we will accept.
+    NextTrustFile, "trust.NAME.next", {
+        ca: "ca",
+        crl: "crl",
     }
     /// Who issues certificates of ours.
     AcmeFile, "acme.NAME", {

@@ -242,6 +242,9 @@ pub struct TrustSpec {
     pub crl: Vec<PathBuf>,
     /// What is asked of the CRLs. Default required where there is one, off where there is none.
     pub revocation: RevocationSpec,
+    /// The bundle as it will be: rehearsed, and believed in nothing. It has no next one itself. Default
+    /// none.
+    pub next: Option<Box<Self>>,
 }
 
 /// For whom a trust bundle vouches.

@@ -12,7 +12,7 @@ use super::standing::Standing;
 use crate::identity::certificate::{PeerIdentity, not_after};
 use crate::identity::host::Host;
 use crate::identity::name::Name;
-use crate::observe::TlsFacts;
+use crate::observe::{ClientConnection, RouteMetrics, TlsFacts};
 use crate::trust::{KeyPair, TrustStore};
 
 /// What is known of a client's connection. Every request on it is held against this.
@@ -32,6 +32,8 @@ pub struct ConnectionFacts {
     pub tls: TlsFacts,
     /// By what limits count this client, and what logs call it: see [`peer_key`].
     pub peer_key: Box<str>,
+    /// Its place in the record of clients, if it showed a certificate.
+    pub client: Option<ClientConnection>,
     /// What services that read Envoy's header field are told of it; made when it is first asked for.
     pub xfcc: OnceLock<Box<str>>,
     /// What happened on the connection since.
@@ -86,6 +88,13 @@ impl ConnectionFacts {
         match &self.peer {
             Presented::Certificate { chain, .. } => chain,
             Presented::Nothing => &[],
+        }
+    }
+
+    /// Notes that a route let a request of this connection through, at `now` in seconds since 1970.
+    pub fn used(&self, route: &RouteMetrics, name: &Name, now: i64) {
+        if let (Some(client), Some(identity)) = (&self.client, self.identity()) {
+            client.used(route.number(), name, identity, now);
         }
     }
 

@@ -3,10 +3,9 @@
 //! A handshake that looks for an ACME challenge ends here in any case: no request can come on it.
 
 use std::cell::RefCell;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pingora::protocols::{ALPN, SocketDigest, Stream};
 use rustls::pki_types::UnixTime;
@@ -18,21 +17,21 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::{StartHandshake, TlsStream};
 
 use super::facts::{ConnectionCounts, ConnectionFacts, Presented, peer_key};
+use super::failed::Failed;
 use super::farewell::{
-    FAREWELL_TIME_MAX, INTERNAL_ERROR_ALERT, NO_APPLICATION_PROTOCOL_ALERT, PLAIN_HTTP_ANSWER,
-    UNRECOGNIZED_NAME_ALERT, close_politely,
+    FAREWELL_TIME_MAX, NO_APPLICATION_PROTOCOL_ALERT, PLAIN_HTTP_ANSWER, close_politely,
 };
 use super::gate::Gate;
 use super::listener::{Listener, NotServed, Served};
+use super::newcomer::{Newcomer, hello_came};
 use super::socket::Socket;
 use super::standing::{Judged, Standing};
 use super::verifier::{SEEN, Seen, judge};
 use crate::acme::challenge::{ACME_TLS, Challenges};
 use crate::config::spec::ClientCertificate;
 use crate::handshake_failure::HandshakeFailure;
-use crate::identity::certificate::describe;
 use crate::identity::host::Host;
-use crate::observe::{HandshakeFailureLine, HandshakeLog, RefusedCertificate, Side, TlsFacts};
+use crate::observe::{ClientRecord, HandshakeLog, TlsFacts};
 use crate::transport::{TlsIo, tls_facts};
 use crate::trust::Untrusted;
 
@@ -56,20 +55,6 @@ enum Ended {
     Challenge(TlsFacts),
 }
 
-/// A handshake that failed, with what the log says about it.
-#[derive(Debug)]
-struct Failed {
-    reason: HandshakeFailure,
-    detail: String,
-    server_name: Option<String>,
-    /// The certificate that was refused.
-    leaf: Option<Vec<u8>>,
-    /// The connection, if it is still there to be closed politely.
-    socket: Option<Socket>,
-    /// What rustls did not send.
-    last_words: &'static [u8],
-}
-
 /// Completes the handshake within the listener's limit, counts it, and logs it if it failed.
 ///
 /// # Cancel safety
@@ -81,11 +66,13 @@ pub async fn accept(
     listener: &Listener,
     challenges: &Challenges,
     log: &HandshakeLog,
+    clients: &Arc<ClientRecord>,
 ) -> Option<Accepted> {
     let in_progress = listener.metrics.handshake_started();
     let began = Instant::now();
     let deadline = tokio::time::Instant::from_std(began) + listener.limits.handshake_timeout;
-    let ended = timeout_at(deadline, handshake(io, source, listener, challenges)).await;
+    let handshake = handshake(io, source, listener, challenges, clients);
+    let ended = timeout_at(deadline, handshake).await;
     drop(in_progress);
     let failed = match ended {
         Ok(Ok(Ended::Accepted(accepted))) => {
@@ -121,26 +108,13 @@ async fn handshake(
     source: SocketAddr,
     listener: &Listener,
     challenges: &Challenges,
+    clients: &Arc<ClientRecord>,
 ) -> Result<Ended, Box<Failed>> {
     let fd = io.id();
     let socket_digest = io
         .get_socket_digest()
         .unwrap_or_else(|| Arc::new(SocketDigest::from_raw_fd(fd)));
-    let socket = Socket::open(io, listener.limits.body_timeout)
-        .await
-        .map_err(|error| Failed::of(&error))?;
-    if socket.speaks_plain_http() {
-        let failed = Failed::new(HandshakeFailure::PlainHttp, "HTTP without TLS");
-        return Err(Box::new(Failed {
-            socket: Some(socket),
-            last_words: PLAIN_HTTP_ANSWER,
-            ..failed
-        }));
-    }
-    let acceptor = rustls::server::Acceptor::default();
-    let hello = LazyConfigAcceptor::new(acceptor, socket)
-        .await
-        .map_err(|error| Failed::of(&error))?;
+    let hello = read_hello(io, listener).await?;
     let asked = hello.client_hello().server_name().map(str::to_owned);
     let named = |failed| {
         Box::new(Failed {
@@ -152,6 +126,7 @@ async fn handshake(
         let ended = challenge(hello, asked.as_deref(), challenges).await;
         return ended.map(Ended::Challenge).map_err(|failed| named(*failed));
     }
+    let post_quantum = hello_came(listener, &hello.client_hello());
     let (served, server_name) = match choose(listener, asked.as_deref()) {
         Ok(chosen) => chosen,
         Err(why) => {
@@ -167,14 +142,19 @@ async fn handshake(
     let wire = Arc::clone(tls.get_ref().0.wire());
     let session = tls.get_ref().1;
     let h2 = session.alpn_protocol() == Some(b"h2");
+    let tls_facts = tls_facts::read(session, TlsFacts::of);
+    let peer_key = peer_key(&peer, source.ip());
+    let client = Newcomer::of(listener, &peer, &peer_key, &tls_facts, post_quantum);
+    let client = client.map(|client| client.enter(clients));
     let facts = Arc::new(ConnectionFacts {
         listener: listener.name.clone(),
         source,
         server_name,
         served: Arc::clone(&served.key_pair),
-        peer_key: peer_key(&peer, source.ip()),
+        peer_key,
         peer,
-        tls: tls_facts::read(session, TlsFacts::of),
+        tls: tls_facts,
+        client,
         xfcc: OnceLock::new(),
         counts: ConnectionCounts::default(),
         standing: Standing::new(judged, Some(wire)),
@@ -187,6 +167,28 @@ async fn handshake(
         facts,
         h2,
     }))
+}
+
+/// The ClientHello, however many pieces it comes in.
+async fn read_hello(
+    io: Stream,
+    listener: &Listener,
+) -> Result<StartHandshake<Socket>, Box<Failed>> {
+    let socket = Socket::open(io, listener.limits.body_timeout)
+        .await
+        .map_err(|error| Failed::of(&error))?;
+    if socket.speaks_plain_http() {
+        let failed = Failed::new(HandshakeFailure::PlainHttp, "HTTP without TLS");
+        return Err(Box::new(Failed {
+            socket: Some(socket),
+            last_words: PLAIN_HTTP_ANSWER,
+            ..failed
+        }));
+    }
+    let acceptor = rustls::server::Acceptor::default();
+    LazyConfigAcceptor::new(acceptor, socket)
+        .await
+        .map_err(|error| Failed::of(&error))
 }
 
 /// Whether the client offers the protocol of ACME challenges and no other (RFC 8737, section 3).
@@ -258,11 +260,13 @@ async fn complete(
                 }
                 if let Seen::Refused {
                     leaf,
+                    chain_length,
                     reason,
                     detail,
                 } = seen
                 {
                     failed.reason = reason;
+                    failed.chain_length = chain_length;
                     failed.detail = detail;
                     failed.leaf = Some(leaf);
                 }
@@ -274,7 +278,7 @@ async fn complete(
 }
 
 /// Whether a message was larger than rustls reads. Behind the ClientHello, only a chain is.
-fn is_too_large(error: &io::Error) -> bool {
+fn is_too_large(error: &std::io::Error) -> bool {
     use rustls::{Error, InvalidMessage};
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
     matches!(
@@ -305,18 +309,22 @@ fn present(
     };
     let identity = match seen {
         Seen::Passed(identity) if !resumed(session) => *identity,
-        Seen::Passed(_) | Seen::Nothing | Seen::Refused { .. } => {
-            let (trust, grace) = (&listener.trust, listener.grace);
-            judge(trust, leaf, intermediates, UnixTime::now(), grace).map_err(
-                |Untrusted { reason, detail, .. }| {
-                    let failed = Failed::new(reason, &detail);
-                    Box::new(Failed {
-                        leaf: Some(leaf.to_vec()),
-                        ..failed
-                    })
-                },
-            )?
-        }
+        Seen::Passed(_) | Seen::Nothing | Seen::Refused { .. } => judge(
+            &listener.trust,
+            &listener.metrics,
+            leaf,
+            intermediates,
+            UnixTime::now(),
+            listener.grace,
+        )
+        .map_err(|Untrusted { reason, detail, .. }| {
+            let failed = Failed::new(reason, &detail);
+            Box::new(Failed {
+                leaf: Some(leaf.to_vec()),
+                chain_length: chain.len(),
+                ..failed
+            })
+        })?,
     };
     let chain = chain.iter().map(|c| c.clone().into_owned()).collect();
     Ok(Presented::Certificate {
@@ -327,64 +335,4 @@ fn present(
 
 fn resumed(session: &ServerConnection) -> bool {
     session.handshake_kind() == Some(HandshakeKind::Resumed)
-}
-
-impl Failed {
-    fn new(reason: HandshakeFailure, detail: &str) -> Self {
-        Self {
-            reason,
-            detail: detail.to_owned(),
-            server_name: None,
-            leaf: None,
-            socket: None,
-            last_words: &[],
-        }
-    }
-
-    fn not_served(why: NotServed) -> Self {
-        let (reason, detail, last_words) = match why {
-            NotServed::Unknown => (
-                HandshakeFailure::UnknownServerName,
-                "no certificate for it",
-                UNRECOGNIZED_NAME_ALERT,
-            ),
-            NotServed::Awaited => (
-                HandshakeFailure::CertificateUnavailable,
-                "its certificate is not there yet",
-                INTERNAL_ERROR_ALERT,
-            ),
-        };
-        Self {
-            last_words,
-            ..Self::new(reason, detail)
-        }
-    }
-
-    fn of(error: &io::Error) -> Box<Self> {
-        Box::new(Self::new(
-            HandshakeFailure::from_io(error),
-            &error.to_string(),
-        ))
-    }
-
-    fn report(&self, listener: &Listener, source: SocketAddr, took: Duration, log: &HandshakeLog) {
-        let described = self.leaf.as_deref().and_then(describe);
-        let certificate = described
-            .as_ref()
-            .map(|(shown, names, not_after)| RefusedCertificate {
-                shown,
-                names,
-                not_after: *not_after,
-            });
-        log.failed(&HandshakeFailureLine {
-            side: Side::Downstream,
-            name: listener.name.as_str(),
-            peer: Some(source),
-            sni: self.server_name.as_deref(),
-            reason: self.reason,
-            error: Some(&self.detail),
-            certificate,
-            took,
-        });
-    }
 }

@@ -97,7 +97,12 @@ impl Listener {
             Some(before) => Arc::clone(&before.ticketer),
             None => rustls::crypto::aws_lc_rs::Ticketer::new()?,
         };
-        let verifier = Arc::new(ClientVerifier::new(Arc::clone(&trust), certificate, grace));
+        let verifier = Arc::new(ClientVerifier::new(
+            Arc::clone(&trust),
+            certificate,
+            grace,
+            Arc::clone(&metrics),
+        ));
         let serve = |key_pair: Arc<KeyPair>| {
             let mut config = ServerConfig::builder_with_provider(provider())
                 .with_protocol_versions(versions(spec.tls.min_version))?

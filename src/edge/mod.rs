@@ -5,6 +5,7 @@
 
 pub mod caps;
 pub mod facts;
+mod failed;
 mod farewell;
 pub mod frames;
 pub mod gate;
@@ -12,6 +13,7 @@ pub mod handshake;
 pub mod head;
 mod hold;
 pub mod listener;
+mod newcomer;
 pub mod open;
 mod socket;
 pub mod standing;

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -15,6 +15,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use crate::config::spec::ClientCertificate;
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::{PeerIdentity, peer_identity};
+use crate::observe::ListenerMetrics;
 use crate::trust::{TrustStore, Untrusted, Usage, provider};
 
 tokio::task_local! {
@@ -34,6 +35,8 @@ pub(super) enum Seen {
     Refused {
         /// The certificate (DER).
         leaf: Vec<u8>,
+        /// Certificates that were shown, that one included.
+        chain_length: usize,
         /// Why.
         reason: HandshakeFailure,
         /// The same in more words, for the log.
@@ -45,6 +48,7 @@ pub(super) enum Seen {
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
     trust: Arc<TrustStore>,
+    metrics: Arc<ListenerMetrics>,
     /// How long after its end a leaf passes.
     grace: Duration,
     mandatory: bool,
@@ -56,6 +60,7 @@ impl ClientVerifier {
         trust: Arc<TrustStore>,
         certificate: ClientCertificate,
         grace: Duration,
+        metrics: Arc<ListenerMetrics>,
     ) -> Self {
         let hints = trust.hints();
         let mandatory = match certificate {
@@ -64,6 +69,7 @@ impl ClientVerifier {
         };
         Self {
             trust,
+            metrics,
             grace,
             mandatory,
             hints,
@@ -78,12 +84,16 @@ impl ClientVerifier {
 /// [`Untrusted`], with our own word where rustls has none.
 pub(super) fn judge(
     trust: &TrustStore,
+    metrics: &ListenerMetrics,
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
     grace: Duration,
 ) -> Result<PeerIdentity, Untrusted> {
-    trust.verify_with_grace(leaf, intermediates, Usage::Client, now, grace)?;
+    let began = Instant::now();
+    let verified = trust.verify_with_grace(leaf, intermediates, Usage::Client, now, grace);
+    metrics.chain_verified(began.elapsed());
+    verified?;
     peer_identity(leaf).map_err(Untrusted::from)
 }
 
@@ -106,7 +116,15 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let (seen, result) = match judge(&self.trust, leaf, intermediates, now, self.grace) {
+        let judged = judge(
+            &self.trust,
+            &self.metrics,
+            leaf,
+            intermediates,
+            now,
+            self.grace,
+        );
+        let (seen, result) = match judged {
             Ok(identity) => (
                 Seen::Passed(Box::new(identity)),
                 Ok(ClientCertVerified::assertion()),
@@ -118,6 +136,7 @@ impl ClientCertVerifier for ClientVerifier {
             }) => (
                 Seen::Refused {
                     leaf: leaf.to_vec(),
+                    chain_length: intermediates.len().saturating_add(1),
                     reason,
                     detail,
                 },

@@ -163,28 +163,6 @@ fn check_names(names: &[GeneralName<'_>]) -> Result<(), NoIdentity> {
     sound.then_some(()).ok_or(NoIdentity::InvalidName)
 }
 
-/// What can be shown of a certificate that may have been refused: all that is readable, and the
-/// end of its validity. Never used for a decision.
-#[must_use]
-pub fn describe(leaf: &[u8]) -> Option<(Shown, Vec<String>, i64)> {
-    let (_rest, certificate) = X509Certificate::from_der(leaf).ok()?;
-    let names = match certificate.subject_alternative_name() {
-        Ok(Some(extension)) => extension
-            .value
-            .general_names
-            .iter()
-            .take(8)
-            .filter_map(name_text)
-            .collect(),
-        Ok(None) | Err(_) => Vec::new(),
-    };
-    Some((
-        shown(&certificate),
-        names,
-        certificate.validity().not_after.timestamp(),
-    ))
-}
-
 /// When the validity of a certificate (DER) ends, in seconds since 1970; `None` if it cannot be read.
 #[must_use]
 pub fn not_after(certificate: &[u8]) -> Option<i64> {
@@ -231,7 +209,7 @@ fn dns_names(names: &[GeneralName<'_>]) -> Box<[Host]> {
     names.iter().filter_map(canonical).collect()
 }
 
-fn name_text(name: &GeneralName<'_>) -> Option<String> {
+pub(super) fn name_text(name: &GeneralName<'_>) -> Option<String> {
     if let GeneralName::URI(text) = name {
         return Some(format!("URI:{}", cut(text)));
     }
@@ -241,7 +219,7 @@ fn name_text(name: &GeneralName<'_>) -> Option<String> {
     Some(format!("DNS:{}", cut(text)))
 }
 
-fn shown(certificate: &X509Certificate<'_>) -> Shown {
+pub(super) fn shown(certificate: &X509Certificate<'_>) -> Shown {
     let common_name = certificate
         .subject()
         .iter_common_name()

@@ -4,6 +4,7 @@
 //! that turns a certificate into names; [`host::Host`] is the only form in which hosts are compared.
 
 pub mod certificate;
+pub mod certificate_facts;
 pub mod certificate_names;
 pub mod client_pattern;
 pub mod host;

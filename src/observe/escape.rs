@@ -120,6 +120,20 @@ pub(super) fn clean(text: &str, chars_max: usize) -> String {
     out
 }
 
+/// Bytes of a text that is kept, whatever its characters.
+const KEPT_BYTES_MAX: usize = 240;
+
+/// A text from outside as a record keeps it: nothing in it that deceives, and short.
+pub(super) fn kept(text: &str) -> Box<str> {
+    let mut text = clean(text, CHARS_MAX);
+    if text.len() > KEPT_BYTES_MAX {
+        let end = text.floor_char_boundary(KEPT_BYTES_MAX);
+        text.truncate(end);
+        text.push(CUT);
+    }
+    text.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

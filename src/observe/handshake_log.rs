@@ -1,21 +1,22 @@
 //! [`HandshakeLog`]: one line for each failed handshake, bounded in rate.
 //!
 //! Anybody who can connect can make a handshake fail. The metrics count each; the log shows as many
-//! as a person can read and says how many it left out.
+//! as a person can read and says how many it left out; the [record](FailureRecord) says who fails
+//! most.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
+use super::clock::{rfc3339, unix_now};
 use super::escape::{CHARS_MAX, Cut, clean};
+use super::failure_record::FailureRecord;
 use super::labels::Side;
 use super::lines::Lines;
 use crate::handshake_failure::HandshakeFailure;
-use crate::identity::certificate::Shown;
+use crate::identity::certificate_facts::CertificateFacts;
 
 /// What is said about one failed handshake. Texts may come from outside: they are cut to 200
 /// characters and escaped here.
@@ -27,73 +28,70 @@ pub struct HandshakeFailureLine<'a> {
     pub name: &'a str,
     /// Where the client connected from, or the service's address.
     pub peer: Option<SocketAddr>,
+    /// By what its source counts in the record.
+    pub source: Option<IpAddr>,
     /// The name that the client asked for, or that we asked the service for.
     pub sni: Option<&'a str>,
     /// Why it failed.
     pub reason: HandshakeFailure,
     /// The library's own words, if there are some.
     pub error: Option<&'a dyn Display>,
-    /// The certificate that was refused, if one was.
-    pub certificate: Option<RefusedCertificate<'a>>,
+    /// The certificate that was refused (DER), if one was.
+    pub leaf: Option<&'a [u8]>,
+    /// Certificates that the peer showed, that one included.
+    pub chain_length: usize,
     /// How long it took to fail.
     pub took: Duration,
 }
-
-/// What can be read from a certificate that was refused
-/// ([`crate::identity::certificate::describe`]).
-#[derive(Clone, Copy, Debug)]
-pub struct RefusedCertificate<'a> {
-    /// Subject, issuer and serial number.
-    pub shown: &'a Shown,
-    /// Its names, as texts.
-    pub names: &'a [String],
-    /// The end of its validity, in seconds since 1970.
-    pub not_after: i64,
-}
-
-/// Names of a refused certificate that are shown.
-const NAMES_MAX: usize = 8;
 
 /// Writes lines about failed handshakes, no more than so many a second.
 #[derive(Debug)]
 pub struct HandshakeLog {
     lines: Lines,
+    record: Arc<FailureRecord>,
 }
 
-impl HandshakeLog {
-    /// At most `per_second` lines a second, and as many at once.
-    #[must_use]
-    pub fn new(per_second: NonZeroU32) -> Self {
-        Self {
-            lines: Lines::new(per_second),
-        }
-    }
+/// What a person can follow, and less than 2 GB a day at its worst.
+const LINES_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
 
-    /// Writes the line, or counts it as suppressed. The next line that is written says how many
-    /// were.
-    pub fn failed(&self, line: &HandshakeFailureLine<'_>) {
-        if let Some(suppressed) = self.lines.pass() {
-            write(line, suppressed);
+impl HandshakeLog {
+    /// Tells the record of each failure, and the log of at most 20 a second.
+    #[must_use]
+    pub fn new(record: Arc<FailureRecord>) -> Self {
+        Self {
+            lines: Lines::new(LINES_PER_SECOND),
+            record,
         }
     }
 }
 
 impl Default for HandshakeLog {
-    /// 20 lines a second: what a person can follow, and less than 2 GB a day at its worst.
+    /// With a record of its own, which nobody reads.
     fn default() -> Self {
-        Self::new(const { NonZeroU32::MIN.saturating_add(19) })
+        Self::new(FailureRecord::new(unix_now()))
     }
 }
 
-fn write(line: &HandshakeFailureLine<'_>, suppressed: u64) {
-    let shown = line.certificate.map(|certificate| certificate.shown);
-    let names = line.certificate.map(|certificate| names(certificate.names));
-    let not_after = line.certificate.and_then(|certificate| {
-        OffsetDateTime::from_unix_timestamp(certificate.not_after)
-            .ok()?
-            .format(&Rfc3339)
-            .ok()
-    });
+impl HandshakeLog {
+    /// Writes the line, or counts it as suppressed. The next line that is written says how many
+    /// were.
+    pub fn failed(&self, line: &HandshakeFailureLine<'_>) {
+        let read = OnceLock::new();
+        let facts = || {
+            let read = read.get_or_init(|| line.leaf.and_then(CertificateFacts::read));
+            read.as_ref()
+        };
+        self.record.failed(line, unix_now(), facts);
+        if let Some(suppressed) = self.lines.pass() {
+            write(line, facts(), suppressed);
+        }
+    }
+}
+
+fn write(line: &HandshakeFailureLine<'_>, facts: Option<&CertificateFacts>, suppressed: u64) {
+    let shown = facts.map(|facts| &facts.shown);
+    let names = facts.map(|facts| names(&facts.names));
+    let not_after = facts.and_then(|facts| rfc3339(facts.not_after));
     let cut = |text| tracing::field::display(Cut(text));
     tracing::warn!(
         target: "handshake",
@@ -117,13 +115,13 @@ fn write(line: &HandshakeFailureLine<'_>, suppressed: u64) {
 /// The first names, in one text.
 fn names(names: &[String]) -> String {
     let mut text = String::new();
-    for name in names.iter().take(NAMES_MAX) {
+    for name in names.iter().take(CertificateFacts::NAMES_MAX) {
         if !text.is_empty() {
             text.push_str(", ");
         }
         text.push_str(&Cut(name).to_string());
     }
-    if names.len() > NAMES_MAX {
+    if names.len() > CertificateFacts::NAMES_MAX {
         text.push_str(", …");
     }
     text
@@ -146,6 +144,6 @@ mod tests {
     #[test]
     fn a_certificate_with_many_names_makes_no_long_line() {
         let many: Vec<String> = (0..1_500).map(|_| "n".repeat(5_000)).collect();
-        assert!(names(&many).chars().count() < NAMES_MAX * (CHARS_MAX + 4));
+        assert!(names(&many).chars().count() < CertificateFacts::NAMES_MAX * (CHARS_MAX + 4));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 macro_rules! labels {
     ($($(#[doc = $of:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $label:literal;)+ })+) => {$(
         $(#[doc = $of])+
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name { $($(#[doc = $doc])+ $variant,)+ }
 
         impl $name {

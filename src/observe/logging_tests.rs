@@ -7,10 +7,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::handshake_failure::HandshakeFailure;
-use crate::identity::certificate::Shown;
 use crate::observe::{
-    AccessLine, ConnectionAbuse, HandshakeFailureLine, HandshakeLog, RefusedCertificate, Side,
-    TlsFacts, access,
+    AccessLine, ConnectionAbuse, HandshakeFailureLine, HandshakeLog, Side, TlsFacts, access,
 };
 use crate::refusal::Refusal;
 
@@ -189,25 +187,24 @@ fn long_texts_are_cut() {
 
 #[test]
 fn a_failed_handshake_has_the_fields_that_the_documentation_lists() {
-    let shown = Shown {
-        subject: "CN=stranger".into(),
-        issuer: "CN=other\nCA".into(),
-        serial: "0a".into(),
-        common_name: None,
-    };
-    let names = ["spiffe://stranger.example/x".to_owned()];
+    let mut params = rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "other\nCA");
+    params.not_after = time::OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let leaf = params.self_signed(&key).unwrap();
     let failure = HandshakeFailureLine {
         side: Side::Downstream,
         name: "edge",
         peer: Some("192.0.2.7:50312".parse().unwrap()),
+        source: Some("192.0.2.7".parse().unwrap()),
         sni: Some("api.example.com"),
         reason: HandshakeFailure::UnknownIssuer,
         error: Some(&"invalid peer certificate: UnknownIssuer"),
-        certificate: Some(RefusedCertificate {
-            shown: &shown,
-            names: &names,
-            not_after: 1_800_000_000,
-        }),
+        leaf: Some(leaf.der()),
+        chain_length: 1,
         took: Duration::from_millis(3),
     };
     let log = log_of(LogFormat::Json, LogLevel::Info, || {

@@ -6,19 +6,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use super::client_record::ClientRecord;
+use super::clock::unix_now;
+use super::failure_record::FailureRecord;
 use super::labels::ReloadFailure;
 use super::logging::{LogCounts, Logging};
 use super::metrics_acme::AcmeMetrics;
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
 use super::metrics_crls::{CrlMetrics, CrlSeries};
 use super::metrics_listener::ListenerMetrics;
-use super::metrics_page::Page;
+use super::metrics_page::{Page, number};
 use super::metrics_process as process;
 use super::metrics_route::{IssuerMetrics, RefusalTotals, RouteMetrics};
 use super::metrics_signed::SignedIdentityMetrics;
 use super::metrics_sources::SourcesMetrics;
 use super::metrics_table as table;
 use super::metrics_upstream::UpstreamMetrics;
+use super::next_trust::NextTrusts;
 use crate::identity::name::Name;
 use crate::refusal::Refusal;
 use crate::trust::SourceStatus;
@@ -33,6 +37,14 @@ const IDLE_ROUTES_MAX: usize = 2_000;
 /// The label `route` of requests that were refused before a route was found. No [`Name`] has
 /// brackets.
 const UNROUTED: &str = "(none)";
+
+/// The times within which certificates of clients end, as labels and in seconds.
+pub(super) const WITHIN: [(&str, i64); 4] = [
+    ("1h", 3_600),
+    ("24h", 24 * 3_600),
+    ("7d", 7 * 24 * 3_600),
+    ("30d", 30 * 24 * 3_600),
+];
 
 /// Everything that is counted.
 #[derive(Debug)]
@@ -49,6 +61,9 @@ pub struct Metrics {
     sources: SourcesMetrics,
     crls: CrlMetrics,
     log: OnceLock<Arc<LogCounts>>,
+    failures: Arc<FailureRecord>,
+    clients: Arc<ClientRecord>,
+    next_trusts: Arc<NextTrusts>,
 }
 
 /// Handles by the names of the configuration in use, which bounds them.
@@ -72,19 +87,44 @@ impl Metrics {
             sources: SourcesMetrics::default(),
             crls: CrlMetrics::default(),
             log: OnceLock::new(),
+            failures: FailureRecord::new(unix_now()),
+            clients: ClientRecord::new(),
+            next_trusts: Arc::default(),
         })
+    }
+
+    /// Who fails in the handshake.
+    #[must_use]
+    pub const fn failures(&self) -> &Arc<FailureRecord> {
+        &self.failures
+    }
+
+    /// Which clients are here.
+    #[must_use]
+    pub const fn clients(&self) -> &Arc<ClientRecord> {
+        &self.clients
+    }
+
+    /// How today's peers fare under the bundles that are to come.
+    #[must_use]
+    pub const fn next_trusts(&self) -> &Arc<NextTrusts> {
+        &self.next_trusts
     }
 
     /// The handle of a listener.
     #[must_use]
     pub fn listener(&self, name: &Name) -> Arc<ListenerMetrics> {
-        handle(&self.listeners, name, ListenerMetrics::new)
+        handle(&self.listeners, name, || {
+            ListenerMetrics::new(Arc::clone(&self.next_trusts))
+        })
     }
 
     /// The handle of an upstream.
     #[must_use]
     pub fn upstream(&self, name: &Name) -> Arc<UpstreamMetrics> {
-        handle(&self.upstreams, name, UpstreamMetrics::new)
+        handle(&self.upstreams, name, || {
+            UpstreamMetrics::new(Arc::clone(&self.next_trusts))
+        })
     }
 
     /// The handle of a route.
@@ -216,6 +256,8 @@ impl Metrics {
         for (refusal, count) in Refusal::ALL.iter().zip(self.refusals.values()) {
             page.counter(&table::REFUSALS, &[refusal.reason()], count);
         }
+        self.show_clients(&mut page);
+        self.next_trusts.show(&mut page);
         self.signed_identities.show(&mut page);
         self.configuration.show(&mut page);
         self.acme.show(&mut page);
@@ -227,6 +269,16 @@ impl Metrics {
         page.counter(&table::PANICS, &[], panics);
         process::show(&mut page);
         page
+    }
+
+    fn show_clients(&self, page: &mut Page) {
+        let within = WITHIN.map(|(_, seconds)| seconds);
+        let (seen, expiring) = self.clients.expiring(within, unix_now());
+        let seen = u64::try_from(seen).unwrap_or(u64::MAX);
+        page.gauge(&table::CLIENTS_SEEN, &[], number(seen));
+        for ((label, _), count) in WITHIN.iter().zip(expiring) {
+            page.gauge(&table::CLIENTS_EXPIRING, &[*label], number(count));
+        }
     }
 }
 

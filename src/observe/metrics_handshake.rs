@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::labels::{Counts, Side};
 use super::metrics_page::{Page, signed};
-use super::metrics_seconds::Seconds;
+use super::metrics_seconds::{Seconds, ShortSeconds};
 use super::metrics_table as table;
 use super::tls_facts::TlsFacts;
 use crate::handshake_failure::HandshakeFailure;
@@ -24,6 +24,7 @@ pub(super) struct HandshakeMetrics {
     alpns: Counts<{ TlsFacts::ALPNS.len() }>,
     succeeded_seconds: Seconds,
     failed_seconds: Seconds,
+    verification_seconds: ShortSeconds,
 }
 
 /// Counts one handshake as under way until it is dropped.
@@ -48,6 +49,7 @@ impl HandshakeMetrics {
             alpns: Counts::new(),
             succeeded_seconds: Seconds::default(),
             failed_seconds: Seconds::default(),
+            verification_seconds: ShortSeconds::default(),
         })
     }
 
@@ -69,6 +71,10 @@ impl HandshakeMetrics {
     pub(super) fn failed(&self, reason: HandshakeFailure, took: Duration) {
         self.failed.add(reason as usize);
         self.failed_seconds.observe(took);
+    }
+
+    pub(super) fn verified(&self, took: Duration) {
+        self.verification_seconds.observe(took);
     }
 
     pub(super) fn show(&self, page: &mut Page, side: Side, name: &str) {
@@ -103,6 +109,8 @@ impl HandshakeMetrics {
                 seconds.model(),
             );
         }
+        let verification = self.verification_seconds.model();
+        page.histogram(&table::VERIFICATION_SECONDS, &[side, name], verification);
         let in_progress = signed(self.in_progress.load(Ordering::Relaxed));
         page.gauge(&table::HANDSHAKES_IN_PROGRESS, &[side, name], in_progress);
     }

@@ -8,6 +8,7 @@ use super::labels::{ConnectionAbuse, ConnectionRefused, Counts, Side};
 use super::metrics_handshake::{HandshakeInProgress, HandshakeMetrics};
 use super::metrics_page::{Page, signed};
 use super::metrics_table as table;
+use super::next_trust::NextTrusts;
 use super::tls_facts::TlsFacts;
 use crate::handshake_failure::HandshakeFailure;
 
@@ -15,11 +16,15 @@ use crate::handshake_failure::HandshakeFailure;
 #[derive(Debug)]
 pub struct ListenerMetrics {
     handshakes: Arc<HandshakeMetrics>,
+    /// For what is rehearsed in the shadow of its handshakes.
+    pub next_trusts: Arc<NextTrusts>,
     open: AtomicI64,
     opened: AtomicU64,
     refused: Counts<{ ConnectionRefused::ALL.len() }>,
     closed: Counts<{ ConnectionAbuse::ALL.len() }>,
     revoked: Counts<{ HandshakeFailure::OF_STANDING.len() }>,
+    /// Without post-quantum key exchange, and with.
+    hellos: Counts<2>,
 }
 
 /// Counts one connection as open until it is dropped.
@@ -34,14 +39,16 @@ impl Drop for OpenConnection {
 }
 
 impl ListenerMetrics {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(next_trusts: Arc<NextTrusts>) -> Arc<Self> {
         Arc::new(Self {
             handshakes: HandshakeMetrics::new(),
+            next_trusts,
             open: AtomicI64::new(0),
             opened: AtomicU64::new(0),
             refused: Counts::new(),
             closed: Counts::new(),
             revoked: Counts::new(),
+            hellos: Counts::new(),
         })
     }
 
@@ -74,6 +81,11 @@ impl ListenerMetrics {
         self.handshakes.started()
     }
 
+    /// A ClientHello came, which offers a post-quantum key exchange or does not.
+    pub fn client_hello(&self, post_quantum: bool) {
+        self.hellos.add(usize::from(post_quantum));
+    }
+
     /// A handshake is complete.
     pub fn handshake_succeeded(&self, tls: &TlsFacts, took: Duration) {
         self.handshakes.succeeded(tls, took);
@@ -82,6 +94,11 @@ impl ListenerMetrics {
     /// A handshake failed.
     pub fn handshake_failed(&self, reason: HandshakeFailure, took: Duration) {
         self.handshakes.failed(reason, took);
+    }
+
+    /// The chain of a client was verified, well or not, and that took so long.
+    pub fn chain_verified(&self, took: Duration) {
+        self.handshakes.verified(took);
     }
 
     pub(super) fn show(&self, page: &mut Page, name: &str) {
@@ -93,6 +110,9 @@ impl ListenerMetrics {
         );
         let opened = self.opened.load(Ordering::Relaxed);
         page.counter(&table::CONNECTIONS_OPENED, &[name], opened);
+        for (post_quantum, count) in ["false", "true"].iter().zip(self.hellos.values()) {
+            page.counter(&table::HELLOS, &[name, *post_quantum], count);
+        }
         for (why, count) in ConnectionRefused::ALL.iter().zip(self.refused.values()) {
             page.counter(&table::CONNECTIONS_REFUSED, &[name, why.label()], count);
         }

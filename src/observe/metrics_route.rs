@@ -3,7 +3,7 @@
 //! A configuration may have 100,000 routes: what a route counts is made at its first request, and
 //! the counters of its refusals at its first refusal.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(super) type RefusalTotals = Counts<REFUSALS>;
 /// Requests of one route.
 #[derive(Debug)]
 pub struct RouteMetrics {
+    /// Of this handle alone in this process; never 0.
+    number: u32,
     totals: Arc<RefusalTotals>,
     limits: AtomicUsize,
     grace: AtomicBool,
@@ -50,12 +52,21 @@ struct Used {
 
 impl RouteMetrics {
     pub(super) fn new(totals: Arc<RefusalTotals>) -> Arc<Self> {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         Arc::new(Self {
+            number: number.max(1),
             totals,
             limits: AtomicUsize::new(0),
             grace: AtomicBool::new(false),
             used: OnceLock::new(),
         })
+    }
+
+    /// A number by which this handle is told from all others.
+    #[must_use]
+    pub const fn number(&self) -> u32 {
+        self.number
     }
 
     /// Says how many limits the route has, so that each has its series from the start.

@@ -52,6 +52,9 @@ families! {
     CIPHER_SUITES: Counter "portcullis_tls_cipher_suites_total"
         ["side", "name", "cipher_suite"]
         "Completed handshakes by the cipher suite that was agreed on.";
+    VERIFICATION_SECONDS: Histogram "portcullis_certificate_verification_duration_seconds"
+        ["side", "name"]
+        "How long the verification of a certificate chain took: of every one, good or bad.";
     GROUPS: Counter "portcullis_tls_groups_total"
         ["side", "name", "group"]
         "Completed handshakes by the key exchange group that was agreed on.";
@@ -60,6 +63,9 @@ families! {
         "Completed handshakes by the application protocol that was agreed on.";
 
     // Listeners.
+    HELLOS: Counter "portcullis_client_hellos_total"
+        ["listener", "post_quantum"]
+        "ClientHellos, by whether they offer a post-quantum key exchange.";
     CONNECTIONS: Gauge "portcullis_connections"
         ["listener"]
         "Open connections of clients, from accept on.";
@@ -75,6 +81,19 @@ families! {
     CONNECTIONS_REVOKED: Counter "portcullis_connections_revoked_total"
         ["listener", "reason"]
         "Connections that were closed because the client lost its standing while they were open.";
+
+    // Clients: identities that were seen in the last day.
+    CLIENTS_SEEN: Gauge "portcullis_clients_seen"
+        []
+        "Identities of clients that were seen in the last day, at most 10,000.";
+    CLIENTS_EXPIRING: Gauge "portcullis_clients_expiring"
+        ["within"]
+        "Of these, those whose newest certificate ends within a time, or has ended.";
+
+    // Trust that is to come.
+    NEXT_TRUST: Counter "portcullis_next_trust_verifications_total"
+        ["trust", "result"]
+        "Verifications of today's peers under the bundle that is to come, by what became of them.";
 
     // Requests.
     REQUESTS: Counter "portcullis_requests_total"

@@ -39,6 +39,9 @@ fn metrics() -> Arc<Metrics> {
     metrics.route(&name("orders-read")).set_limits(1);
     metrics.route(&name("orders-read")).set_grace(true);
     drop(metrics.issuer(&name("corp")));
+    metrics
+        .next_trusts()
+        .keep_only([&name("partners")].into_iter());
     metrics.set_certificates(&[certificate("trust.partners", "01")]);
     let source = Source::<KeyPair>::new(SourceKind::File, "trust.partners", None);
     metrics.set_sources(&[source.status()]);
@@ -399,7 +402,12 @@ fn first_column(heading: &str) -> BTreeSet<String> {
 fn the_documentation_lists_every_metric_with_its_kind_and_labels() {
     let rows: BTreeSet<_> = ["### Handshakes", "### Connections", "### Requests"]
         .into_iter()
-        .chain(["### Upstreams", "### Configuration", "### Process"])
+        .chain([
+            "### Clients",
+            "### Upstreams",
+            "### Configuration",
+            "### Process",
+        ])
         .flat_map(documented)
         .map(|row| (row[0].clone(), row[1].clone(), row[2].clone()))
         .collect();

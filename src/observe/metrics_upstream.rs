@@ -10,6 +10,7 @@ use super::metrics_handshake::{HandshakeInProgress, HandshakeMetrics};
 use super::metrics_page::{Page, signed};
 use super::metrics_seconds::Seconds;
 use super::metrics_table as table;
+use super::next_trust::NextTrusts;
 use super::tls_facts::TlsFacts;
 use crate::handshake_failure::HandshakeFailure;
 
@@ -17,6 +18,8 @@ use crate::handshake_failure::HandshakeFailure;
 #[derive(Debug)]
 pub struct UpstreamMetrics {
     handshakes: Arc<HandshakeMetrics>,
+    /// For what is rehearsed in the shadow of its handshakes.
+    pub next_trusts: Arc<NextTrusts>,
     connections: AtomicI64,
     connect_failed: Counts<{ ConnectFailed::ALL.len() }>,
     in_progress: AtomicI64,
@@ -50,9 +53,10 @@ impl Drop for UpstreamRequest {
 }
 
 impl UpstreamMetrics {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(next_trusts: Arc<NextTrusts>) -> Arc<Self> {
         Arc::new(Self {
             handshakes: HandshakeMetrics::new(),
+            next_trusts,
             connections: AtomicI64::new(0),
             connect_failed: Counts::new(),
             in_progress: AtomicI64::new(0),
@@ -75,6 +79,11 @@ impl UpstreamMetrics {
     /// A handshake failed, or the service proved another identity.
     pub fn handshake_failed(&self, reason: HandshakeFailure, took: Duration) {
         self.handshakes.failed(reason, took);
+    }
+
+    /// The chain of a service was verified, well or not, and that took so long.
+    pub fn chain_verified(&self, took: Duration) {
+        self.handshakes.verified(took);
     }
 
     /// A connection is ready for requests.

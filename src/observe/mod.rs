@@ -26,16 +26,30 @@ mod metrics_process;
 #[cfg(test)]
 mod metrics_tests;
 mod escape;
+mod clock;
 mod access;
 mod lines;
 mod handshake_log;
 mod revocation_log;
+mod heavy;
+mod failure_record;
+mod next_trust;
+mod client_record;
+mod json_list;
+#[cfg(test)]
+mod record_tests;
+mod failure_page;
+mod client_page;
 mod line_layer;
 mod line_writer;
 mod logging;
 
 pub use access::{AccessLine, access};
-pub use handshake_log::{HandshakeFailureLine, HandshakeLog, RefusedCertificate};
+pub use client_page::ClientFilter;
+pub use client_record::{ClientConnection, ClientHandshake, ClientRecord};
+pub use failure_page::FailureFilter;
+pub use failure_record::FailureRecord;
+pub use handshake_log::{HandshakeFailureLine, HandshakeLog};
 pub use labels::{ConnectFailed, ConnectionAbuse, ConnectionRefused, ReloadFailure, Side};
 pub use logging::{Logging, LoggingNotStarted, start_logging};
 pub use metrics::{CONTENT_TYPE, Metrics};
@@ -46,5 +60,6 @@ pub use metrics_listener::{ListenerMetrics, OpenConnection};
 pub use metrics_route::{IssuerMetrics, RouteMetrics};
 pub use metrics_signed::SignedIdentityMetrics;
 pub use metrics_upstream::{OpenUpstreamConnection, UpstreamMetrics, UpstreamRequest};
+pub use next_trust::{NextTrusts, Rehearsed};
 pub use revocation_log::{RevocationLog, RevokedLine};
 pub use tls_facts::TlsFacts;

@@ -131,6 +131,8 @@ pub fn admit(
         .in_flight
         .enter(&())
         .ok_or(Refusal::UpstreamInFlightExceeded)?;
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    facts.used(&route.metrics, &route.name, seconds);
     Ok(Admitted {
         route: Arc::clone(route),
         policy: Arc::clone(policy),

@@ -142,6 +142,7 @@ pub async fn serve(proxy: Arc<Proxy>, io: Stream, door: Arc<Door>, shutdown: Shu
         &listener,
         &door.challenges,
         &door.handshakes,
+        door.metrics.clients(),
     ))
     .await;
     drop(handshaking);

@@ -25,7 +25,7 @@ use super::log;
 use super::respond::{respond, set_rate_limit};
 use crate::edge::facts::ConnectionFacts;
 use crate::identity::certificate::PeerIdentity;
-use crate::observe::{ConnectionAbuse, Metrics};
+use crate::observe::{ConnectionAbuse, HandshakeLog, Metrics};
 use crate::refusal::Refusal;
 use crate::snapshot::Live;
 use crate::transport::facts_of;
@@ -39,6 +39,7 @@ use crate::upstream::{
 pub struct GatewayProxy {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
+    handshakes: Arc<HandshakeLog>,
 }
 
 /// The request was not answered yet; pingora goes on.
@@ -53,10 +54,19 @@ const ATTEMPTS_MAX: u32 = 3;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl GatewayProxy {
-    /// Decides by `live`, and counts in `metrics`.
+    /// Decides by `live`, and counts in `metrics`. `handshakes` hears of services that refuse our
+    /// certificate only when they are asked.
     #[must_use]
-    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>) -> Self {
-        Self { live, metrics }
+    pub const fn new(
+        live: Arc<Live>,
+        metrics: Arc<Metrics>,
+        handshakes: Arc<HandshakeLog>,
+    ) -> Self {
+        Self {
+            live,
+            metrics,
+            handshakes,
+        }
     }
 
     /// Who asks, under which snapshot, and may they?
@@ -338,12 +348,8 @@ impl ProxyHttp for GatewayProxy {
                 can_reuse_downstream: false,
             };
         };
-        if let (Some(reason), Some(route)) = (late_handshake_failure(error), &journey.story.route) {
-            let since = journey
-                .upstream
-                .sent
-                .map_or(Duration::ZERO, |sent| sent.elapsed());
-            route.upstream.metrics.handshake_failed(reason, since);
+        if let Some(reason) = late_handshake_failure(error) {
+            log::refused_by_service(reason, error, journey, &self.handshakes);
         }
         log::fault(refusal, error, &journey.story);
         journey.stage = Stage::Refused(refusal);

@@ -12,7 +12,11 @@ use super::errors::words;
 use super::ids::RequestIds;
 use super::journey::{Journey, Story};
 use crate::edge::facts::ConnectionFacts;
-use crate::observe::{AccessLine, ConnectionAbuse, Metrics, RouteMetrics, access};
+use crate::handshake_failure::HandshakeFailure;
+use crate::observe::{
+    AccessLine, ConnectionAbuse, HandshakeFailureLine, HandshakeLog, Metrics, RouteMetrics, Side,
+    access,
+};
 use crate::refusal::Refusal;
 
 /// What nginx and others write for a client that went away before it was answered.
@@ -169,4 +173,32 @@ pub(super) fn fault(refusal: Refusal, error: &Error, story: &Story) {
             "a request failed on its way to its service"
         );
     }
+}
+
+/// A service looks at our certificate when the handshake is complete for us (TLS 1.3): what it says
+/// then counts, and is told, as a handshake that failed.
+pub(super) fn refused_by_service(
+    reason: HandshakeFailure,
+    error: &Error,
+    journey: &Journey,
+    handshakes: &HandshakeLog,
+) {
+    let (Some(route), Ok(admitted)) = (&journey.story.route, journey.admitted()) else {
+        return;
+    };
+    let sent = journey.upstream.sent;
+    let took = sent.map_or(Duration::ZERO, |sent| sent.elapsed());
+    route.upstream.metrics.handshake_failed(reason, took);
+    handshakes.failed(&HandshakeFailureLine {
+        side: Side::Upstream,
+        name: route.upstream.name.as_str(),
+        peer: journey.upstream.address,
+        source: journey.upstream.address.map(|address| address.ip()),
+        sni: Some(&admitted.policy().server_name.to_string()),
+        reason,
+        error: Some(&words(error)),
+        leaf: None,
+        chain_length: 0,
+        took,
+    });
 }

@@ -226,7 +226,9 @@ pub(super) fn material(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
         .filter_map(CertificateSpec::files)
         .chain(spec.identities.values())
         .flat_map(|pair| [&pair.cert, &pair.key]);
-    let bundles = spec.trust.values().flat_map(|bundle| {
+    let bundles = spec.trust.values();
+    let with_next = bundles.flat_map(|bundle| [Some(bundle), bundle.next.as_deref()]);
+    let bundles = with_next.flatten().flat_map(|bundle| {
         let intermediates = bundle.intermediates.iter();
         bundle.ca.iter().chain(intermediates).chain(&bundle.crl)
     });

@@ -23,8 +23,8 @@ use crate::edge::listener::Certificate;
 use crate::identity::name::Name;
 use crate::observe::{CertificateSeries, CrlSeries};
 use crate::trust::{
-    CertificateInfo, DenyList, KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle,
-    TrustError, TrustStore, roots,
+    CertificateInfo, DenyList, KeyPair, Published, Rehearsal, Source, SourceKind, SourceStatus,
+    TrustBundle, TrustError, TrustStore, roots,
 };
 
 /// The key material of one snapshot.
@@ -33,6 +33,8 @@ pub struct Material {
     /// Key pairs, by the place that names them.
     key_pairs: HashMap<String, Arc<KeyPair>>,
     bundles: HashMap<Name, Arc<TrustBundle>>,
+    /// Bundles as they will be.
+    next: HashMap<Name, Arc<TrustBundle>>,
     deny: Arc<DenyList>,
     accepted: Vec<Accepted>,
     sources: Vec<Arc<SourceStatus>>,
@@ -95,6 +97,9 @@ impl Material {
         };
         for (name, bundle) in &spec.trust {
             gathering.bundle(name, bundle);
+            if let Some(next) = &bundle.next {
+                gathering.next_bundle(name, next);
+            }
         }
         for (name, acme) in &spec.acme {
             gathering.acme(name, acme);
@@ -165,9 +170,34 @@ impl Material {
 
     /// What these bundles vouch for together. `None` if one could not be read: that is noted.
     pub(super) fn trust_store(&self, bundles: &[Name]) -> Option<Arc<TrustStore>> {
-        let bundles = bundles.iter().map(|name| self.bundles.get(name).cloned());
-        let bundles = bundles.collect::<Option<_>>()?;
-        Some(Arc::new(TrustStore::new(bundles, Arc::clone(&self.deny))))
+        let used = bundles.iter().map(|name| self.bundles.get(name).cloned());
+        let store = TrustStore::new(used.collect::<Option<_>>()?, Arc::clone(&self.deny));
+        let rehearsals = bundles
+            .iter()
+            .filter_map(|name| self.rehearsal(name, bundles));
+        Some(Arc::new(store.rehearsing(rehearsals.collect())))
+    }
+
+    /// What these bundles vouch for together when `name` is the one that is to come.
+    fn rehearsal(&self, name: &Name, bundles: &[Name]) -> Option<Rehearsal> {
+        let next = self.next.get(name)?;
+        let store = |bundles| TrustStore::new(bundles, Arc::clone(&self.deny));
+        let today = store(vec![Arc::clone(self.bundles.get(name)?)]);
+        let then = bundles.iter().map(|other| {
+            let bundle = if other == name {
+                Some(next)
+            } else {
+                self.bundles.get(other)
+            };
+            bundle.cloned()
+        });
+        let then = store(then.collect::<Option<_>>()?);
+        Some(Rehearsal::new(name.clone(), today, then))
+    }
+
+    /// The bundles that are rehearsed.
+    pub fn rehearsed(&self) -> impl Iterator<Item = &Name> {
+        self.next.keys()
     }
 
     /// Whether every key pair and every bundle is the same. Sources give the same `Arc` again where
@@ -180,18 +210,16 @@ impl Material {
                     .is_some_and(|is| Arc::ptr_eq(is, pair))
             })
         };
-        let bundles = |a: &Self, b: &Self| {
-            a.bundles.iter().all(|(name, bundle)| {
-                b.bundles
-                    .get(name)
-                    .is_some_and(|is| Arc::ptr_eq(is, bundle))
-            })
+        let bundles = |a: &HashMap<Name, Arc<TrustBundle>>, b: &HashMap<_, Arc<_>>| {
+            a.len() == b.len()
+                && a.iter()
+                    .all(|(name, bundle)| b.get(name).is_some_and(|is| Arc::ptr_eq(is, bundle)))
         };
         self.key_pairs.len() == other.key_pairs.len()
-            && self.bundles.len() == other.bundles.len()
             && self.deny.digest() == other.deny.digest()
             && pairs(self, other)
-            && bundles(self, other)
+            && bundles(&self.bundles, &other.bundles)
+            && bundles(&self.next, &other.next)
     }
 
     /// The sources, for the metrics.
@@ -259,6 +287,22 @@ impl Gathering<'_> {
         self.material.bundles.insert(name.clone(), bundle.clone());
         let accepted = Accepted::Bundle(source, bundle);
         self.material.accepted.push(accepted);
+    }
+
+    /// As it will be. Its CRLs are not those in use: the metrics do not show them.
+    fn next_bundle(&mut self, name: &Name, spec: &TrustSpec) {
+        let place = format!("trust.{name}.next");
+        let source = self.sources.bundle(SourceKind::File, &place);
+        let known = source.current();
+        let read = TrustBundle::read(&bundle_files(spec), self.now, known.as_deref());
+        let Some(bundle) = self.read(&place, &source, read) else {
+            return;
+        };
+        self.note(&place, bundle.certificates());
+        self.material.next.insert(name.clone(), bundle.clone());
+        self.material
+            .accepted
+            .push(Accepted::Bundle(source, bundle));
     }
 
     fn deny(&mut self, files: &[PathBuf]) {

@@ -105,6 +105,8 @@ impl Snapshot {
         stores
             .metrics
             .set_certificates(self.material.certificates());
+        let rehearsed = self.material.rehearsed();
+        stores.metrics.next_trusts().keep_only(rehearsed);
         stores.metrics.set_crls(self.material.crls());
         self.upstreams
             .values()

@@ -24,6 +24,7 @@ mod revocation;
 mod serials;
 mod signing_key;
 mod source;
+mod rehearsal;
 mod store;
 mod untrusted;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use deny::DenyList;
 pub use error::TrustError;
 pub use info::CertificateInfo;
 pub use key_pair::KeyPair;
+pub use rehearsal::Rehearsal;
 pub use revocation::RevocationMode;
 pub use roots::roots;
 pub use signing_key::{SigningKeyFile, signing_key};

@@ -16,6 +16,7 @@ use super::deny::DenyList;
 use super::info::sha256;
 use super::judge::{Question, denied, unix_time};
 use super::provider;
+use super::rehearsal::Rehearsal;
 use super::untrusted::Untrusted;
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::{not_after, spiffe_name};
@@ -30,6 +31,7 @@ pub struct TrustStore {
     algorithms: WebPkiSupportedAlgorithms,
     /// Whether anything is decided by the leaf's SPIFFE ID.
     asks_for_spiffe: bool,
+    rehearsals: Vec<Rehearsal>,
 }
 
 impl TrustStore {
@@ -46,7 +48,20 @@ impl TrustStore {
             bundles,
             deny,
             algorithms: provider().signature_verification_algorithms,
+            rehearsals: Vec::new(),
         }
+    }
+
+    /// Rehearses what is to come.
+    #[must_use]
+    pub fn rehearsing(self, rehearsals: Vec<Rehearsal>) -> Self {
+        Self { rehearsals, ..self }
+    }
+
+    /// What is rehearsed: it decides nothing, and is no part of the digest.
+    #[must_use]
+    pub fn rehearsals(&self) -> &[Rehearsal] {
+        &self.rehearsals
     }
 
     /// SHA-256 over all that decides about a chain. Sessions and pooled connections live as long

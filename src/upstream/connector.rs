@@ -17,10 +17,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use crate::handshake_failure::HandshakeFailure;
-use crate::identity::certificate::describe;
-use crate::observe::{
-    ConnectFailed, HandshakeFailureLine, HandshakeLog, RefusedCertificate, Side, TlsFacts,
-};
+use crate::identity::certificate_facts::CertificateFacts;
+use crate::observe::{ConnectFailed, HandshakeFailureLine, HandshakeLog, Side, TlsFacts};
 use crate::transport::{TlsIo, tls_facts};
 
 use super::connect_failure::ConnectFailure;
@@ -98,22 +96,16 @@ impl MtlsConnector {
     fn report(&self, policy: &Policy, address: SocketAddr, ended: &Ended, took: Duration) {
         policy.metrics.handshake_failed(ended.reason, took);
         let sni = policy.server_name.to_string();
-        let described = ended.leaf.as_ref().and_then(|leaf| describe(leaf));
-        let certificate = described
-            .as_ref()
-            .map(|(shown, names, not_after)| RefusedCertificate {
-                shown,
-                names,
-                not_after: *not_after,
-            });
         self.log.failed(&HandshakeFailureLine {
             side: Side::Upstream,
             name: policy.upstream.as_str(),
             peer: Some(address),
+            source: Some(address.ip()),
             sni: Some(&sni),
             reason: ended.reason,
             error: ended.error.as_ref().map(|error| error as &dyn Display),
-            certificate,
+            leaf: ended.leaf.as_deref(),
+            chain_length: ended.chain_length,
             took,
         });
     }
@@ -188,11 +180,11 @@ impl Failed {
 
 /// Who answered, for logs: the names that the certificate states, else its subject.
 fn who(leaf: &[u8]) -> Option<String> {
-    let (shown, names, _not_after) = describe(leaf)?;
-    let text = if names.is_empty() {
-        format!("subject {}", shown.subject)
+    let facts = CertificateFacts::read(leaf)?;
+    let text = if facts.names.is_empty() {
+        format!("subject {}", facts.shown.subject)
     } else {
-        names.join(", ")
+        facts.names.join(", ")
     };
     let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     let cut = text.chars().take(ConnectFailure::WHO_CHARS_MAX);

@@ -63,6 +63,7 @@ fn judge_resumed(
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     policy.judge_again(chain).map_err(|reason| Ended {
         leaf: chain.first().map(|leaf| leaf.clone().into_owned()),
+        chain_length: chain.len(),
         session: Session::Stale,
         ..Ended::new(reason)
     })
@@ -100,6 +101,8 @@ pub(super) struct Ended {
     pub(super) reason: HandshakeFailure,
     /// The certificate that was refused.
     pub(super) leaf: Option<CertificateDer<'static>>,
+    /// Certificates that the service showed.
+    pub(super) chain_length: usize,
     /// The library's words, or the verifier's.
     pub(super) error: Option<io::Error>,
     pub(super) session: Session,
@@ -117,6 +120,7 @@ impl Ended {
         Self {
             reason,
             leaf: None,
+            chain_length: 0,
             error: None,
             session: Session::Fresh,
         }
@@ -136,10 +140,12 @@ impl Ended {
             Judgement::Refused {
                 reason,
                 leaf,
+                chain_length,
                 detail,
             } => Self {
                 reason,
                 leaf: Some(leaf),
+                chain_length,
                 error: Some(io::Error::other(detail)),
                 ..self
             },

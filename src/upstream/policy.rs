@@ -90,6 +90,7 @@ impl Policy {
         let verifier = Arc::new(ServiceVerifier::new(
             Arc::clone(&parts.trust),
             &parts.accept,
+            Arc::clone(&parts.metrics),
             Arc::clone(&provider),
         ));
         let sessions = Arc::new(ClientSessionMemoryCache::new(SESSIONS_MAX));
@@ -297,6 +298,9 @@ fn content(parts: &PolicyParts) -> [u8; 32] {
     add(parts.upstream.as_str().as_bytes());
     add(&parts.key_pair.digest());
     add(&parts.trust.digest());
+    for rehearsal in parts.trust.rehearsals() {
+        add(&rehearsal.digest()); // for the verifier, which is the policy's, asks it as well
+    }
     add(parts.server_name.to_string().as_bytes());
     for wanted in &accept {
         add(wanted.as_bytes());

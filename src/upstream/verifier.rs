@@ -9,6 +9,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -18,6 +19,7 @@ use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::{PeerIdentity, peer_identity};
 use crate::identity::pattern::ServerPattern;
+use crate::observe::{Rehearsed, Side, UpstreamMetrics};
 use crate::trust::{TrustStore, Untrusted, Usage};
 
 /// Judges the certificates of services for one policy.
@@ -25,6 +27,7 @@ use crate::trust::{TrustStore, Untrusted, Usage};
 pub(super) struct ServiceVerifier {
     trust: Arc<TrustStore>,
     accept: Box<[ServerPattern]>,
+    metrics: Arc<UpstreamMetrics>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -41,6 +44,8 @@ pub(super) enum Judgement {
     Refused {
         reason: HandshakeFailure,
         leaf: CertificateDer<'static>,
+        /// Certificates that were shown, that one included.
+        chain_length: usize,
         /// The reason in more words, for the log.
         detail: String,
     },
@@ -63,11 +68,13 @@ impl ServiceVerifier {
     pub(super) fn new(
         trust: Arc<TrustStore>,
         accept: &[ServerPattern],
+        metrics: Arc<UpstreamMetrics>,
         provider: Arc<CryptoProvider>,
     ) -> Self {
         Self {
             trust,
             accept: accept.into(),
+            metrics,
             provider,
         }
     }
@@ -79,14 +86,41 @@ impl ServiceVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<Arc<PeerIdentity>, Refused> {
-        self.trust
-            .verify(leaf, intermediates, Usage::Server, now)
-            .map_err(Refused::from)?;
+        let began = Instant::now();
+        let verified = self.trust.verify(leaf, intermediates, Usage::Server, now);
+        self.metrics.chain_verified(began.elapsed());
+        verified.map_err(Refused::from)?;
         let identity = peer_identity(leaf).map_err(Untrusted::from)?;
         if self.accept.iter().any(|wanted| wanted.matches(&identity)) {
+            self.rehearse(&identity, leaf, intermediates, now);
             Ok(Arc::new(identity))
         } else {
             Err(self.not_accepted())
+        }
+    }
+
+    /// Counts what would become of the service under the bundles that are to come.
+    fn rehearse(
+        &self,
+        identity: &PeerIdentity,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) {
+        for rehearsal in self.trust.rehearsals() {
+            let fate = || match rehearsal.verify(
+                leaf,
+                intermediates,
+                Usage::Server,
+                now,
+                Duration::ZERO,
+            )? {
+                Ok(()) => Some(Rehearsed::Passes),
+                Err(untrusted) => Some(Rehearsed::Fails(untrusted.reason)),
+            };
+            let (side, fingerprint) = (Side::Upstream, identity.fingerprint);
+            let nexts = &self.metrics.next_trusts;
+            nexts.rehearsed(&rehearsal.name, rehearsal.digest(), side, fingerprint, fate);
         }
     }
 
@@ -151,6 +185,7 @@ impl ServerCertVerifier for ServiceVerifier {
                 let refused = Judgement::Refused {
                     reason,
                     leaf,
+                    chain_length: intermediates.len().saturating_add(1),
                     detail,
                 };
                 (refused, Err(error))

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::bench::config::free_port;
+use crate::bench::crl::Crl;
 use crate::bench::gateway::Gateway;
 use crate::bench::http1::{Request, Wire};
 use crate::bench::token::Token;
@@ -323,6 +324,16 @@ async fn a_real_prometheus_answers_each_panel_and_evaluates_each_alert() {
         .expect("an address");
     config.upstream("dead", dead, ORDERS_NAME, &[ORDERS_ID]);
     config.route("dead", "/dead", "dead");
+    let crl = Crl::of(&[7]).pem(&world.partners);
+    config.set(
+        "trust.partners.crl",
+        json!(world.folder.write("partners.crl", crl)),
+    );
+    let both = [world.partners.pem(), world.stranger.pem()].concat();
+    config.set(
+        "trust.partners.next",
+        json!({"ca": world.folder.write("next-ca.pem", both)}),
+    );
     let gateway = world.gateway_with(&config).await;
     let prometheus = Prometheus::start(&world, &gateway);
     prometheus

@@ -47,5 +47,6 @@ mod reload;
 mod revocation;
 mod routing;
 mod shutdown;
+mod telemetry;
 mod trust;
 mod upstream;

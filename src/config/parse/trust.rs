@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{Around, path};
-use crate::config::file::{RootFile, TrustFile};
+use crate::config::file::{NextTrustFile, RootFile, TrustFile};
 use crate::config::node::{Field, Node, all};
 use crate::config::spec::{ListenerSpec, RevocationSpec, TrustDomainSpec, TrustSpec, UpstreamSpec};
 use crate::config::tree::Value;
@@ -39,13 +39,52 @@ pub(super) fn trust(node: &Node<'_>, around: &Around<'_>) -> Option<TrustSpec> {
         }
         Some(word)
     });
-    Some(TrustSpec {
+    let next = file.next.optional(|node| next(node, around));
+    let today = TrustSpec {
         ca: ca?,
         trust_domain: trust_domain?,
         intermediates: intermediates?,
         crl: crl?,
         revocation: revocation?,
-    })
+        next: None,
+    };
+    let next = next?.map(|next| Box::new(next.instead_of(&today)));
+    Some(TrustSpec { next, ..today })
+}
+
+/// What will be another in an entry of `trust`.
+struct Next {
+    ca: Option<Vec<PathBuf>>,
+    crl: Option<Vec<PathBuf>>,
+}
+
+fn next(node: &Node<'_>, around: &Around<'_>) -> Option<Next> {
+    let file = NextTrustFile::read(node)?;
+    let ca = file.ca.optional(|node| files(node, around));
+    let crl = file.crl.optional(|node| files(node, around));
+    let next = Next { ca: ca?, crl: crl? };
+    if next.ca.is_none() && next.crl.is_none() {
+        let hint = "write `ca:` or `crl:` as they will be";
+        return node.refuse("nothing is to come", hint);
+    }
+    Some(next)
+}
+
+impl Next {
+    /// The whole bundle as it will be.
+    fn instead_of(self, today: &TrustSpec) -> TrustSpec {
+        let first_crl = today.crl.is_empty() && self.crl.is_some();
+        TrustSpec {
+            ca: self.ca.unwrap_or_else(|| today.ca.clone()),
+            crl: self.crl.unwrap_or_else(|| today.crl.clone()),
+            // As it is by default where a CRL is written.
+            revocation: match first_crl {
+                true => RevocationSpec::Required,
+                false => today.revocation,
+            },
+            ..today.clone()
+        }
+    }
 }
 
 fn trust_domain(node: &Node<'_>) -> Option<TrustDomainSpec> {

@@ -7,7 +7,7 @@ mod bounds;
 mod early_data;
 mod failures;
 mod fragments;
-mod hello;
+pub mod hello;
 mod logs;
 mod names;
 mod play;

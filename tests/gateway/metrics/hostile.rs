@@ -130,7 +130,10 @@ async fn whatever_strangers_say_makes_no_series_and_stands_nowhere_on_the_page()
         "orders-read",
         "orders-write",
         "corp",
+        "partners",
         "(none)",
+        "true",
+        "false",
         "hit",
         "file",
         "miss",
@@ -146,7 +149,7 @@ async fn whatever_strangers_say_makes_no_series_and_stands_nowhere_on_the_page()
     known.extend(names.map(str::to_owned));
     known.extend(documented("#### `reason` of requests"));
     let free = [
-        "le", "endpoint", "place", "serial", "subject", "ca", "version",
+        "le", "within", "endpoint", "place", "serial", "subject", "ca", "version",
     ];
     for one in &metrics.0 {
         for (label, value) in one

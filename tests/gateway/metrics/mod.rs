@@ -87,6 +87,7 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
         json!([{"rate": "10/s", "per": "client"}]),
     );
     await_certificate(&world, &mut config, "awaited.example.com");
+    config.set("trust.partners.next", json!({"ca": "mesh-ca.pem"}));
     config.set("routes.open.grace_after_expiry", "1h");
     let crl = crate::bench::crl::Crl::of(&[]).pem(&world.partners);
     world.folder.write("partners.crl", crl);
@@ -291,6 +292,7 @@ async fn stage() -> Stage {
     narrow["limits"] =
         json!({"connections": 1, "idle_timeout": "300ms", "header_timeout": "300ms"});
     config.set("listeners.narrow", narrow);
+    config.set("trust.partners.next", json!({"ca": "mesh-ca.pem"}));
     let gateway = world.gateway_with(&config).await;
     Stage {
         world,
@@ -313,6 +315,26 @@ enum Row {
 fn rows() -> BTreeMap<&'static str, Row> {
     use Row::{After, Elsewhere, While};
     BTreeMap::from([
+        (
+            "portcullis_certificate_verification_duration_seconds",
+            After(&[("side", "upstream"), ("name", "orders")], 1.0),
+        ),
+        (
+            "portcullis_client_hellos_total",
+            After(&[("listener", "edge"), ("post_quantum", "true")], 2.0),
+        ),
+        ("portcullis_clients_seen", While(&[], |value| value == 1.0)),
+        (
+            "portcullis_clients_expiring",
+            Elsewhere(
+                "tests/gateway/telemetry/clients.rs",
+                "portcullis_clients_expiring",
+            ),
+        ),
+        (
+            "portcullis_next_trust_verifications_total",
+            After(&[("trust", "partners"), ("result", "unknown_issuer")], 1.0),
+        ),
         (
             "portcullis_handshakes_total",
             After(
