@@ -30,9 +30,10 @@ use crate::config::spec::{ShutdownSpec, Spec};
 use crate::edge::caps::Caps;
 use crate::identity::name::Name;
 use crate::limit::store::LimitStore;
-use crate::observe::{HandshakeLog, Metrics, start_logging};
+use crate::observe::{HandshakeLog, Metrics, RevocationLog, start_logging};
 use crate::proxy::GatewayProxy;
 use crate::proxy::connection::{Door, Proxy, serve};
+use crate::proxy::sweep::Sweeper;
 use crate::reload::{Reloader, unix_seconds};
 use crate::snapshot::Live;
 use crate::snapshot::compile::{Compiled, build};
@@ -217,16 +218,11 @@ async fn serve_all(
     let mut caps = Vec::new();
     let mut edges = JoinSet::new();
     let handshakes = Arc::new(HandshakeLog::new(Arc::clone(stores.metrics.failures())));
+    let revocations = Arc::new(RevocationLog::default());
     for (name, address, socket) in sockets.edges {
         tracing::info!(listener = %name, %address, "listening");
-        let door = Arc::new(Door {
-            name,
-            live: Arc::clone(&live),
-            caps: Arc::new(Caps::default()),
-            handshakes: Arc::clone(&handshakes),
-            challenges: Arc::clone(stores.sources.acme().challenges()),
-            metrics: Arc::clone(&stores.metrics),
-        });
+        let door = Arc::new(Door::new(name, &live, &stores, &handshakes, &revocations));
+        edges.spawn(Sweeper::new(Arc::clone(&door)).run());
         caps.push(Arc::clone(&door.caps));
         edges.spawn(listen(
             door,

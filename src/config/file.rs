@@ -109,6 +109,7 @@ sections! {
         header_timeout: "header_timeout",
         idle_timeout: "idle_timeout",
         body_timeout: "body_timeout",
+        revocation_grace: "revocation_grace",
         min_rate: "min_rate",
         header_fields: "header_fields",
         header_bytes: "header_bytes",

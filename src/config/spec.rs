@@ -194,6 +194,8 @@ pub struct ListenerLimits {
     pub idle_timeout: Duration,
     /// How long the body may go without a byte. Default 30 s.
     pub body_timeout: Duration,
+    /// How long requests under way may go on when their client loses its standing. Default 2 s.
+    pub revocation_grace: Duration,
     /// The slowest a body or an answer may be, in bytes a second, measured over `body_timeout`.
     /// Default 128.
     pub min_rate: NonZeroU32,

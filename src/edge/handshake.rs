@@ -17,7 +17,7 @@ use tokio::time::{timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::{StartHandshake, TlsStream};
 
-use super::facts::{ConnectionCounts, ConnectionFacts, Presented, good_until, peer_key};
+use super::facts::{ConnectionCounts, ConnectionFacts, Presented, peer_key};
 use super::failed::Failed;
 use super::farewell::{
     FAREWELL_TIME_MAX, NO_APPLICATION_PROTOCOL_ALERT, PLAIN_HTTP_ANSWER, close_politely,
@@ -26,6 +26,7 @@ use super::gate::Gate;
 use super::listener::{Listener, NotServed, Served};
 use super::newcomer::{Newcomer, hello_came};
 use super::socket::Socket;
+use super::standing::{Judged, Standing};
 use super::verifier::{SEEN, Seen, judge};
 use crate::acme::challenge::{ACME_TLS, Challenges};
 use crate::config::spec::ClientCertificate;
@@ -138,10 +139,8 @@ async fn handshake(
     };
     let (tls, seen) = complete(hello, served).await.map_err(named)?;
     let peer = present(listener, &tls, seen).map_err(|failed| named(*failed))?;
-    let good_until = match &peer {
-        Presented::Certificate { chain, .. } => good_until(chain, &listener.trust, UnixTime::now()),
-        Presented::Nothing => i64::MAX,
-    };
+    let judged = Judged::in_handshake(&peer, listener, UnixTime::now());
+    let wire = Arc::clone(tls.get_ref().0.wire());
     let session = tls.get_ref().1;
     let h2 = session.alpn_protocol() == Some(b"h2");
     let tls_facts = tls_facts::read(session, TlsFacts::of);
@@ -157,9 +156,9 @@ async fn handshake(
         peer,
         tls: tls_facts,
         client,
-        trust: listener.trust.digest(),
         xfcc: OnceLock::new(),
-        counts: ConnectionCounts::new(good_until),
+        counts: ConnectionCounts::default(),
+        standing: Standing::new(judged, Some(wire)),
     });
     let alpn = if h2 { ALPN::H2 } else { ALPN::H1 };
     let io = TlsIo::new(Gate::new(tls), fd, alpn, socket_digest, Arc::clone(&facts))
@@ -280,7 +279,7 @@ async fn complete(
 }
 
 /// Whether a message was larger than rustls reads. Behind the ClientHello, only a chain is.
-fn is_too_large(error: &io::Error) -> bool {
+fn is_too_large(error: &std::io::Error) -> bool {
     use rustls::{Error, InvalidMessage};
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
     matches!(

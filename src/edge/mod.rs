@@ -14,5 +14,8 @@ pub mod head;
 mod hold;
 pub mod listener;
 mod newcomer;
+pub mod open;
 mod socket;
+pub mod standing;
 mod verifier;
+pub mod wire;

@@ -96,7 +96,8 @@ impl Snapshot {
     }
 
     /// Tells the sources which material is in use, shows it and the endpoints in the metrics, and
-    /// has the key ready that signs identities: to be called when it goes live.
+    /// has the key ready that signs identities; connections to services on other terms end. To be
+    /// called when it goes live.
     pub fn publish(&self, stores: &Stores) {
         if let Some(asserter) = &self.asserter {
             asserter.begin(UnixTime::now().as_secs(), Instant::now());
@@ -112,6 +113,7 @@ impl Snapshot {
         self.upstreams
             .values()
             .for_each(|upstream| upstream.endpoints.publish());
+        stores.policies.keep_only(self.policies.iter().flatten());
     }
 
     /// What the configuration has, by name: for the metrics that a reload keeps.

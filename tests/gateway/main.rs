@@ -44,6 +44,7 @@ mod logs;
 mod metrics;
 mod refusals;
 mod reload;
+mod revocation;
 mod routing;
 mod shutdown;
 mod telemetry;

@@ -156,6 +156,11 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
             "#### `reason` of closed connections",
         ),
         (
+            "portcullis_connections_revoked_total",
+            "reason",
+            "#### `reason` of revoked connections",
+        ),
+        (
             "portcullis_upstream_connect_failures_total",
             "reason",
             "#### `reason` of failed connects",
@@ -383,6 +388,10 @@ fn rows() -> BTreeMap<&'static str, Row> {
         (
             "portcullis_connections_closed_total",
             After(&[("listener", "narrow")], 1.0),
+        ),
+        (
+            "portcullis_connections_revoked_total",
+            Elsewhere("tests/gateway/revocation/mod.rs", "REVOKED"),
         ),
         (
             "portcullis_requests_total",
