@@ -17,6 +17,7 @@ use pingora::http::RequestHeader;
 use portcullis::assertion::{Asserter, AssertionStore, Statement};
 use portcullis::config::spec::ListenerLimits;
 use portcullis::edge::facts::{ConnectionCounts, ConnectionFacts, Presented, peer_key};
+use portcullis::edge::standing::{Judged, Standing};
 use portcullis::identity::certificate::{PeerIdentity, peer_identity};
 use portcullis::identity::name::Name;
 use portcullis::limit::store::LimitStore;
@@ -31,7 +32,7 @@ use portcullis::refusal::Refusal;
 use portcullis::snapshot::Snapshot;
 use portcullis::snapshot::compile::build;
 use portcullis::snapshot::stores::Stores;
-use portcullis::trust::{KeyPair, TrustBundle};
+use portcullis::trust::{KeyPair, TrustBundle, TrustStore};
 use portcullis::upstream::{EndpointStore, Policies};
 use rustls::pki_types::UnixTime;
 use serde_json::{Map, Value, json};
@@ -199,6 +200,11 @@ fn facts(
         identity,
         chain: Box::new([client.der.clone()]),
     };
+    let bundle = TrustBundle::load(&folder.join("ca.pem")).expect("a bundle");
+    let judged = Judged {
+        trust: TrustStore::new(vec![Arc::new(bundle)], Arc::default()).digest(),
+        good_until: i64::MAX,
+    };
     ConnectionFacts {
         listener,
         source,
@@ -208,11 +214,9 @@ fn facts(
         peer,
         tls,
         client: Some(seen),
-        trust: TrustBundle::load(&folder.join("ca.pem"))
-            .expect("a bundle")
-            .digest(),
         xfcc: std::sync::OnceLock::new(),
         counts: ConnectionCounts::default(),
+        standing: Standing::new(judged, None),
     }
 }
 

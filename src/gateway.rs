@@ -30,9 +30,10 @@ use crate::config::spec::{ShutdownSpec, Spec};
 use crate::edge::caps::Caps;
 use crate::identity::name::Name;
 use crate::limit::store::LimitStore;
-use crate::observe::{HandshakeLog, Metrics, start_logging};
+use crate::observe::{HandshakeLog, Metrics, RevocationLog, start_logging};
 use crate::proxy::GatewayProxy;
 use crate::proxy::connection::{Door, Proxy, serve};
+use crate::proxy::sweep::Sweeper;
 use crate::reload::{Reloader, unix_seconds};
 use crate::snapshot::Live;
 use crate::snapshot::compile::{Compiled, build};
@@ -211,21 +212,17 @@ async fn serve_all(
         .metrics
         .configuration_loaded(snapshot.generation, unix_seconds());
     snapshot.publish(&stores);
+    stores.sources.agents.start();
     let live = Arc::new(Live::new(snapshot));
     let (stop, stopping) = watch::channel(false);
     let mut caps = Vec::new();
     let mut edges = JoinSet::new();
     let handshakes = Arc::new(HandshakeLog::new(Arc::clone(stores.metrics.failures())));
+    let revocations = Arc::new(RevocationLog::default());
     for (name, address, socket) in sockets.edges {
         tracing::info!(listener = %name, %address, "listening");
-        let door = Arc::new(Door {
-            name,
-            live: Arc::clone(&live),
-            caps: Arc::new(Caps::default()),
-            handshakes: Arc::clone(&handshakes),
-            challenges: Arc::clone(stores.sources.acme().challenges()),
-            metrics: Arc::clone(&stores.metrics),
-        });
+        let door = Arc::new(Door::new(name, &live, &stores, &handshakes, &revocations));
+        edges.spawn(Sweeper::new(Arc::clone(&door)).run());
         caps.push(Arc::clone(&door.caps));
         edges.spawn(listen(
             door,
@@ -248,8 +245,8 @@ async fn serve_all(
     ));
     let forced = Arc::clone(&signals.reload);
     let reloader = tokio::spawn(Reloader::new(file, Arc::clone(&live), stores, forced).run());
-    readiness.ready();
-    tracing::info!(admin = %admin_address, "ready");
+    tracing::info!(admin = %admin_address, "admin listening");
+    tokio::spawn(ready_when_whole(Arc::clone(&live), Arc::clone(&readiness)));
     signals.stop().await;
     readiness.draining();
     let how = live.now().spec.shutdown;
@@ -280,6 +277,29 @@ fn issue(
     let keeper = Keeper::new(Arc::clone(acme), Arc::clone(&stores.metrics));
     tasks.spawn(keeper.run());
     Ok(())
+}
+
+/// Says that the gateway is ready once every source has given something: before that, requests
+/// would be refused that are not to be.
+async fn ready_when_whole(live: Arc<Live>, readiness: Arc<Readiness>) {
+    let mut swaps = live.swaps();
+    loop {
+        let now = live.now();
+        let mut absent = now.material.absent().iter().peekable();
+        if absent.peek().is_none() {
+            break;
+        }
+        for source in absent {
+            let (place, kind) = (&*source.place, source.kind.label());
+            tracing::info!(place, source = kind, "not ready: no key material yet");
+        }
+        drop(now); // a snapshot should not live as long as a wait
+        if swaps.changed().await.is_err() {
+            return;
+        }
+    }
+    readiness.ready();
+    tracing::info!("ready");
 }
 
 /// Goes on for the delay, then takes no new connections and waits for those that are open.

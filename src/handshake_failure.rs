@@ -115,6 +115,27 @@ handshake_failures! {
 }
 
 impl HandshakeFailure {
+    /// Why a client that was let in may have to go: what a change of trust, or time alone, can make of
+    /// a chain that was good. Whatever else is found counts as the last.
+    pub const OF_STANDING: &[Self] = &[
+        Self::CertificateMissing,
+        Self::CertificateExpired,
+        Self::CertificateNotYetValid,
+        Self::UnknownIssuer,
+        Self::BadSignature,
+        Self::UnknownTrustDomain,
+        Self::CertificateRevoked,
+        Self::CertificateDenied,
+        Self::RevocationUnknown,
+        Self::CrlExpired,
+        Self::SignatureWeak,
+        Self::ChainTooLong,
+        Self::PathLength,
+        Self::NameConstraint,
+        Self::CertificateMalformed,
+        Self::Other,
+    ];
+
     /// Sorts what tokio-rustls answers: rustls' error inside, or that of the socket.
     #[must_use]
     pub fn from_io(error: &std::io::Error) -> Self {

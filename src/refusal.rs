@@ -86,6 +86,8 @@ refusals! {
     CertificateExpired, FORBIDDEN, "certificate_expired", "The client certificate has expired.";
     /// The client certificate no longer verifies under the trust bundle of now.
     CertificateUntrusted, FORBIDDEN, "certificate_untrusted", "The client certificate is not accepted.";
+    /// A CRL or the deny list took the client certificate away while the connection was open.
+    CertificateRevoked, FORBIDDEN, "certificate_revoked", "The client certificate is not accepted.";
     /// None of the route's `clients` is this client.
     PeerNotAllowed, FORBIDDEN, "peer_not_allowed", "Access is denied.";
     /// The token lacks a scope that the route asks for.

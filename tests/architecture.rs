@@ -50,6 +50,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("webpki", TLS),
     ("x509_parser", TLS),
     ("instant_acme", &["acme/"]),
+    ("spiffe", &["trust/workload_api/"]),
+    ("tonic", &["trust/workload_api/"]),
     ("rcgen", &["acme/", "pki/"]),
     ("serde_yaml", &["config/"]),
     ("saphyr_parser", &["config/"]),

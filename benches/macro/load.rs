@@ -23,6 +23,8 @@ use super::{stage, tls};
 const WARM_UP: usize = 50;
 /// The same, where each takes a handshake.
 const WARM_UP_HANDSHAKES: usize = 5;
+/// The pause of a steady load.
+const PACE: Duration = Duration::from_millis(15);
 /// A request that takes longer counts as failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -30,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 enum Mode {
     /// One connection for all requests of a task.
     KeepAlive,
+    /// The same with a pause after each request, as of clients that ask now and then.
+    Steady,
     /// A new connection and a full handshake for each request.
     Full,
     /// A new connection and a resumed handshake for each request.
@@ -44,6 +48,7 @@ impl Mode {
     fn read(text: &str) -> Self {
         match text {
             "keep-alive" => Self::KeepAlive,
+            "steady" => Self::Steady,
             "full" => Self::Full,
             "resumed" => Self::Resumed,
             "idle" => Self::Idle,
@@ -82,13 +87,16 @@ pub fn run(arguments: &Arguments) {
     let token = std::fs::read_to_string(folder.join("token")).expect("the token");
     let request = stage::request(token.trim()).into_bytes().into();
     let resumes = mode != Mode::Full;
-    let shared = tls::client(&folder, "client", "edge-ca", resumes);
+    let identity = arguments.text("identity").unwrap_or("client");
+    let shared = tls::client(&folder, identity, "edge-ca", resumes);
     let make = |_| Task {
         mode,
         address: arguments.needed("address"),
         config: match mode {
-            Mode::Resumed => tls::client(&folder, "client", "edge-ca", resumes),
-            Mode::KeepAlive | Mode::Full | Mode::Idle | Mode::IdleAfterOne => Arc::clone(&shared),
+            Mode::Resumed => tls::client(&folder, identity, "edge-ca", resumes),
+            Mode::KeepAlive | Mode::Steady | Mode::Full | Mode::Idle | Mode::IdleAfterOne => {
+                Arc::clone(&shared)
+            }
         },
         request: Arc::clone(&request),
         connection: None,
@@ -101,7 +109,7 @@ pub fn run(arguments: &Arguments) {
 async fn drive(mut tasks: Vec<Task>, mode: Mode, requests: usize) {
     let idle = matches!(mode, Mode::Idle | Mode::IdleAfterOne);
     let warm_up = match mode {
-        Mode::KeepAlive => WARM_UP,
+        Mode::KeepAlive | Mode::Steady => WARM_UP,
         Mode::Full | Mode::Resumed => WARM_UP_HANDSHAKES,
         Mode::Idle => 0,
         Mode::IdleAfterOne => 1,
@@ -146,6 +154,9 @@ async fn drive(mut tasks: Vec<Task>, mode: Mode, requests: usize) {
                     .is_ok()
                 {
                     task.one().await;
+                    if task.mode == Mode::Steady {
+                        tokio::time::sleep(PACE).await;
+                    }
                 }
                 task
             })

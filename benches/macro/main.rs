@@ -2,9 +2,9 @@
 //! installed, each driven with the same mTLS load in turn, in one run.
 //!
 //! ```text
-//! cargo bench --bench macro -- [--only floor,gateway] [--parts keep-alive,full,resumed,idle,routes]
+//! cargo bench --bench macro -- [--only floor,gateway] [--parts keep-alive,full,resumed,idle,routes,revoked]
 //!     [--rounds 5] [--requests 40000] [--handshakes 4000] [--connections 64] [--idle 2000]
-//!     [--routes 100000] [--gateway PATH]
+//!     [--routes 100000] [--revoked 10000] [--gateway PATH]
 //! ```
 //!
 //! What is counted is the CPU time of the party's own process (user and system, from `/proc`, in
@@ -40,6 +40,7 @@ mod floor;
 mod load;
 mod parties;
 mod parts;
+mod revoked;
 mod service;
 mod stage;
 mod table;

@@ -214,6 +214,12 @@ impl Party {
             .sum()
     }
 
+    /// Open file descriptors.
+    pub fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.process.child.id());
+        std::fs::read_dir(folder).expect("its descriptors").count()
+    }
+
     /// Resident memory in KiB, with that of its children.
     pub fn resident_kib(&self) -> f64 {
         self.pids()
@@ -308,9 +314,23 @@ impl Load {
         connections: usize,
         requests: usize,
     ) -> Self {
+        Self::start_as(stage, to, "client", mode, connections, requests)
+    }
+
+    /// With the certificate of this name.
+    pub fn start_as(
+        stage: &Stage,
+        to: SocketAddr,
+        identity: &str,
+        mode: &str,
+        connections: usize,
+        requests: usize,
+    ) -> Self {
         let mut child = command(&own_program())
             .args([
                 "load",
+                "--identity",
+                identity,
                 "--mode",
                 mode,
                 "--address",

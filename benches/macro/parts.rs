@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::arguments::Arguments;
 use super::parties::{Kind, Load, Party, start_service};
+use super::revoked;
 use super::stage::Stage;
 use super::table::{self, Round, Row};
 
@@ -51,6 +52,11 @@ pub fn run(arguments: &Arguments) {
     }
     if part("routes") {
         bench.routes(arguments.number("routes", 100_000), connections, requests);
+    }
+    if part("revoked") && bench.kinds.contains(&Kind::Gateway) {
+        let party = bench.start(Kind::Gateway);
+        let connections = arguments.number("revoked", 10_000);
+        revoked::run(&party, &bench.stage, connections, bench.rounds);
     }
     drop(bench);
     drop(process);

@@ -64,19 +64,27 @@ impl Stage {
         let edge = Authority::new("edge");
         let partners = Authority::new("partners");
         let mesh = Authority::new("mesh");
-        for authority in [&edge, &partners, &mesh] {
+        let leavers = Authority::new("leavers");
+        for authority in [&edge, &partners, &mesh, &leavers] {
             stage.write(&format!("{}-ca.pem", authority.name), &authority.pem);
         }
         let (server, client) = (
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
         );
+        stage.write("partners-alone.pem", &partners.pem);
         stage.issue(&edge, "edge", &server, dns(HOST));
         stage.issue(
             &partners,
             "client",
             &client,
             uri("spiffe://partners.example/web/shop"),
+        );
+        stage.issue(
+            &leavers,
+            "leaver",
+            &client,
+            uri("spiffe://partners.example/web/leaver"),
         );
         stage.issue(
             &mesh,
@@ -91,6 +99,19 @@ impl Stage {
 
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Whether clients of the second authority are trusted beside those of the first.
+    pub fn trust_leavers(&self, trusted: bool) {
+        let read = |name: &str| std::fs::read_to_string(self.0.join(name)).expect("a CA");
+        let (partners, leavers) = (read("partners-alone.pem"), read("leavers-ca.pem"));
+        let both = if trusted {
+            partners + &leavers
+        } else {
+            partners
+        };
+        let next = self.write("partners-next.pem", &both);
+        std::fs::rename(next, self.0.join("partners-ca.pem")).expect("swap the bundle");
     }
 
     pub fn write(&self, name: &str, text: &str) -> PathBuf {

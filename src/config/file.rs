@@ -44,6 +44,7 @@ sections! {
         listeners: "listeners",
         trust: "trust",
         acme: "acme",
+        workload_api: "workload_api",
         deny: "deny",
         identities: "identities",
         issuers: "issuers",
@@ -91,6 +92,8 @@ sections! {
         key: "key",
         acme: "acme",
         names: "names",
+        workload_api: "workload_api",
+        spiffe_id: "spiffe_id",
     }
     /// What clients must show.
     ClientsFile, "listeners.NAME.tls.clients", {
@@ -106,6 +109,7 @@ sections! {
         header_timeout: "header_timeout",
         idle_timeout: "idle_timeout",
         body_timeout: "body_timeout",
+        revocation_grace: "revocation_grace",
         min_rate: "min_rate",
         header_fields: "header_fields",
         header_bytes: "header_bytes",
@@ -129,6 +133,7 @@ sections! {
     /// Whose signatures we accept.
     TrustFile, "trust.NAME", {
         ca: "ca",
+        workload_api: "workload_api",
         trust_domain: "trust_domain",
         intermediates: "intermediates",
         crl: "crl",
@@ -156,10 +161,16 @@ sections! {
         key_id: "key_id",
         key_file: "key_file",
     }
+    /// An agent of the SPIFFE Workload API.
+    WorkloadApiFile, "workload_api.NAME", {
+        socket: "socket",
+    }
     /// Who we are to services.
     IdentityFile, "identities.NAME", {
         cert: "cert",
         key: "key",
+        workload_api: "workload_api",
+        spiffe_id: "spiffe_id",
     }
     /// Whose tokens we accept.
     IssuerFile, "issuers.NAME", {

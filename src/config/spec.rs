@@ -12,6 +12,7 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
+use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
 use crate::identity::client_pattern::ClientPattern;
 use crate::identity::host::Host;
 use crate::identity::name::Name;
@@ -37,10 +38,12 @@ pub struct Spec {
     pub trust: BTreeMap<Name, TrustSpec>,
     /// Who issues certificates of ours.
     pub acme: BTreeMap<Name, AcmeSpec>,
+    /// Agents of the SPIFFE Workload API.
+    pub workload_api: BTreeMap<Name, WorkloadApiSpec>,
     /// Files with certificates, keys and SPIFFE IDs that are not believed.
     pub deny: Vec<PathBuf>,
     /// Who we are to services.
-    pub identities: BTreeMap<Name, KeyPairSpec>,
+    pub identities: BTreeMap<Name, CertificateSpec>,
     /// Whose tokens we accept.
     pub issuers: BTreeMap<Name, IssuerSpec>,
     /// The services.
@@ -139,7 +142,7 @@ pub struct ListenerSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerTlsSpec {
     /// Our certificates; the one that names the SNI is served. At least one.
-    pub certificates: Vec<CertificateSpec>,
+    pub certificates: Vec<ServedSpec>,
     /// What clients must show.
     pub clients: ClientCertificateSpec,
     /// The lowest TLS version. Default 1.2.
@@ -191,6 +194,8 @@ pub struct ListenerLimits {
     pub idle_timeout: Duration,
     /// How long the body may go without a byte. Default 30 s.
     pub body_timeout: Duration,
+    /// How long requests under way may go on when their client loses its standing. Default 2 s.
+    pub revocation_grace: Duration,
     /// The slowest a body or an answer may be, in bytes a second, measured over `body_timeout`.
     /// Default 128.
     pub min_rate: NonZeroU32,
@@ -230,8 +235,8 @@ pub struct Rate {
 /// One entry of `trust`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustSpec {
-    /// PEM files with one CA certificate or more. At least one.
-    pub ca: Vec<PathBuf>,
+    /// Where its CA certificates come from.
+    pub ca: CaSpec,
     /// For whom its CAs vouch. Default: for whomever they signed for.
     pub trust_domain: TrustDomainSpec,
     /// A PEM file with CA certificates below those of `ca`.
@@ -243,6 +248,46 @@ pub struct TrustSpec {
     /// The bundle as it will be: rehearsed, and believed in nothing. It has no next one itself. Default
     /// none.
     pub next: Option<Box<Self>>,
+}
+
+/// Where the CA certificates of a trust bundle come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CaSpec {
+    /// PEM files with one or more. At least one.
+    Files(Vec<PathBuf>),
+    /// An agent of the SPIFFE Workload API.
+    WorkloadApi(AgentBundleSpec),
+}
+
+impl CaSpec {
+    /// The files, if they come from files.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        match self {
+            Self::Files(files) => files,
+            Self::WorkloadApi(_) => &[],
+        }
+    }
+}
+
+/// Where a certificate with its chain and its key come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CertificateSpec {
+    /// Files.
+    Files(KeyPairSpec),
+    /// An agent of the SPIFFE Workload API.
+    WorkloadApi(SvidSpec),
+}
+
+impl CertificateSpec {
+    /// The files, if they come from files.
+    #[must_use]
+    pub fn files(&self) -> Option<&KeyPairSpec> {
+        match self {
+            Self::Files(files) => Some(files),
+            Self::WorkloadApi(_) => None,
+        }
+    }
 }
 
 /// For whom a trust bundle vouches.
@@ -267,21 +312,21 @@ pub enum RevocationSpec {
     Required,
 }
 
-/// Where a certificate with its chain and its key come from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum CertificateSpec {
-    /// Files.
-    Files(KeyPairSpec),
-    /// An ACME directory.
+/// Where a certificate of a listener comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServedSpec {
+    /// It is given to the gateway.
+    Given(CertificateSpec),
+    /// It is ordered from an ACME directory.
     Acme(AcmeCertificateSpec),
 }
 
-impl CertificateSpec {
-    /// The files, if they come from files.
+impl ServedSpec {
+    /// The files, if it comes from files.
     #[must_use]
     pub fn files(&self) -> Option<&KeyPairSpec> {
         match self {
-            Self::Files(files) => Some(files),
+            Self::Given(given) => given.files(),
             Self::Acme(_) => None,
         }
     }

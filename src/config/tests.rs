@@ -12,7 +12,7 @@ use super::acme::AcmeChallenge;
 use super::file::SECTIONS;
 use super::problem::Problems;
 use super::reader;
-use super::spec::{CertificateSpec, ClientsSpec, HostPattern, LimitKey, TlsVersion, TokenSpec};
+use super::spec::{ClientsSpec, HostPattern, LimitKey, ServedSpec, TlsVersion, TokenSpec};
 use super::tree::{self, Id, Tree};
 use super::{Loaded, load as load_or_faulty, parse as parse_or_faulty};
 
@@ -78,7 +78,7 @@ fn the_demo_configuration_loads() {
     let loaded = load(&repository().join("gateway.yaml")).unwrap();
     let orders = &loaded.spec.upstreams["orders"];
     assert_eq!(orders.timeouts.connect.as_secs(), 2);
-    let ca = &loaded.spec.trust["partners"].ca[0];
+    let ca = &loaded.spec.trust["partners"].ca.files()[0];
     assert!(ca.starts_with(repository()), "{}", ca.display());
 }
 
@@ -244,7 +244,7 @@ fn what_is_written_is_what_is_read() {
     let files = |number: usize| edge.tls.certificates[number].files().unwrap();
     assert_eq!(files(0).cert, folder.join("pki/edge.pem"));
     assert_eq!(files(1).key, Path::new("/etc/portcullis/other.key"));
-    let CertificateSpec::Acme(issued) = &edge.tls.certificates[2] else {
+    let ServedSpec::Acme(issued) = &edge.tls.certificates[2] else {
         panic!("{:?}", edge.tls.certificates[2]);
     };
     let names: Vec<String> = issued.names.iter().map(ToString::to_string).collect();

@@ -2,11 +2,13 @@
 //! configured.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 
+use super::standing::Standing;
 use crate::identity::certificate::{PeerIdentity, not_after};
 use crate::identity::host::Host;
 use crate::identity::name::Name;
@@ -28,8 +30,6 @@ pub struct ConnectionFacts {
     pub peer: Presented,
     /// What was negotiated.
     pub tls: TlsFacts,
-    /// The trust bundle that the client's chain was verified against.
-    pub trust: [u8; 32],
     /// By what limits count this client, and what logs call it: see [`peer_key`].
     pub peer_key: Box<str>,
     /// Its place in the record of clients, if it showed a certificate.
@@ -38,6 +38,8 @@ pub struct ConnectionFacts {
     pub xfcc: OnceLock<Box<str>>,
     /// What happened on the connection since.
     pub counts: ConnectionCounts,
+    /// Whether the client may still be here.
+    pub standing: Standing,
 }
 
 /// What the client presented and we verified.
@@ -59,10 +61,6 @@ pub enum Presented {
 pub struct ConnectionCounts {
     requests: AtomicU32,
     resets: AtomicU32,
-    /// The newest generation under which the client's chain was judged good.
-    judged: AtomicU64,
-    /// Until when that judgement holds, in seconds since 1970.
-    good_until: AtomicI64,
 }
 
 impl ConnectionFacts {
@@ -81,6 +79,15 @@ impl ConnectionFacts {
         match &self.peer {
             Presented::Certificate { identity, .. } => Some(identity),
             Presented::Nothing => None,
+        }
+    }
+
+    /// The certificates that the client showed, the leaf first. None, if it showed none.
+    #[must_use]
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        match &self.peer {
+            Presented::Certificate { chain, .. } => chain,
+            Presented::Nothing => &[],
         }
     }
 
@@ -103,14 +110,23 @@ impl ConnectionFacts {
 }
 
 /// Until when a chain that verifies now need not be looked at again: the first end of a certificate
-/// in it or of a CA, in seconds since 1970. A certificate that is over already plays no part.
+/// in it or of a CA, or that of the grace of the leaf, in seconds since 1970. A certificate that is
+/// over already plays no other part.
 #[must_use]
-pub fn good_until(chain: &[CertificateDer<'_>], trust: &TrustStore, now: UnixTime) -> i64 {
+pub fn good_until(
+    chain: &[CertificateDer<'_>],
+    trust: &TrustStore,
+    now: UnixTime,
+    grace: Duration,
+) -> i64 {
     let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let grace = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
+    let leaf = chain.first().and_then(|leaf| not_after(leaf));
     let ends = chain
         .iter()
         .filter_map(|certificate| not_after(certificate));
     ends.filter(|end| *end >= seconds)
+        .chain(leaf.map(|end| end.saturating_add(grace)))
         .fold(trust.next_end(now), i64::min)
 }
 
@@ -159,38 +175,5 @@ impl ConnectionCounts {
     #[must_use]
     pub fn resets(&self) -> u32 {
         self.resets.load(Ordering::Relaxed)
-    }
-
-    /// Counters of a connection that was just opened, with a chain that is good until then.
-    #[must_use]
-    pub fn new(good_until: i64) -> Self {
-        Self {
-            good_until: AtomicI64::new(good_until),
-            ..Self::default()
-        }
-    }
-
-    /// Whether the chain was judged again since the handshake.
-    #[must_use]
-    pub fn judged_since(&self) -> bool {
-        self.judged.load(Ordering::Relaxed) > 0 // generations count from 1
-    }
-
-    /// Whether the chain was judged good under this generation.
-    #[must_use]
-    pub fn judged_under(&self, generation: u64) -> bool {
-        self.judged.load(Ordering::Relaxed) == generation
-    }
-
-    /// Until when the last judgement holds, in seconds since 1970.
-    #[must_use]
-    pub fn good_until(&self) -> i64 {
-        self.good_until.load(Ordering::Relaxed)
-    }
-
-    /// Notes that the chain was judged good under this generation, and until when that holds.
-    pub fn judge(&self, generation: u64, good_until: i64) {
-        self.judged.store(generation, Ordering::Relaxed);
-        self.good_until.store(good_until, Ordering::Relaxed);
     }
 }

@@ -21,6 +21,7 @@ use super::frames::FrameWatch;
 use super::head::{HeadProblem, Scan, scan};
 use super::hold::Hold;
 use super::socket::Socket;
+use super::wire::was_cut;
 use crate::config::spec::ListenerLimits;
 
 /// A client's TLS stream.
@@ -146,6 +147,7 @@ impl AsyncRead for Gate {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.not_cut()?; // nor is read what TLS has deciphered by then
         if !this.pending.is_empty() {
             let part = this.pending.len().min(buf.remaining());
             buf.put_slice(this.pending.get(..part).unwrap_or_default());
@@ -215,6 +217,13 @@ impl AsyncWrite for Gate {
 }
 
 impl Gate {
+    fn not_cut(&self) -> io::Result<()> {
+        if self.tls.get_ref().0.wire().is_cut() {
+            return Err(was_cut());
+        }
+        Ok(())
+    }
+
     fn note(&mut self, written: &Poll<io::Result<usize>>) {
         if let (Poll::Ready(Ok(bytes)), Some(frames)) = (written, &mut self.frames) {
             frames.wrote(*bytes);

@@ -3,34 +3,35 @@
 //! A handshake that looks for an ACME challenge ends here in any case: no request can come on it.
 
 use std::cell::RefCell;
-use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use pingora::protocols::{ALPN, SocketDigest, Stream};
 use rustls::pki_types::UnixTime;
+use rustls::server::ClientHello;
 use rustls::{HandshakeKind, ServerConnection};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::{StartHandshake, TlsStream};
 
-use super::facts::{ConnectionFacts, Presented, source_key};
+use super::facts::{ConnectionCounts, ConnectionFacts, Presented, peer_key};
+use super::failed::Failed;
 use super::farewell::{
-    FAREWELL_TIME_MAX, INTERNAL_ERROR_ALERT, NO_APPLICATION_PROTOCOL_ALERT, PLAIN_HTTP_ANSWER,
-    UNRECOGNIZED_NAME_ALERT, close_politely,
+    FAREWELL_TIME_MAX, NO_APPLICATION_PROTOCOL_ALERT, PLAIN_HTTP_ANSWER, close_politely,
 };
 use super::gate::Gate;
 use super::listener::{Listener, NotServed, Served};
-use super::newcomer::{Newcomer, hello_came, is_for_challenge};
+use super::newcomer::{Newcomer, hello_came};
 use super::socket::Socket;
+use super::standing::{Judged, Standing};
 use super::verifier::{SEEN, Seen, judge};
-use crate::acme::challenge::Challenges;
+use crate::acme::challenge::{ACME_TLS, Challenges};
 use crate::config::spec::ClientCertificate;
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::host::Host;
-use crate::observe::{ClientRecord, HandshakeFailureLine, HandshakeLog, Side, TlsFacts};
+use crate::observe::{ClientRecord, HandshakeLog, TlsFacts};
 use crate::transport::{TlsIo, tls_facts};
 use crate::trust::Untrusted;
 
@@ -54,22 +55,6 @@ enum Ended {
     Challenge(TlsFacts),
 }
 
-/// A handshake that failed, with what the log says about it.
-#[derive(Debug)]
-struct Failed {
-    reason: HandshakeFailure,
-    detail: String,
-    server_name: Option<String>,
-    /// The certificate that was refused.
-    leaf: Option<Vec<u8>>,
-    /// Certificates that the client showed.
-    chain_length: usize,
-    /// The connection, if it is still there to be closed politely.
-    socket: Option<Socket>,
-    /// What rustls did not send.
-    last_words: &'static [u8],
-}
-
 /// Completes the handshake within the listener's limit, counts it, and logs it if it failed.
 ///
 /// # Cancel safety
@@ -86,11 +71,8 @@ pub async fn accept(
     let in_progress = listener.metrics.handshake_started();
     let began = Instant::now();
     let deadline = tokio::time::Instant::from_std(began) + listener.limits.handshake_timeout;
-    let ended = timeout_at(
-        deadline,
-        handshake(io, source, listener, challenges, clients),
-    )
-    .await;
+    let handshake = handshake(io, source, listener, challenges, clients);
+    let ended = timeout_at(deadline, handshake).await;
     drop(in_progress);
     let failed = match ended {
         Ok(Ok(Ended::Accepted(accepted))) => {
@@ -132,21 +114,7 @@ async fn handshake(
     let socket_digest = io
         .get_socket_digest()
         .unwrap_or_else(|| Arc::new(SocketDigest::from_raw_fd(fd)));
-    let socket = Socket::open(io, listener.limits.body_timeout)
-        .await
-        .map_err(|error| Failed::of(&error))?;
-    if socket.speaks_plain_http() {
-        let failed = Failed::new(HandshakeFailure::PlainHttp, "HTTP without TLS");
-        return Err(Box::new(Failed {
-            socket: Some(socket),
-            last_words: PLAIN_HTTP_ANSWER,
-            ..failed
-        }));
-    }
-    let acceptor = rustls::server::Acceptor::default();
-    let hello = LazyConfigAcceptor::new(acceptor, socket)
-        .await
-        .map_err(|error| Failed::of(&error))?;
+    let hello = read_hello(io, listener).await?;
     let asked = hello.client_hello().server_name().map(str::to_owned);
     let named = |failed| {
         Box::new(Failed {
@@ -170,16 +138,27 @@ async fn handshake(
     };
     let (tls, seen) = complete(hello, served).await.map_err(named)?;
     let peer = present(listener, &tls, seen).map_err(|failed| named(*failed))?;
+    let judged = Judged::in_handshake(&peer, listener, UnixTime::now());
+    let wire = Arc::clone(tls.get_ref().0.wire());
     let session = tls.get_ref().1;
     let h2 = session.alpn_protocol() == Some(b"h2");
-    let newcomer = Newcomer {
-        listener,
+    let tls_facts = tls_facts::read(session, TlsFacts::of);
+    let peer_key = peer_key(&peer, source.ip());
+    let client = Newcomer::of(listener, &peer, &peer_key, &tls_facts, post_quantum);
+    let client = client.map(|client| client.enter(clients));
+    let facts = Arc::new(ConnectionFacts {
+        listener: listener.name.clone(),
         source,
         server_name,
-        served: &served.key_pair,
-        post_quantum,
-    };
-    let facts = Arc::new(newcomer.facts(peer, tls_facts::read(session, TlsFacts::of), clients));
+        served: Arc::clone(&served.key_pair),
+        peer_key,
+        peer,
+        tls: tls_facts,
+        client,
+        xfcc: OnceLock::new(),
+        counts: ConnectionCounts::default(),
+        standing: Standing::new(judged, Some(wire)),
+    });
     let alpn = if h2 { ALPN::H2 } else { ALPN::H1 };
     let io = TlsIo::new(Gate::new(tls), fd, alpn, socket_digest, Arc::clone(&facts))
         .map_err(|error| Failed::new(HandshakeFailure::Other, &error.to_string()))?;
@@ -188,6 +167,34 @@ async fn handshake(
         facts,
         h2,
     }))
+}
+
+/// The ClientHello, however many pieces it comes in.
+async fn read_hello(
+    io: Stream,
+    listener: &Listener,
+) -> Result<StartHandshake<Socket>, Box<Failed>> {
+    let socket = Socket::open(io, listener.limits.body_timeout)
+        .await
+        .map_err(|error| Failed::of(&error))?;
+    if socket.speaks_plain_http() {
+        let failed = Failed::new(HandshakeFailure::PlainHttp, "HTTP without TLS");
+        return Err(Box::new(Failed {
+            socket: Some(socket),
+            last_words: PLAIN_HTTP_ANSWER,
+            ..failed
+        }));
+    }
+    let acceptor = rustls::server::Acceptor::default();
+    LazyConfigAcceptor::new(acceptor, socket)
+        .await
+        .map_err(|error| Failed::of(&error))
+}
+
+/// Whether the client offers the protocol of ACME challenges and no other (RFC 8737, section 3).
+fn is_for_challenge(hello: &ClientHello<'_>) -> bool {
+    let mut offered = hello.alpn().into_iter().flatten();
+    offered.next() == Some(ACME_TLS) && offered.next().is_none()
 }
 
 /// Shows the certificate of an open challenge for exactly the name that the client asks for, and
@@ -271,7 +278,7 @@ async fn complete(
 }
 
 /// Whether a message was larger than rustls reads. Behind the ClientHello, only a chain is.
-fn is_too_large(error: &io::Error) -> bool {
+fn is_too_large(error: &std::io::Error) -> bool {
     use rustls::{Error, InvalidMessage};
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
     matches!(
@@ -328,59 +335,4 @@ fn present(
 
 fn resumed(session: &ServerConnection) -> bool {
     session.handshake_kind() == Some(HandshakeKind::Resumed)
-}
-
-impl Failed {
-    fn new(reason: HandshakeFailure, detail: &str) -> Self {
-        Self {
-            reason,
-            detail: detail.to_owned(),
-            server_name: None,
-            leaf: None,
-            chain_length: 0,
-            socket: None,
-            last_words: &[],
-        }
-    }
-
-    fn not_served(why: NotServed) -> Self {
-        let (reason, detail, last_words) = match why {
-            NotServed::Unknown => (
-                HandshakeFailure::UnknownServerName,
-                "no certificate for it",
-                UNRECOGNIZED_NAME_ALERT,
-            ),
-            NotServed::Awaited => (
-                HandshakeFailure::CertificateUnavailable,
-                "its certificate is not there yet",
-                INTERNAL_ERROR_ALERT,
-            ),
-        };
-        Self {
-            last_words,
-            ..Self::new(reason, detail)
-        }
-    }
-
-    fn of(error: &io::Error) -> Box<Self> {
-        Box::new(Self::new(
-            HandshakeFailure::from_io(error),
-            &error.to_string(),
-        ))
-    }
-
-    fn report(&self, listener: &Listener, source: SocketAddr, took: Duration, log: &HandshakeLog) {
-        log.failed(&HandshakeFailureLine {
-            side: Side::Downstream,
-            name: listener.name.as_str(),
-            peer: Some(source),
-            source: Some(source_key(source.ip())),
-            sni: self.server_name.as_deref(),
-            reason: self.reason,
-            error: Some(&self.detail),
-            leaf: self.leaf.as_deref(),
-            chain_length: self.chain_length,
-            took,
-        });
-    }
 }

@@ -223,6 +223,7 @@ mod tests {
             header_timeout: second,
             idle_timeout: second,
             body_timeout: second,
+            revocation_grace: second,
             min_rate: count,
             header_fields: NonZeroUsize::new(4).unwrap(),
             header_bytes: NonZeroUsize::new(256).unwrap(),

@@ -5,6 +5,7 @@
 
 pub mod caps;
 pub mod facts;
+mod failed;
 mod farewell;
 pub mod frames;
 pub mod gate;
@@ -13,5 +14,8 @@ pub mod head;
 mod hold;
 pub mod listener;
 mod newcomer;
+pub mod open;
 mod socket;
+pub mod standing;
 mod verifier;
+pub mod wire;

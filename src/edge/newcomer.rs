@@ -1,20 +1,16 @@
-//! [`Newcomer`]: what a ClientHello says, and what metrics and the record of clients are told of a client
-//! that comes in.
+//! [`Newcomer`]: what metrics and the record of clients are told of a client that comes in.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use rustls::NamedGroup;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ClientHello;
 
-use super::facts::{ConnectionCounts, ConnectionFacts, Presented, good_until, peer_key};
+use super::facts::Presented;
 use super::listener::Listener;
-use crate::acme::challenge::ACME_TLS;
 use crate::identity::certificate::PeerIdentity;
-use crate::identity::host::Host;
-use crate::observe::{ClientHandshake, ClientRecord, Rehearsed, Side, TlsFacts};
-use crate::trust::{KeyPair, Usage};
+use crate::observe::{ClientConnection, ClientHandshake, ClientRecord, Rehearsed, Side, TlsFacts};
+use crate::trust::Usage;
 
 /// Counts a ClientHello; whether it offers a key exchange that withstands a quantum computer.
 pub(super) fn hello_came(listener: &Listener, hello: &ClientHello<'_>) -> bool {
@@ -34,78 +30,69 @@ fn offers_post_quantum(groups: Option<&[NamedGroup]>) -> bool {
 /// SecP384r1MLKEM1024.
 const POST_QUANTUM: [u16; 6] = [0x0200, 0x0201, 0x0202, 0x11eb, 0x11ec, 0x11ed];
 
-/// Whether the client offers the protocol of ACME challenges and no other (RFC 8737, section 3).
-pub(super) fn is_for_challenge(hello: &ClientHello<'_>) -> bool {
-    let mut offered = hello.alpn().into_iter().flatten();
-    offered.next() == Some(ACME_TLS) && offered.next().is_none()
-}
-
-/// A client whose handshake is complete.
+/// A client that proved who it is.
 pub(super) struct Newcomer<'a> {
-    pub(super) listener: &'a Listener,
-    pub(super) source: SocketAddr,
-    pub(super) server_name: Option<Host>,
-    pub(super) served: &'a Arc<KeyPair>,
-    pub(super) post_quantum: bool,
+    listener: &'a Listener,
+    identity: &'a PeerIdentity,
+    chain: &'a [CertificateDer<'static>],
+    text: &'a str,
+    tls: &'a TlsFacts,
+    post_quantum: bool,
 }
 
-impl Newcomer<'_> {
-    /// What is known of its connection. Who showed a certificate is entered into the record.
-    pub(super) fn facts(
-        self,
-        peer: Presented,
-        tls: TlsFacts,
-        clients: &Arc<ClientRecord>,
-    ) -> ConnectionFacts {
-        let trust = &self.listener.trust;
-        let peer_key = peer_key(&peer, self.source.ip());
-        let (client, good_until) = match &peer {
-            Presented::Certificate { identity, chain } => {
-                let client = clients.connected(&ClientHandshake {
-                    text: &peer_key,
-                    identity,
-                    listener: &self.listener.name,
-                    tls: &tls,
-                    post_quantum: self.post_quantum,
-                    next: self.rehearse(identity, chain),
-                });
-                (Some(client), good_until(chain, trust, UnixTime::now()))
-            }
-            Presented::Nothing => (None, i64::MAX), // there is nobody to remember
+impl<'a> Newcomer<'a> {
+    /// `None` for who showed no certificate: there is nobody to remember.
+    pub(super) fn of(
+        listener: &'a Listener,
+        peer: &'a Presented,
+        text: &'a str,
+        tls: &'a TlsFacts,
+        post_quantum: bool,
+    ) -> Option<Self> {
+        let Presented::Certificate { identity, chain } = peer else {
+            return None;
         };
-        ConnectionFacts {
-            listener: self.listener.name.clone(),
-            source: self.source,
-            server_name: self.server_name,
-            served: Arc::clone(self.served),
-            peer_key,
-            peer,
+        Some(Self {
+            listener,
+            identity,
+            chain,
+            text,
             tls,
-            client,
-            trust: trust.digest(),
-            xfcc: OnceLock::new(),
-            counts: ConnectionCounts::new(good_until),
-        }
+            post_quantum,
+        })
+    }
+
+    /// Enters it into the record.
+    pub(super) fn enter(&self, clients: &Arc<ClientRecord>) -> ClientConnection {
+        clients.connected(&ClientHandshake {
+            text: self.text,
+            identity: self.identity,
+            listener: &self.listener.name,
+            tls: self.tls,
+            post_quantum: self.post_quantum,
+            next: self.rehearse(),
+        })
     }
 
     /// What would become of it under the bundles that are to come: it never decides anything. With
     /// several, the one under which it would fail counts.
-    fn rehearse(
-        &self,
-        identity: &PeerIdentity,
-        chain: &[CertificateDer<'static>],
-    ) -> Option<Rehearsed> {
-        let (leaf, intermediates) = chain.split_first()?;
+    fn rehearse(&self) -> Option<Rehearsed> {
+        let (leaf, intermediates) = self.chain.split_first()?;
         let nexts = &self.listener.metrics.next_trusts;
         let mut worst = None;
         for rehearsal in self.listener.trust.rehearsals() {
-            let (now, grace) = (UnixTime::now(), self.listener.grace);
-            let verify = || rehearsal.verify(leaf, intermediates, Usage::Client, now, grace);
-            let fate = || match verify()? {
+            let now = UnixTime::now();
+            let fate = || match rehearsal.verify(
+                leaf,
+                intermediates,
+                Usage::Client,
+                now,
+                self.listener.grace,
+            )? {
                 Ok(()) => Some(Rehearsed::Passes),
                 Err(untrusted) => Some(Rehearsed::Fails(untrusted.reason)),
             };
-            let (side, fingerprint) = (Side::Downstream, identity.fingerprint);
+            let (side, fingerprint) = (Side::Downstream, self.identity.fingerprint);
             let digest = rehearsal.digest();
             let fate = nexts.rehearsed(&rehearsal.name, digest, side, fingerprint, fate);
             if worst.is_none() || matches!(fate, Some(Rehearsed::Fails(_))) {

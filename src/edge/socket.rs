@@ -3,6 +3,7 @@
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,10 +11,12 @@ use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::wire::Wire;
+
 /// A connection that pingora accepted, with its first bytes put back.
 #[derive(Debug)]
 pub(super) struct Socket {
-    io: Stream,
+    wire: Arc<Wire>,
     first: [u8; FIRST_BYTES],
     /// How many of `first` were read from the network.
     read: usize,
@@ -42,30 +45,37 @@ impl Socket {
     /// # Errors
     ///
     /// Those of the network; `UnexpectedEof` if the peer closes before the first byte.
-    pub(super) async fn open(io: Stream, patience: Duration) -> io::Result<Self> {
-        let mut socket = Self {
-            io,
-            first: [0; FIRST_BYTES],
-            read: 0,
-            given: 0,
-            patience,
-            stalled: None,
-        };
+    pub(super) async fn open(mut io: Stream, patience: Duration) -> io::Result<Self> {
+        let mut first = [0; FIRST_BYTES];
+        let mut read = 0;
         loop {
-            let rest = socket.first.get_mut(socket.read..).unwrap_or_default();
-            let read = socket.io.read(rest).await?;
-            socket.read += read;
+            let rest = first.get_mut(read..).unwrap_or_default();
+            let more = io.read(rest).await?;
+            read += more;
             // A record of TLS begins with a number below 32: only letters need a second look, and
             // they may come one by one.
-            let letters = socket.first().iter().all(u8::is_ascii_alphabetic);
-            if read == 0 || !letters || socket.read == FIRST_BYTES {
+            let come = first.get(..read).unwrap_or_default();
+            let letters = come.iter().all(u8::is_ascii_alphabetic);
+            if more == 0 || !letters || read == FIRST_BYTES {
                 break;
             }
         }
-        if socket.read == 0 {
+        if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Ok(socket)
+        Ok(Self {
+            wire: Wire::new(io),
+            first,
+            read,
+            given: 0,
+            patience,
+            stalled: None,
+        })
+    }
+
+    /// The connection below, to be cut.
+    pub(super) const fn wire(&self) -> &Arc<Wire> {
+        &self.wire
     }
 
     fn first(&self) -> &[u8] {
@@ -99,6 +109,12 @@ impl Socket {
     }
 }
 
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.wire.close();
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -115,7 +131,7 @@ impl AsyncRead for Socket {
             this.given += part.len();
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut this.io).poll_read(cx, buf)
+        this.wire.poll_read(cx, buf)
     }
 }
 
@@ -125,7 +141,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(cx, data);
+        let written = self.wire.poll_out(cx, |io, cx| io.poll_write(cx, data));
         self.in_time(cx, written)
     }
 
@@ -134,19 +150,21 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, data);
+        let written = self
+            .wire
+            .poll_out(cx, |io, cx| io.poll_write_vectored(cx, data));
         self.in_time(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.wire.is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wire.poll_out(cx, |io, cx| io.poll_flush(cx))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wire.poll_out(cx, |io, cx| io.poll_shutdown(cx))
     }
 }

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::escape::Cut;
-use super::labels::ConnectionAbuse;
 use super::tls_facts::TlsFacts;
 use crate::refusal::Refusal;
 
@@ -47,8 +46,8 @@ pub struct AccessLine<'a> {
     pub status: u16,
     /// Why the request was refused.
     pub refusal: Option<Refusal>,
-    /// Which bound the client ran into.
-    pub closed: Option<ConnectionAbuse>,
+    /// Which bound the client ran into, or that it lost its standing meanwhile.
+    pub closed: Option<&'static str>,
     /// The upstream.
     pub upstream: Option<&'a str>,
     /// The endpoint that was asked, `HOST:PORT`.
@@ -91,7 +90,7 @@ pub fn access(line: &AccessLine<'_>) {
         route = line.route,
         status = line.status,
         reason = line.refusal.map(Refusal::reason),
-        closed = line.closed.map(ConnectionAbuse::label),
+        closed = line.closed,
         upstream = line.upstream,
         endpoint = cut(line.endpoint),
         endpoint_identity = cut(line.endpoint_identity),

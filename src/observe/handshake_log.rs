@@ -7,19 +7,14 @@
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-use governor::clock::{Clock, DefaultClock};
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 
 use super::clock::{rfc3339, unix_now};
 use super::escape::{CHARS_MAX, Cut, clean};
 use super::failure_record::FailureRecord;
 use super::labels::Side;
+use super::lines::Lines;
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate_facts::CertificateFacts;
 
@@ -51,9 +46,8 @@ pub struct HandshakeFailureLine<'a> {
 
 /// Writes lines about failed handshakes, no more than so many a second.
 #[derive(Debug)]
-pub struct HandshakeLog<C: Clock = DefaultClock> {
-    limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
-    suppressed: AtomicU64,
+pub struct HandshakeLog {
+    lines: Lines,
     record: Arc<FailureRecord>,
 }
 
@@ -64,7 +58,10 @@ impl HandshakeLog {
     /// Tells the record of each failure, and the log of at most 20 a second.
     #[must_use]
     pub fn new(record: Arc<FailureRecord>) -> Self {
-        Self::with_clock(LINES_PER_SECOND, record, DefaultClock::default())
+        Self {
+            lines: Lines::new(LINES_PER_SECOND),
+            record,
+        }
     }
 }
 
@@ -75,15 +72,7 @@ impl Default for HandshakeLog {
     }
 }
 
-impl<C: Clock> HandshakeLog<C> {
-    fn with_clock(per_second: NonZeroU32, record: Arc<FailureRecord>, clock: C) -> Self {
-        Self {
-            limiter: RateLimiter::direct_with_clock(Quota::per_second(per_second), clock),
-            suppressed: AtomicU64::new(0),
-            record,
-        }
-    }
-
+impl HandshakeLog {
     /// Writes the line, or counts it as suppressed. The next line that is written says how many
     /// were.
     pub fn failed(&self, line: &HandshakeFailureLine<'_>) {
@@ -93,18 +82,8 @@ impl<C: Clock> HandshakeLog<C> {
             read.as_ref()
         };
         self.record.failed(line, unix_now(), facts);
-        if let Some(suppressed) = self.pass() {
+        if let Some(suppressed) = self.lines.pass() {
             write(line, facts(), suppressed);
-        }
-    }
-
-    /// Whether a line may be written now: how many were suppressed since the last one.
-    fn pass(&self) -> Option<u64> {
-        if self.limiter.check().is_ok() {
-            Some(self.suppressed.swap(0, Ordering::Relaxed))
-        } else {
-            self.suppressed.fetch_add(1, Ordering::Relaxed);
-            None
         }
     }
 }
@@ -161,22 +140,6 @@ impl std::fmt::Debug for HandshakeFailureLine<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use governor::clock::FakeRelativeClock;
-
-    #[test]
-    fn a_flood_is_suppressed_and_counted() {
-        let clock = FakeRelativeClock::default();
-        let log = HandshakeLog::with_clock(
-            NonZeroU32::new(5).unwrap(),
-            FailureRecord::new(0),
-            clock.clone(),
-        );
-        let written: Vec<_> = (0..100).filter_map(|_| log.pass()).collect();
-        assert_eq!(written, [0; 5]);
-        clock.advance(Duration::from_secs(1));
-        let written: Vec<_> = (0..100).filter_map(|_| log.pass()).collect();
-        assert_eq!(written, [95, 0, 0, 0, 0]);
-    }
 
     #[test]
     fn a_certificate_with_many_names_makes_no_long_line() {

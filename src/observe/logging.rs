@@ -99,7 +99,12 @@ fn filter(level: LogLevel) -> Targets {
     };
     Targets::new()
         .with_default(ours.min(LevelFilter::WARN))
-        .with_targets([("portcullis", ours), ("access", ours), ("handshake", ours)])
+        .with_targets([
+            ("portcullis", ours),
+            ("access", ours),
+            ("handshake", ours),
+            ("revocation", ours),
+        ])
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {

@@ -62,7 +62,7 @@ fn line<'a>(path: &'a str, subject: &'a str) -> AccessLine<'a> {
         route: Some("orders-read"),
         status: 403,
         refusal: Some(Refusal::ScopeMissing),
-        closed: Some(ConnectionAbuse::SlowBody),
+        closed: Some(ConnectionAbuse::SlowBody.label()),
         upstream: Some("orders"),
         endpoint: Some("orders-1:9443"),
         endpoint_identity: Some("spiffe://mesh.example/ns/shop/sa/orders"),

@@ -22,6 +22,7 @@ pub struct ListenerMetrics {
     opened: AtomicU64,
     refused: Counts<{ ConnectionRefused::ALL.len() }>,
     closed: Counts<{ ConnectionAbuse::ALL.len() }>,
+    revoked: Counts<{ HandshakeFailure::OF_STANDING.len() }>,
     /// Without post-quantum key exchange, and with.
     hellos: Counts<2>,
 }
@@ -46,6 +47,7 @@ impl ListenerMetrics {
             opened: AtomicU64::new(0),
             refused: Counts::new(),
             closed: Counts::new(),
+            revoked: Counts::new(),
             hellos: Counts::new(),
         })
     }
@@ -65,6 +67,13 @@ impl ListenerMetrics {
     /// A connection was closed because its client ran into a bound.
     pub fn connection_closed_for(&self, why: ConnectionAbuse) {
         self.closed.add(why as usize);
+    }
+
+    /// A connection is closed because its client lost its standing.
+    pub fn connection_revoked(&self, why: HandshakeFailure) {
+        let set = HandshakeFailure::OF_STANDING;
+        let place = set.iter().position(|known| *known == why);
+        self.revoked.add(place.unwrap_or(set.len() - 1)); // `other`
     }
 
     /// A handshake begins.
@@ -109,6 +118,10 @@ impl ListenerMetrics {
         }
         for (why, count) in ConnectionAbuse::ALL.iter().zip(self.closed.values()) {
             page.counter(&table::CONNECTIONS_CLOSED, &[name, why.label()], count);
+        }
+        let revoked = HandshakeFailure::OF_STANDING.iter();
+        for (why, count) in revoked.zip(self.revoked.values()) {
+            page.counter(&table::CONNECTIONS_REVOKED, &[name, why.reason()], count);
         }
     }
 }

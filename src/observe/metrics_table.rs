@@ -78,6 +78,9 @@ families! {
     CONNECTIONS_CLOSED: Counter "portcullis_connections_closed_total"
         ["listener", "reason"]
         "Connections that were closed because the client ran into a bound.";
+    CONNECTIONS_REVOKED: Counter "portcullis_connections_revoked_total"
+        ["listener", "reason"]
+        "Connections that were closed because the client lost its standing while they were open.";
 
     // Clients: identities that were seen in the last day.
     CLIENTS_SEEN: Gauge "portcullis_clients_seen"

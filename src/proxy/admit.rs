@@ -8,8 +8,8 @@ use rustls::pki_types::UnixTime;
 
 use super::head::RequestHead;
 use super::journey::Story;
-use crate::config::spec::{ClientCertificate, LimitKey};
-use crate::edge::facts::{ConnectionFacts, Presented, good_until, source_key};
+use crate::config::spec::LimitKey;
+use crate::edge::facts::{ConnectionFacts, source_key};
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::host::Authority;
 use crate::identity::path::NormalPath;
@@ -18,7 +18,6 @@ use crate::limit::in_flight::InFlightGuard;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plan::{Authenticator, ListenerPlan, RoutePlan};
-use crate::trust::Usage;
 use crate::upstream::Policy;
 
 /// The proof that a request may go on: [`admit`] is its only maker, and whatever comes later asks
@@ -98,7 +97,10 @@ pub fn admit(
     }
     let listener = now.listener(&facts.listener).ok_or(Refusal::Internal)?;
     let time = UnixTime::now();
-    let over = still_trusted(facts, listener, now.generation, time)?;
+    facts.stands(&listener.edge, time).map_err(no_longer)?;
+    let over = facts
+        .identity()
+        .map_or(0, |peer| peer.seconds_over(seconds(time)));
     peer_rate(facts, listener, story)?;
     let route = now
         .route(&head.authority.host, &head.path, head.method, head.headers)
@@ -144,48 +146,24 @@ pub fn admit(
     })
 }
 
-/// A connection lives longer than what it was opened under: a certificate may have ended, the trust
-/// bundle may be another, and one without a certificate may not be enough any more. The chain is
-/// judged again for each new bundle, and from the end of the first certificate in it or above it.
-///
-/// Gives back for how many seconds the certificate has been over, where a route may let it in.
-fn still_trusted(
-    facts: &ConnectionFacts,
-    listener: &ListenerPlan,
-    generation: u64,
-    time: UnixTime,
-) -> Result<u32, Refusal> {
-    let Presented::Certificate { identity, chain } = &facts.peer else {
-        // The listener may have said `optional` when the connection was opened.
-        return match listener.edge.certificate {
-            ClientCertificate::Optional => Ok(0),
-            ClientCertificate::Required => Err(Refusal::CertificateMissing),
-        };
-    };
-    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    let (over, grace) = (identity.seconds_over(seconds), listener.edge.grace);
-    if u64::from(over) > grace.as_secs() {
-        return Err(Refusal::CertificateExpired);
+/// Seconds since 1970.
+fn seconds(time: UnixTime) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// What a client that lost its standing is told, by why it did.
+fn no_longer(why: HandshakeFailure) -> Refusal {
+    if why == HandshakeFailure::CertificateMissing {
+        Refusal::CertificateMissing
+    } else if why == HandshakeFailure::CertificateExpired {
+        Refusal::CertificateExpired
+    } else if why == HandshakeFailure::CertificateRevoked
+        || why == HandshakeFailure::CertificateDenied
+    {
+        Refusal::CertificateRevoked
+    } else {
+        Refusal::CertificateUntrusted
     }
-    let (trust, counts) = (&listener.edge.trust, &facts.counts);
-    // What another bundle said of the time is not said by that of the handshake, should it come back.
-    let in_the_handshake = facts.trust == trust.digest() && !counts.judged_since();
-    let judged = in_the_handshake || counts.judged_under(generation);
-    if judged && seconds <= counts.good_until() {
-        return Ok(over);
-    }
-    let (leaf, intermediates) = chain.split_first().ok_or(Refusal::CertificateUntrusted)?;
-    trust
-        .verify_with_grace(leaf, intermediates, Usage::Client, time, grace)
-        .map_err(|no_longer| {
-            if no_longer.reason == HandshakeFailure::CertificateExpired {
-                Refusal::CertificateExpired
-            } else {
-                Refusal::CertificateUntrusted
-            }
-        })?;
-    counts.judge(generation, good_until(chain, trust, time));
-    Ok(over)
 }
 
 /// The limit in front of everything that costs more. Clients hear of it when they run into it.

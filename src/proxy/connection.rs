@@ -22,10 +22,12 @@ use crate::edge::gate::{Gate, Head};
 use crate::edge::handshake::{Accepted, accept};
 use crate::edge::head::HeadProblem;
 use crate::edge::listener::Listener;
+use crate::edge::open::OpenConnections;
 use crate::identity::name::Name;
-use crate::observe::{ConnectionAbuse, ConnectionRefused, HandshakeLog, Metrics};
+use crate::observe::{ConnectionAbuse, ConnectionRefused, HandshakeLog, Metrics, RevocationLog};
 use crate::refusal::Refusal;
 use crate::snapshot::Live;
+use crate::snapshot::stores::Stores;
 use crate::transport::TlsIo;
 use crate::upstream::MtlsConnector;
 
@@ -47,6 +49,33 @@ pub struct Door {
     pub challenges: Arc<Challenges>,
     /// Counters for heads that are refused before pingora sees them.
     pub metrics: Arc<Metrics>,
+    /// The connections that are open, for [`super::sweep::Sweeper`].
+    pub open: Arc<OpenConnections>,
+    /// Where connections are told that are closed because their clients lost their standing.
+    pub revocations: Arc<RevocationLog>,
+}
+
+impl Door {
+    /// With nothing open.
+    #[must_use]
+    pub fn new(
+        name: Name,
+        live: &Arc<Live>,
+        stores: &Stores,
+        handshakes: &Arc<HandshakeLog>,
+        revocations: &Arc<RevocationLog>,
+    ) -> Self {
+        Self {
+            name,
+            live: Arc::clone(live),
+            caps: Arc::default(),
+            handshakes: Arc::clone(handshakes),
+            challenges: Arc::clone(stores.sources.acme().challenges()),
+            metrics: Arc::clone(&stores.metrics),
+            open: Arc::default(),
+            revocations: Arc::clone(revocations),
+        }
+    }
 }
 
 /// Whether the process is stopping.
@@ -118,6 +147,17 @@ pub async fn serve(proxy: Arc<Proxy>, io: Stream, door: Arc<Door>, shutdown: Shu
     .await;
     drop(handshaking);
     let Some(accepted) = accepted else { return };
+    let _listed = door.open.enter(&accepted.facts);
+    // After it was listed: a swap from here on finds it there.
+    let now = door.live.now();
+    let judged = accepted.facts.standing.judged().trust;
+    let same = now.listener(&door.name).is_some_and(|plan| {
+        plan.edge.trust.digest() == judged && plan.edge.certificate == listener.certificate
+    });
+    drop(now);
+    if !same {
+        door.open.look_again();
+    }
     if accepted.h2 {
         Box::pin(http2::serve(
             proxy,
@@ -148,6 +188,7 @@ async fn http1(
         let head = tokio::select! {
             biased;
             head = io.get_mut().next_head(limits, idle.0) => head,
+            () = facts.standing.lost() => return Box::pin(close(io)).await,
             () = shutdown.requested() => return Box::pin(close(io)).await,
         };
         match head {

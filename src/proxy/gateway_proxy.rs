@@ -191,6 +191,7 @@ impl ProxyHttp for GatewayProxy {
             .deadline
             .set(journey.arrived + upstream.timeouts.total);
         upstream.endpoints.answered(&facts.endpoint);
+        journey.upstream.in_use = Some(facts.lease.take());
         journey.upstream.identity = Some(Arc::clone(&facts.identity));
         journey.upstream.sent = Some(Instant::now());
         Ok(())

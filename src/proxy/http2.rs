@@ -21,10 +21,12 @@ use super::log;
 use crate::config::spec::ListenerLimits;
 use crate::edge::facts::ConnectionFacts;
 use crate::edge::frames::{FrameWatch, RequestCount};
+use crate::edge::gate::Gate;
 use crate::edge::handshake::Accepted;
 use crate::edge::listener::Listener;
 use crate::observe::{ConnectionAbuse, ListenerMetrics, Metrics};
 use crate::refusal::Refusal;
+use crate::transport::TlsIo;
 
 /// Bytes that may wait for a client's window, for each stream: the rest waits in the service.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
@@ -44,17 +46,15 @@ pub(super) async fn serve(
         limits.http2_idle_frames.get(),
         Arc::clone(&frames),
     ));
-    let digest = Arc::new(Digest {
-        ssl_digest: io.get_ssl_digest(),
-        timing_digest: Vec::new(),
-        proxy_digest: io.get_proxy_digest(),
-        socket_digest: io.get_socket_digest(),
-    });
-    let handshake = server::handshake(io, Some(options(limits)));
-    let mut connection = match timeout(limits.header_timeout, handshake).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(not_h2)) => return count(&not_h2, &frames, metrics),
-        Err(_elapsed) => return metrics.connection_closed_for(ConnectionAbuse::Http2Silent),
+    let digest = digest_of(&io);
+    let begun = tokio::select! {
+        begun = begin(io, limits) => begun,
+        () = facts.standing.lost() => return,
+    };
+    let mut connection = match begun {
+        Ok(connection) => connection,
+        Err(Some(not_h2)) => return count(&not_h2, &frames, metrics),
+        Err(None) => return metrics.connection_closed_for(ConnectionAbuse::Http2Silent),
     };
     let streams = Arc::new(Streams::default());
     let mut draining = false;
@@ -65,7 +65,7 @@ pub(super) async fn serve(
         };
         let next = tokio::select! {
             biased;
-            () = shutdown.requested(), if !draining => {
+            () = to_end(&mut shutdown, &facts), if !draining => {
                 connection.graceful_shutdown();
                 draining = true;
                 continue;
@@ -104,6 +104,39 @@ pub(super) async fn serve(
             drop(timeout(limits.header_timeout, connection.accept()).await);
             return;
         }
+    }
+}
+
+/// Ends when the process stops, or the client loses its standing: what is under way may go on, for as
+/// long as each allows.
+async fn to_end(shutdown: &mut Shutdown, facts: &ConnectionFacts) {
+    tokio::select! {
+        () = shutdown.requested() => {}
+        () = facts.standing.lost() => {}
+    }
+}
+
+/// What pingora knows of a connection.
+fn digest_of(io: &TlsIo<Gate>) -> Arc<Digest> {
+    Arc::new(Digest {
+        ssl_digest: io.get_ssl_digest(),
+        timing_digest: Vec::new(),
+        proxy_digest: io.get_proxy_digest(),
+        socket_digest: io.get_socket_digest(),
+    })
+}
+
+type Connection = h2::server::Connection<pingora::protocols::Stream, bytes::Bytes>;
+
+/// The preface and the first SETTINGS. No error: they did not come in time.
+async fn begin(
+    io: Box<TlsIo<Gate>>,
+    limits: &ListenerLimits,
+) -> Result<Connection, Option<Box<pingora::Error>>> {
+    let handshake = server::handshake(io, Some(options(limits)));
+    match timeout(limits.header_timeout, handshake).await {
+        Ok(begun) => begun.map_err(Some),
+        Err(_elapsed) => Err(None),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::observe::{ConnectionAbuse, UpstreamRequest};
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plan::{ListenerPlan, RoutePlan};
+use crate::upstream::InUse;
 
 /// One request, from its head to its log line.
 #[derive(Debug)]
@@ -84,6 +85,8 @@ pub(super) struct UpstreamStory {
     pub(super) begun: Option<Instant>,
     /// Counts the request as under way there until it is dropped with the journey.
     pub(super) under_way: Option<UpstreamRequest>,
+    /// Holds the connection that the request was handed to.
+    pub(super) in_use: Option<InUse>,
     /// When the request was handed to a connection.
     pub(super) sent: Option<Instant>,
     /// How long the head of the answer took.

@@ -22,6 +22,9 @@ use crate::refusal::Refusal;
 /// What nginx and others write for a client that went away before it was answered.
 const CLIENT_CLOSED: u16 = 499;
 
+/// What the line of a request says that ended because its client lost its standing.
+const REVOKED: &str = "revoked";
+
 /// Counts a request and writes its line.
 pub(super) fn end(session: &Session, journey: &Journey, client_gone: bool, metrics: &Metrics) {
     let took = journey.arrived.elapsed();
@@ -97,7 +100,10 @@ fn line(
         route: story.route.as_ref().map(|route| route.name.as_str()),
         status,
         refusal: journey.refusal(),
-        closed: journey.abuse,
+        closed: journey
+            .abuse
+            .map(ConnectionAbuse::label)
+            .or_else(|| facts.standing.is_cut().then_some(REVOKED)),
         upstream: story
             .route
             .as_ref()
@@ -140,7 +146,7 @@ pub(super) fn unread(
         route: None,
         status,
         refusal: Some(refusal),
-        closed: (refusal == Refusal::HeadTimeout).then_some(ConnectionAbuse::HeaderTimeout),
+        closed: (refusal == Refusal::HeadTimeout).then_some(ConnectionAbuse::HeaderTimeout.label()),
         upstream: None,
         endpoint: None,
         endpoint_identity: None,

@@ -37,8 +37,9 @@ const QUIET_MAX: Duration = Duration::from_secs(2);
 /// How often files are looked at without being told: some file systems tell nothing.
 const POLL: Duration = Duration::from_secs(2);
 
-/// How long a source that a new configuration names may take to give something.
-const SOURCE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a source that a new configuration names may take to give something. No other source is
+/// looked at meanwhile: it is shorter than the 5 s after which what is revoked is gone.
+const SOURCE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Problems that get a line of their own; all of them stand in the first.
 const PROBLEM_LINES_MAX: usize = 20;
@@ -164,8 +165,9 @@ impl Reloader {
                 break (tried, attempted);
             }
             let heard = timeout_at(patience, self.stores.sources.changed()).await;
-            if heard.is_err() {
+            if let (Err(_elapsed), Ok(compiled)) = (heard, &attempted) {
                 let why = ReloadFailure::Problems;
+                let absent = self.absent(compiled); // by now they say why
                 let problems = Problems::new(&self.file, absent);
                 break (tried, Err(Refused { why, problems }));
             }
@@ -175,9 +177,11 @@ impl Reloader {
             Ok(compiled) => self.swap(compiled),
             Err(Refused { why, problems }) => {
                 self.stores.metrics.reload_failed(why);
+                let live = self.live.now();
+                self.stores.sources.keep_only(live.material.sources());
                 tracing::error!(
                     result = why.label(),
-                    generation = self.live.now().generation,
+                    generation = live.generation,
                     "reload refused, the configuration of before stays: {problems}"
                 );
                 for problem in problems.list().iter().take(PROBLEM_LINES_MAX) {
@@ -223,10 +227,12 @@ impl Reloader {
         let was = now.material.absent();
         let absent = compiled.snapshot.material.absent().iter();
         absent
-            .filter(|place| !was.contains(place))
-            .map(|place| {
-                let what = format!("its source has given nothing within {SOURCE_PATIENCE:?}");
-                let problem = compiled.places.problem(place, what);
+            .filter(|source| !was.iter().any(|was| was.place == source.place))
+            .map(|source| {
+                let why = source.problem();
+                let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                let what = format!("its source has given nothing within {SOURCE_PATIENCE:?}{why}");
+                let problem = compiled.places.problem(&source.place, what);
                 problem.with_hint(
                     "see to the source; the configuration is tried again when it changes",
                 )

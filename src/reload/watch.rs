@@ -13,7 +13,7 @@ use aws_lc_rs::digest::{SHA256, digest as sha256};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
-use crate::config::spec::{CertificateSpec, SigningKeysSpec, Spec};
+use crate::config::spec::{CertificateSpec, ServedSpec, SigningKeysSpec, Spec};
 
 /// SHA-256 of the content of each file; of one that cannot be read, of its error.
 pub(super) type Digest = BTreeMap<PathBuf, Vec<u8>>;
@@ -223,14 +223,19 @@ pub(super) fn material(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
         .listeners
         .values()
         .flat_map(|listener| &listener.tls.certificates)
-        .filter_map(CertificateSpec::files)
-        .chain(spec.identities.values())
+        .filter_map(ServedSpec::files)
+        .chain(spec.identities.values().filter_map(CertificateSpec::files))
         .flat_map(|pair| [&pair.cert, &pair.key]);
     let bundles = spec.trust.values();
     let with_next = bundles.flat_map(|bundle| [Some(bundle), bundle.next.as_deref()]);
     let bundles = with_next.flatten().flat_map(|bundle| {
         let intermediates = bundle.intermediates.iter();
-        bundle.ca.iter().chain(intermediates).chain(&bundle.crl)
+        bundle
+            .ca
+            .files()
+            .iter()
+            .chain(intermediates)
+            .chain(&bundle.crl)
     });
     pairs.chain(bundles).chain(&spec.deny)
 }

@@ -7,7 +7,7 @@ use crate::trust::{BundleFiles, CrlInfo, RevocationMode, Vouches};
 /// What the bundle is made from.
 pub(super) fn bundle_files(spec: &TrustSpec) -> BundleFiles {
     BundleFiles {
-        ca: spec.ca.clone(),
+        ca: spec.ca.files().to_vec(),
         intermediates: spec.intermediates.clone(),
         crl: spec.crl.clone(),
         revocation: match spec.revocation {

@@ -140,7 +140,9 @@ fn compile(
         return Err(problems);
     }
     warnings.splice(0..0, material.warnings().iter().cloned());
-    warnings.extend(uncovered(&spec.routes, &listeners));
+    if material.absent().is_empty() {
+        warnings.extend(uncovered(&spec.routes, &listeners));
+    }
     warnings.extend(disagreeing(&spec.routes, &listeners));
     spec.routes = BTreeMap::new();
     let snapshot = Snapshot {

@@ -19,7 +19,7 @@ use crate::acme::store::Managed;
 use crate::config::Places;
 use crate::config::acme::{AcmeCertificateSpec, AcmeSpec};
 use crate::config::problem::Problem;
-use crate::config::spec::{CertificateSpec, KeyPairSpec, ListenerSpec, Spec, TrustSpec};
+use crate::config::spec::{CaSpec, CertificateSpec, ListenerSpec, ServedSpec, Spec, TrustSpec};
 use crate::edge::listener::Certificate;
 use crate::identity::name::Name;
 use crate::observe::{CertificateSeries, CrlSeries};
@@ -32,17 +32,17 @@ use crate::trust::{
 #[derive(Debug, Default)]
 pub struct Material {
     /// Key pairs, by the place that names them.
-    key_pairs: HashMap<String, Arc<KeyPair>>,
-    bundles: HashMap<Name, Arc<TrustBundle>>,
+    pub(super) key_pairs: HashMap<String, Arc<KeyPair>>,
+    pub(super) bundles: HashMap<Name, Arc<TrustBundle>>,
     /// Bundles as they will be.
     next: HashMap<Name, Arc<TrustBundle>>,
     deny: Arc<DenyList>,
     accepted: Vec<Accepted>,
-    sources: Vec<Arc<SourceStatus>>,
+    pub(super) sources: Vec<Arc<SourceStatus>>,
     certificates: Vec<CertificateSeries>,
     crls: Vec<CrlSeries>,
     warnings: Vec<String>,
-    absent: Vec<String>,
+    pub(super) absent: Vec<Arc<SourceStatus>>,
     /// What ACME directories issue, by place. An order may last, and needs this configuration in
     /// use to answer its challenge: what is missing holds no reload up, and is in no `absent`.
     issued: Vec<(String, Arc<Managed>)>,
@@ -92,6 +92,7 @@ impl Material {
             material: Self::default(),
             problems: Vec::new(),
             whole: true,
+            spec,
             sources,
             how,
             now,
@@ -113,8 +114,8 @@ impl Material {
             for (index, certificate) in listener.tls.certificates.iter().enumerate() {
                 let place = certificate_place(name, index);
                 match certificate {
-                    CertificateSpec::Files(pair) => gathering.key_pair(place, pair),
-                    CertificateSpec::Acme(wanted) => gathering.issued(place, wanted, &spec.acme),
+                    ServedSpec::Given(pair) => gathering.key_pair(place, pair),
+                    ServedSpec::Acme(wanted) => gathering.issued(place, wanted, &spec.acme),
                 }
             }
         }
@@ -148,16 +149,16 @@ impl Material {
     /// out.
     pub(super) fn served(&self, name: &Name, listener: &ListenerSpec) -> Vec<Certificate> {
         let specs = listener.tls.certificates.iter().enumerate();
-        let certificate = |(index, spec): (usize, &CertificateSpec)| {
+        let certificate = |(index, spec): (usize, &ServedSpec)| {
             let place = certificate_place(name, index);
             let there = self.key_pairs.get(&place);
             match (there, spec) {
                 (Some(pair), _) => Some(Certificate::There(Arc::clone(pair))),
-                (None, CertificateSpec::Acme(wanted)) => Some(Certificate::Awaited {
+                (None, ServedSpec::Acme(wanted)) => Some(Certificate::Awaited {
                     names: wanted.names.clone(),
                     meanwhile: self.meanwhile(&place),
                 }),
-                (None, CertificateSpec::Files(_)) => None,
+                (None, ServedSpec::Given(_)) => None,
             }
         };
         specs.filter_map(certificate).collect()
@@ -226,9 +227,9 @@ impl Material {
         &self.warnings
     }
 
-    /// The places whose sources have given nothing yet. What depends on them is refused.
+    /// The sources that have given nothing yet. What depends on them is refused.
     #[must_use]
-    pub fn absent(&self) -> &[String] {
+    pub fn absent(&self) -> &[Arc<SourceStatus>] {
         &self.absent
     }
 }
@@ -238,11 +239,12 @@ fn identity_place(name: &Name) -> String {
 }
 
 /// [`Material`] while it is gathered.
-struct Gathering<'c> {
-    material: Material,
+pub(super) struct Gathering<'c> {
+    pub(super) material: Material,
     problems: Vec<Problem>,
     whole: bool,
-    sources: &'c SourceStore,
+    pub(super) spec: &'c Spec,
+    pub(super) sources: &'c SourceStore,
     how: How<'c>,
     now: UnixTime,
 }
@@ -250,6 +252,9 @@ struct Gathering<'c> {
 impl Gathering<'_> {
     fn bundle(&mut self, name: &Name, spec: &TrustSpec) {
         let place = format!("trust.{name}");
+        if let CaSpec::WorkloadApi(wanted) = &spec.ca {
+            return self.agent_bundle(name, &place, wanted);
+        }
         let source = self.sources.bundle(SourceKind::File, &place);
         let in_use = source.current();
         let read = TrustBundle::read(&bundle_files(spec), self.now, in_use.as_deref());
@@ -297,7 +302,11 @@ impl Gathering<'_> {
         self.material.accepted.push(Accepted::Deny(source, list));
     }
 
-    fn key_pair(&mut self, place: String, spec: &KeyPairSpec) {
+    fn key_pair(&mut self, place: String, spec: &CertificateSpec) {
+        let spec = match spec {
+            CertificateSpec::Files(files) => files,
+            CertificateSpec::WorkloadApi(wanted) => return self.svid(place, wanted),
+        };
         let source = self.sources.key_pair(SourceKind::File, &place);
         let read = KeyPair::load(&spec.cert, &spec.key, self.now);
         let Some(pair) = self.read(&place, &source, read) else {
@@ -373,7 +382,7 @@ impl Gathering<'_> {
         }
     }
 
-    fn note(&mut self, place: &str, certificates: Vec<CertificateInfo>) {
+    pub(super) fn note(&mut self, place: &str, certificates: Vec<CertificateInfo>) {
         let series = certificates.into_iter().map(|info| CertificateSeries {
             place: place.to_owned(),
             serial: info.serial,

@@ -4,6 +4,8 @@
 //! pooled connections, resolved names, token caches) lives in [`stores::Stores`] or is handed from
 //! one snapshot to the next where nothing about it changed; the snapshot holds an `Arc` to it.
 
+mod agent_material;
+mod agents;
 mod asserter;
 mod bundle_files;
 pub mod compile;
@@ -25,6 +27,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Method};
 use rustls::pki_types::UnixTime;
+use tokio::sync::watch;
 
 use crate::assertion::Asserter;
 use crate::authenticate::issuer::Issuer;
@@ -94,7 +97,8 @@ impl Snapshot {
     }
 
     /// Tells the sources which material is in use, shows it and the endpoints in the metrics, and
-    /// has the key ready that signs identities: to be called when it goes live.
+    /// has the key ready that signs identities; connections to services on other terms end. To be
+    /// called when it goes live.
     pub fn publish(&self, stores: &Stores) {
         if let Some(asserter) = &self.asserter {
             asserter.begin(UnixTime::now().as_secs(), Instant::now());
@@ -110,6 +114,7 @@ impl Snapshot {
         self.upstreams
             .values()
             .for_each(|upstream| upstream.endpoints.publish());
+        stores.policies.keep_only(self.policies.iter().flatten());
     }
 
     /// What the configuration has, by name: for the metrics that a reload keeps.
@@ -136,23 +141,36 @@ pub struct Names {
 
 /// The one pointer that a reload swaps.
 #[derive(Debug)]
-pub struct Live(ArcSwap<Snapshot>);
+pub struct Live {
+    now: ArcSwap<Snapshot>,
+    swapped: watch::Sender<()>,
+}
 
 impl Live {
     /// Begins with this snapshot.
     #[must_use]
     pub fn new(first: Snapshot) -> Self {
-        Self(ArcSwap::from_pointee(first))
+        Self {
+            now: ArcSwap::from_pointee(first),
+            swapped: watch::Sender::new(()),
+        }
     }
 
     /// The snapshot for one whole request: take it once, when the request arrives, and pass it on.
     #[must_use]
     pub fn now(&self) -> Arc<Snapshot> {
-        self.0.load_full() // an Arc and not a guard: it is held across awaits
+        self.now.load_full() // an Arc and not a guard: it is held across awaits
     }
 
     /// Requests under way keep theirs; the last of them frees the old one.
     pub fn replace(&self, next: Snapshot) {
-        self.0.store(Arc::new(next));
+        self.now.store(Arc::new(next));
+        self.swapped.send_replace(());
+    }
+
+    /// Hears of each swap from now on.
+    #[must_use]
+    pub fn swaps(&self) -> watch::Receiver<()> {
+        self.swapped.subscribe()
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::agents::AgentStore;
 use crate::acme::store::AcmeStore;
 use crate::trust::{DenyList, KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle};
 
@@ -18,6 +19,8 @@ pub struct SourceStore {
     acme: Arc<AcmeStore>,
     deny: Sources<DenyList>,
     changed: Arc<Notify>,
+    /// Agents of the SPIFFE Workload API, that tell some of these sources.
+    pub agents: AgentStore,
 }
 
 impl Default for SourceStore {
@@ -29,6 +32,7 @@ impl Default for SourceStore {
             acme: AcmeStore::new(Arc::clone(&changed)),
             deny: Sources::default(),
             changed,
+            agents: AgentStore::default(),
         }
     }
 }
@@ -36,20 +40,20 @@ impl Default for SourceStore {
 #[derive(Debug)]
 struct Sources<T>(Mutex<HashMap<Key, Arc<Source<T>>>>);
 
-/// Another kind of source at the same place is another source.
-type Key = (SourceKind, Box<str>);
+/// Another kind of source at the same place is another source, and so is another wish.
+type Key = (SourceKind, Box<str>, Box<str>);
 
 impl SourceStore {
     /// The source of the key pair that this place names.
     #[must_use]
     pub fn key_pair(&self, kind: SourceKind, place: &str) -> Arc<Source<KeyPair>> {
-        self.key_pairs.get(kind, place, &self.changed)
+        self.key_pairs.get((kind, place, ""), &self.changed)
     }
 
     /// The source of the trust bundle that this place names.
     #[must_use]
     pub fn bundle(&self, kind: SourceKind, place: &str) -> Arc<Source<TrustBundle>> {
-        self.bundles.get(kind, place, &self.changed)
+        self.bundles.get((kind, place, ""), &self.changed)
     }
 
     /// The certificates that ACME directories issue.
@@ -61,18 +65,31 @@ impl SourceStore {
     /// The source of the deny list.
     #[must_use]
     pub fn deny(&self, place: &str) -> Arc<Source<DenyList>> {
-        self.deny.get(SourceKind::File, place, &self.changed)
+        self.deny.get((SourceKind::File, place, ""), &self.changed)
     }
 
-    /// Forgets all sources but those of the configuration in use.
+    /// The source of the key pair of an agent that this place wishes for.
+    pub(super) fn svid(&self, place: &str, wish: &str) -> Arc<Source<KeyPair>> {
+        let kind = SourceKind::WorkloadApi;
+        self.key_pairs.get((kind, place, wish), &self.changed)
+    }
+
+    /// The source of the trust bundle of an agent that this place wishes for.
+    pub(super) fn agent_bundle(&self, place: &str, wish: &str) -> Arc<Source<TrustBundle>> {
+        let kind = SourceKind::WorkloadApi;
+        self.bundles.get((kind, place, wish), &self.changed)
+    }
+
+    /// Forgets all sources but those of the configuration in use, and agents that nobody asks.
     pub fn keep_only(&self, used: &[Arc<SourceStatus>]) {
         let used: HashSet<Key> = used
             .iter()
-            .map(|status| (status.kind, status.place.clone()))
+            .map(|status| (status.kind, status.place.clone(), status.wish.clone()))
             .collect();
         self.key_pairs.keep_only(&used);
         self.bundles.keep_only(&used);
         self.deny.keep_only(&used);
+        self.agents.keep_wanted();
     }
 
     /// Ends when a source that tells by itself has published something since the last call.
@@ -86,12 +103,17 @@ impl SourceStore {
 }
 
 impl<T: Published> Sources<T> {
-    fn get(&self, kind: SourceKind, place: &str, changed: &Arc<Notify>) -> Arc<Source<T>> {
+    fn get(
+        &self,
+        (kind, place, wish): (SourceKind, &str, &str),
+        changed: &Arc<Notify>,
+    ) -> Arc<Source<T>> {
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let source = sources.entry((kind, place.into())).or_insert_with(|| {
+        let key = (kind, place.into(), wish.into());
+        let source = sources.entry(key).or_insert_with(|| {
             let tells = kind != SourceKind::File;
             let changed = tells.then(|| Arc::clone(changed));
-            Arc::new(Source::new(kind, place, changed))
+            Arc::new(Source::of_several(kind, place, wish, changed))
         });
         Arc::clone(source)
     }

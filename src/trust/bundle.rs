@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls::RootCertStore;
@@ -123,17 +123,7 @@ impl TrustBundle {
         let mut roots = RootCertStore::empty();
         let mut authorities: Vec<Authority> = Vec::new();
         for file in &files.ca {
-            for (der, number) in pem::certificates(file)?.into_iter().zip(1..) {
-                if authorities.iter().any(|known| known.der == der) {
-                    continue;
-                }
-                let authority = Authority::read(&der, number, file)?;
-                roots.add(der).map_err(|_unreadable| {
-                    let file = file.clone();
-                    TrustError::CertificateMalformed { file, number }
-                })?;
-                authorities.push(authority);
-            }
+            add_all(pem::certificates(file)?, file, &mut roots, &mut authorities)?;
         }
         let mut signers: Vec<_> = roots
             .roots
@@ -157,6 +147,47 @@ impl TrustBundle {
         };
         bundle.digest = bundle.compute_digest();
         Ok(bundle)
+    }
+
+    /// Takes CA certificates as a source gave them; no CRLs. `origin` stands for the file in what is
+    /// said about them.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`] if one cannot be read or is no CA's.
+    pub fn from_der(
+        ders: Vec<CertificateDer<'static>>,
+        origin: &Path,
+        vouches_for: Vouches,
+    ) -> Result<Self, TrustError> {
+        let mut roots = RootCertStore::empty();
+        let mut authorities = Vec::new();
+        add_all(ders, origin, &mut roots, &mut authorities)?;
+        Ok(Self::of(roots, authorities, vouches_for))
+    }
+
+    /// Trusts nobody.
+    #[must_use]
+    pub fn nobody() -> Arc<Self> {
+        static NOBODY: LazyLock<Arc<TrustBundle>> = LazyLock::new(|| {
+            let none = TrustBundle::of(RootCertStore::empty(), Vec::new(), Vouches::Anyone);
+            Arc::new(none)
+        });
+        Arc::clone(&NOBODY)
+    }
+
+    fn of(roots: RootCertStore, authorities: Vec<Authority>, vouches_for: Vouches) -> Self {
+        let mut bundle = Self {
+            roots: Arc::new(roots),
+            authorities,
+            known: Vec::new(),
+            known_infos: Vec::new(),
+            revocation: Revocation::new(RevocationMode::Off, Vec::new()),
+            vouches_for,
+            digest: [0; 32],
+        };
+        bundle.digest = bundle.compute_digest();
+        bundle
     }
 
     /// The CAs for rustls: to name them to clients. To verify, ask the
@@ -284,6 +315,27 @@ impl TrustBundle {
         }
         refused
     }
+}
+
+/// Adds CA certificates; one that is there already counts once.
+fn add_all(
+    ders: Vec<CertificateDer<'static>>,
+    file: &Path,
+    roots: &mut RootCertStore,
+    authorities: &mut Vec<Authority>,
+) -> Result<(), TrustError> {
+    for (der, number) in ders.into_iter().zip(1..) {
+        if authorities.iter().any(|known| known.der == der) {
+            continue;
+        }
+        let authority = Authority::read(&der, number, file)?;
+        roots.add(der).map_err(|_unreadable| {
+            let file = file.to_owned();
+            TrustError::CertificateMalformed { file, number }
+        })?;
+        authorities.push(authority);
+    }
+    Ok(())
 }
 
 impl Authority {

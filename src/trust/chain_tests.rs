@@ -282,7 +282,7 @@ fn chains_that_are_made_to_cost_end_soon() {
         let reason = verdict(&trust, end, between);
         let took = began.elapsed();
         assert!(reason.is_some(), "{what}");
-        // Without the bound on namesakes it is ten seconds and more in this build.
+        // Without the bound on namesakes it is 3.5 s in this build.
         assert!(took < Duration::from_millis(500), "{what}: {took:?}");
     }
     let long = Some(HandshakeFailure::ChainTooLong);

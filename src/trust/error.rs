@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::crl_problem::CrlProblem;
 use super::info::date;
+use super::workload_api::AgentError;
 
 /// Why a file with certificates or a key cannot be used. [`TrustError::hint`] says what to do;
 /// the `Display` text is both in one line.
@@ -139,6 +140,13 @@ pub enum TrustError {
     NotIssued {
         /// Why, in whole.
         why: String,
+    },
+    /// An agent gives nothing, or nothing that is taken.
+    Agent {
+        /// Where it listens.
+        agent: String,
+        /// Why.
+        error: Box<AgentError>,
     },
     /// A certificate of `intermediates` was signed by no CA of the bundle.
     NotBelow {
@@ -290,6 +298,7 @@ impl TrustError {
                 format!("the certificate in {} is not for {name}", file.display())
             }
             Self::NotIssued { why } => why.clone(),
+            Self::Agent { agent, error } => format!("the agent at {agent} {}", error.what()),
             Self::NotBelow {
                 file,
                 number,
@@ -363,6 +372,7 @@ impl TrustError {
             Self::NotIssued { .. } => {
                 "look at the names, at what they resolve to, and whether the CA's connections arrive"
             }
+            Self::Agent { error, .. } => error.hint(),
             Self::NotBelow { .. } => "take it out, or name the CA above it in `ca`",
             Self::Namesakes { .. } => "leave those that are in use",
             Self::Crl { problem, .. } => problem.hint(),

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::Error as Tls;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -51,6 +51,34 @@ impl KeyPair {
     /// leaf is kept: [`Self::certificates`] shows it, and peers may know another way up.
     pub fn load(cert: &Path, key: &Path, now: UnixTime) -> Result<Self, TrustError> {
         let chain = pem::certificates(cert)?;
+        let read = Self::of(chain, || pem::private_key(key), [cert, key], now)?;
+        Ok(Self {
+            warnings: warnings(key),
+            ..read
+        })
+    }
+
+    /// Takes a chain (the leaf first) and its key as a source gave them. `origin` stands for the
+    /// files in what is said about them.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`], as [`Self::load`].
+    pub fn from_der(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        origin: &Path,
+        now: UnixTime,
+    ) -> Result<Self, TrustError> {
+        Self::of(chain, || Ok(key), [origin, origin], now)
+    }
+
+    fn of(
+        chain: Vec<CertificateDer<'static>>,
+        key: impl FnOnce() -> Result<PrivateKeyDer<'static>, TrustError>,
+        [cert, key_file]: [&Path; 2],
+        now: UnixTime,
+    ) -> Result<Self, TrustError> {
         if chain.len() > CHAIN_MAX {
             return Err(TrustError::ChainTooLong {
                 file: cert.to_owned(),
@@ -75,11 +103,19 @@ impl KeyPair {
         drop(parsed);
         Ok(Self {
             digest: sha256_of_all(&chain),
-            certified: certified_key(chain, cert, key)?,
+            certified: certified_key(chain, key()?, cert, key_file)?,
             names,
             certificates,
-            warnings: warnings(key),
+            warnings: Vec::new(),
         })
+    }
+
+    /// When the leaf ends, in seconds since 1970.
+    #[must_use]
+    pub fn not_after(&self) -> i64 {
+        self.certificates
+            .first()
+            .map_or(i64::MIN, |leaf| leaf.not_after)
     }
 
     /// Leaf, chain and signing key, for a rustls configuration.
@@ -106,6 +142,16 @@ impl KeyPair {
             ServedName::Exact(exact) => exact == host,
             ServedName::Below(below) => above.is_some() && below.dns_name() == above,
         })
+    }
+
+    /// Says of a key pair whose leaf is over that it is.
+    pub(super) fn ended(&self) -> TrustError {
+        let leaf = self.certificates.first();
+        TrustError::Expired {
+            file: leaf.map(|leaf| leaf.file.clone()).unwrap_or_default(),
+            subject: leaf.map(|leaf| leaf.subject.clone()).unwrap_or_default(),
+            not_after: self.not_after(),
+        }
     }
 
     /// Every certificate of the chain, the leaf first.
@@ -149,6 +195,7 @@ fn check_leaf(leaf: &CertificateInfo, now: UnixTime) -> Result<(), TrustError> {
 /// Brings chain and key together.
 fn certified_key(
     chain: Vec<CertificateDer<'static>>,
+    private: PrivateKeyDer<'static>,
     cert: &Path,
     key: &Path,
 ) -> Result<Arc<CertifiedKey>, TrustError> {
@@ -157,7 +204,7 @@ fn certified_key(
     };
     let signing_key = provider()
         .key_provider
-        .load_private_key(pem::private_key(key)?)
+        .load_private_key(private)
         .map_err(unusable)?;
     let certified = CertifiedKey::new(chain, signing_key);
     match certified.keys_match() {

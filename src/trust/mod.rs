@@ -35,6 +35,7 @@ mod crl_tests;
 mod deny_tests;
 #[cfg(test)]
 mod tests;
+pub mod workload_api;
 
 use std::sync::{Arc, LazyLock};
 

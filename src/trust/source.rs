@@ -5,8 +5,8 @@
 //! only if it is whole; else the last good generation stays, and the log and a metric say why.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
@@ -21,6 +21,8 @@ pub enum SourceKind {
     File,
     /// An ACME directory.
     Acme,
+    /// An agent of the SPIFFE Workload API.
+    WorkloadApi,
 }
 
 impl SourceKind {
@@ -30,6 +32,7 @@ impl SourceKind {
         match self {
             Self::File => "file",
             Self::Acme => "acme",
+            Self::WorkloadApi => "workload_api",
         }
     }
 }
@@ -43,11 +46,13 @@ pub enum SourceResult {
     Refused,
     /// The source could not be asked: the last good generation stays.
     Unreachable,
+    /// What was in use has ended, and the source has given nothing after it: nothing is in use.
+    Ended,
 }
 
 impl SourceResult {
     /// Every result, for the metrics' start values.
-    pub const ALL: [Self; 3] = [Self::Ok, Self::Refused, Self::Unreachable];
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Refused, Self::Unreachable, Self::Ended];
 
     /// The label in metrics.
     #[must_use]
@@ -56,6 +61,7 @@ impl SourceResult {
             Self::Ok => "ok",
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
+            Self::Ended => "ended",
         }
     }
 }
@@ -67,6 +73,11 @@ pub struct SourceStatus {
     pub kind: SourceKind,
     /// The place in the configuration that names it: `trust.partners`.
     pub place: Box<str>,
+    /// What of it is wanted, where it has several: another wish at the same place is another
+    /// source.
+    pub wish: Box<str>,
+    /// Why nothing was taken the last time.
+    problem: Mutex<Option<String>>,
     generation: AtomicU64,
     results: [AtomicU64; SourceResult::ALL.len()],
 }
@@ -84,12 +95,24 @@ impl SourceStatus {
         self.slot(result).load(Ordering::Relaxed)
     }
 
+    /// Why nothing was taken the last time that it was asked.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let problem = self.problem.lock();
+        problem.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_problem(&self, problem: Option<String>) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
     fn slot(&self, result: SourceResult) -> &AtomicU64 {
-        let [ok, refused, unreachable] = &self.results;
+        let [ok, refused, unreachable, ended] = &self.results;
         match result {
             SourceResult::Ok => ok,
             SourceResult::Refused => refused,
             SourceResult::Unreachable => unreachable,
+            SourceResult::Ended => ended,
         }
     }
 }
@@ -131,9 +154,22 @@ impl<T: Published> Source<T> {
     /// files knows by himself.
     #[must_use]
     pub fn new(kind: SourceKind, place: &str, changed: Option<Arc<Notify>>) -> Self {
+        Self::of_several(kind, place, "", changed)
+    }
+
+    /// As [`Self::new`], where there are several to wish for.
+    #[must_use]
+    pub fn of_several(
+        kind: SourceKind,
+        place: &str,
+        wish: &str,
+        changed: Option<Arc<Notify>>,
+    ) -> Self {
         let status = SourceStatus {
             kind,
             place: place.into(),
+            wish: wish.into(),
+            problem: Mutex::new(None),
             generation: AtomicU64::new(0),
             results: Default::default(),
         };
@@ -179,6 +215,7 @@ impl<T: Published> Source<T> {
     /// Takes a value that was found good. Whether it is another than that in use.
     pub fn publish(&self, value: &Arc<T>) -> bool {
         let before = self.current.swap(Some(Arc::clone(value)));
+        self.status.set_problem(None);
         if before.is_some_and(|before| before.digest() == value.digest()) {
             return false;
         }
@@ -202,6 +239,7 @@ impl<T: Published> Source<T> {
     /// Notes that what the source offers is not usable.
     pub fn refuse(&self, error: &TrustError) {
         self.count(SourceResult::Refused);
+        self.status.set_problem(Some(error.what()));
         tracing::error!(
             place = &*self.status.place,
             source = self.status.kind.label(),
@@ -215,6 +253,7 @@ impl<T: Published> Source<T> {
     /// Notes that the source could not be asked.
     pub fn unreachable(&self, why: &dyn fmt::Display) {
         self.count(SourceResult::Unreachable);
+        self.status.set_problem(Some(why.to_string()));
         tracing::warn!(
             place = &*self.status.place,
             source = self.status.kind.label(),
@@ -222,6 +261,22 @@ impl<T: Published> Source<T> {
             problem = %why,
             "key material cannot be asked for, that of before stays"
         );
+    }
+
+    /// Takes back what is in use: it has ended, and there is nothing after it.
+    pub fn withdraw(&self, why: &TrustError) {
+        self.current.store(None);
+        self.count(SourceResult::Ended);
+        tracing::error!(
+            place = &*self.status.place,
+            source = self.status.kind.label(),
+            generation = self.status.generation(),
+            problem = %why.what(),
+            "key material has ended and nothing came after it: nothing is in use here"
+        );
+        if let Some(changed) = &self.changed {
+            changed.notify_one();
+        }
     }
 
     fn count(&self, result: SourceResult) {

@@ -237,13 +237,15 @@ fn finish(
         return Err(Failed::UnexpectedData);
     }
     let deadline = Deadline::none();
-    let stream = Timed::new(stream, Arc::clone(&deadline));
+    let lease = policy.lease();
+    let stream = Timed::new(stream, Arc::clone(&deadline), Arc::clone(&lease));
     let facts = UpstreamFacts {
         group_key: policy.group_key,
         identity,
         tls,
         endpoint: address,
         deadline,
+        lease,
         open: policy.metrics.connection_opened(),
     };
     let socket = Arc::new(SocketDigest::from_raw_fd(fd));

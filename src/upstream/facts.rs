@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::identity::certificate::PeerIdentity;
 use crate::observe::{OpenUpstreamConnection, TlsFacts};
 
+use super::lease::Lease;
 use super::timed::Deadline;
 
 /// What a connection to a service has proven. It stays with the connection in pingora's pool; each
@@ -22,6 +23,8 @@ pub struct UpstreamFacts {
     pub endpoint: SocketAddr,
     /// Until when the request that is on it now may be answered; to be set for each.
     pub deadline: Arc<Deadline>,
+    /// Whether a request has it; to be taken for each.
+    pub lease: Arc<Lease>,
     /// Counts the connection as open for as long as it has these facts.
     #[expect(dead_code, reason = "held for its drop")]
     pub(super) open: OpenUpstreamConnection,

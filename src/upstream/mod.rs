@@ -11,6 +11,7 @@ mod endpoints;
 mod facts;
 mod handshake;
 mod health;
+mod lease;
 mod peer;
 mod policy;
 mod resolve;
@@ -25,6 +26,7 @@ pub use connect_failure::{
 pub use connector::{MtlsConnector, ServiceStream};
 pub use endpoints::{Endpoint, EndpointStore, Endpoints};
 pub use facts::UpstreamFacts;
+pub use lease::{InUse, Lease};
 pub use peer::{Upgrades, peer};
 pub use policy::{InvalidPolicy, Policies, Policy, PolicyParts};
 pub use timed::{Deadline, Timed};

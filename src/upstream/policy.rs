@@ -5,7 +5,7 @@
 //! one. Equal terms are the same policy, also after a reload, so that connections and sessions
 //! survive it. The registry holds nothing: a policy lives as long as a snapshot uses it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -25,6 +25,7 @@ use crate::identity::pattern::ServerPattern;
 use crate::observe::UpstreamMetrics;
 use crate::trust::{self, KeyPair, TrustStore};
 
+use super::lease::{Lease, Leases};
 use super::verifier::ServiceVerifier;
 
 /// What makes a policy.
@@ -71,6 +72,7 @@ pub struct Policy {
     pub(super) metrics: Arc<UpstreamMetrics>,
     verifier: Arc<ServiceVerifier>,
     sessions: Arc<ClientSessionMemoryCache>,
+    leases: Leases,
 }
 
 /// Sessions that a policy remembers: those of one name, for a handful of endpoints.
@@ -119,7 +121,13 @@ impl Policy {
             metrics: Arc::clone(&parts.metrics),
             verifier,
             sessions,
+            leases: Leases::default(),
         })
+    }
+
+    /// For a connection that was made on these terms.
+    pub(super) fn lease(&self) -> Arc<Lease> {
+        self.leases.grant()
     }
 
     /// Judges the chain that a resumed session has kept: rustls does not ask the verifier then, and
@@ -242,6 +250,22 @@ impl Policies {
         live.by_content.insert(content, Arc::downgrade(&policy));
         live.by_group_key.insert(group_key, Arc::downgrade(&policy));
         Ok(policy)
+    }
+
+    /// Lets the connections of all policies but these end when nothing is under way on them: to be
+    /// called when a snapshot goes live that has these.
+    pub fn keep_only<'p>(&self, used: impl Iterator<Item = &'p Arc<Policy>>) {
+        let used: HashSet<u64> = used.map(|policy| policy.group_key).collect();
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<_> = live
+            .by_group_key
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        drop(live); // the last of a policy may be dropped below
+        for policy in &all {
+            policy.leases.end(!used.contains(&policy.group_key));
+        }
     }
 
     /// The policy with this group key, if it is alive.

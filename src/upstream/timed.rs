@@ -13,6 +13,8 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::lease::Lease;
+
 /// Until when a service may answer the request that is on the connection now.
 #[derive(Debug)]
 pub struct Deadline {
@@ -46,17 +48,22 @@ impl Deadline {
     }
 }
 
-/// A stream on which nothing is read after the deadline. What is not there yet is waited for all the
+/// A stream on which nothing is read after the deadline, and that ends with its [`Lease`]. What is not there yet is waited for all the
 /// same, so that a connection in the pool is left alone.
 #[derive(Debug)]
 pub struct Timed<S> {
     stream: S,
     deadline: Arc<Deadline>,
+    lease: Arc<Lease>,
 }
 
 impl<S> Timed<S> {
-    pub(super) const fn new(stream: S, deadline: Arc<Deadline>) -> Self {
-        Self { stream, deadline }
+    pub(super) const fn new(stream: S, deadline: Arc<Deadline>, lease: Arc<Lease>) -> Self {
+        Self {
+            stream,
+            deadline,
+            lease,
+        }
     }
 }
 
@@ -70,6 +77,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if read.is_ready() && buf.filled().len() > before && self.deadline.is_over() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if read.is_pending() && self.lease.poll_over(cx).is_ready() {
+            return Poll::Ready(Ok(())); // as if the service had closed
         }
         read
     }
@@ -115,7 +125,7 @@ mod tests {
     async fn nothing_is_read_after_the_deadline_and_everything_before() {
         let (near, mut far) = tokio::io::duplex(16);
         let deadline = Deadline::none();
-        let mut timed = Timed::new(near, Arc::clone(&deadline));
+        let mut timed = Timed::new(near, Arc::clone(&deadline), Arc::default());
         far.write_all(b"abc").await.unwrap();
         assert_eq!(timed.read_u8().await.unwrap(), b'a');
         deadline.set(Instant::now() + Duration::from_secs(60));

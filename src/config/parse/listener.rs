@@ -4,15 +4,15 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Around, acme, key_pair, quantity, trust, web};
+use super::{Around, acme, certificate as given, quantity, trust, web};
 use crate::config::file::{
     CertificateFile, ClientsFile, Http2File, ListenerFile, ListenerLimitsFile, ListenerTlsFile,
     RequestsPerPeerFile,
 };
 use crate::config::node::{Field, Node};
 use crate::config::spec::{
-    CertificateSpec, ClientCertificate, ClientCertificateSpec, ListenerLimits, ListenerSpec,
-    ListenerTlsSpec, Rate, TlsVersion,
+    ClientCertificate, ClientCertificateSpec, ListenerLimits, ListenerSpec, ListenerTlsSpec, Rate,
+    ServedSpec, TlsVersion,
 };
 
 /// Shorter is a slip of a finger; tests may want it short.
@@ -21,6 +21,8 @@ const HANDSHAKE_BOUNDS: RangeInclusive<Duration> = LEAST..=Duration::from_secs(6
 const HEADER_BOUNDS: RangeInclusive<Duration> = LEAST..=Duration::from_secs(300);
 const IDLE_BOUNDS: RangeInclusive<Duration> = LEAST..=Duration::from_secs(3_600);
 const BODY_BOUNDS: RangeInclusive<Duration> = LEAST..=Duration::from_secs(3_600);
+/// None at all is a choice; a minute after it was revoked no client should go on.
+const GRACE_BOUNDS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
 
 /// What one process could hold on the largest machine.
 const CONNECTIONS_MAX: u64 = 1_000_000;
@@ -46,6 +48,7 @@ const DEFAULTS: ListenerLimits = ListenerLimits {
     header_timeout: Duration::from_secs(10),
     idle_timeout: Duration::from_secs(60),
     body_timeout: Duration::from_secs(30),
+    revocation_grace: Duration::from_secs(2),
     min_rate: NonZeroU32::new(128).unwrap(),
     header_fields: NonZeroUsize::new(100).unwrap(),
     header_bytes: NonZeroUsize::new(32 << 10).unwrap(),
@@ -61,6 +64,13 @@ const DEFAULTS: ListenerLimits = ListenerLimits {
         burst: NonZeroU32::new(10_000).unwrap(),
     },
 };
+
+/// Those of them that are of h2.
+const HTTP2: (NonZeroU32, NonZeroU32, NonZeroU32) = (
+    DEFAULTS.http2_streams,
+    DEFAULTS.http2_resets,
+    DEFAULTS.http2_idle_frames,
+);
 
 /// One entry of `listeners`.
 pub(super) fn listener(node: &Node<'_>, around: &Around<'_>) -> Option<ListenerSpec> {
@@ -99,20 +109,26 @@ fn tls(node: &Node<'_>, around: &Around<'_>) -> Option<ListenerTlsSpec> {
     })
 }
 
-fn certificate(node: &Node<'_>, around: &Around<'_>) -> Option<CertificateSpec> {
+fn certificate(node: &Node<'_>, around: &Around<'_>) -> Option<ServedSpec> {
     let file = CertificateFile::read(node)?;
     let Some(acme) = file.acme.written() else {
         if let Some(names) = file.names.written() {
             let hint = "remove `names`, or write `acme: NAME` for a certificate that is issued";
             return names.refuse("a certificate from files has its names in it", hint);
         }
-        return key_pair(&file.cert, &file.key, around).map(CertificateSpec::Files);
+        let files = [&file.cert, &file.key];
+        let given = given(&file.workload_api, &file.spiffe_id, files, around);
+        return given.map(ServedSpec::Given);
     };
     if file.cert.written().is_some() || file.key.written().is_some() {
         let hint = "write `acme` and `names`, or `cert` and `key`";
         return acme.refuse("`acme` and `cert` with `key` exclude each other", hint);
     }
-    acme::certificate(acme, &file.names, around).map(CertificateSpec::Acme)
+    if file.workload_api.written().is_some() || file.spiffe_id.written().is_some() {
+        let hint = "write `acme` and `names`, or `workload_api`";
+        return acme.refuse("`acme` and `workload_api` exclude each other", hint);
+    }
+    acme::certificate(acme, &file.names, around).map(ServedSpec::Acme)
 }
 
 fn clients(node: &Node<'_>, around: &Around<'_>) -> Option<ClientCertificateSpec> {
@@ -165,6 +181,11 @@ fn limits(node: &Node<'_>) -> Option<ListenerLimits> {
     let header = time(&file.header_timeout, DEFAULTS.header_timeout, HEADER_BOUNDS);
     let idle = time(&file.idle_timeout, DEFAULTS.idle_timeout, IDLE_BOUNDS);
     let body = time(&file.body_timeout, DEFAULTS.body_timeout, BODY_BOUNDS);
+    let grace = time(
+        &file.revocation_grace,
+        DEFAULTS.revocation_grace,
+        GRACE_BOUNDS,
+    );
     let header_bytes = size(
         &file.header_bytes,
         DEFAULTS.header_bytes,
@@ -182,12 +203,7 @@ fn limits(node: &Node<'_>) -> Option<ListenerLimits> {
         .or(DEFAULTS.requests_per_connection, |node| {
             node.count(REQUESTS_MAX)
         });
-    let default = (
-        DEFAULTS.http2_streams,
-        DEFAULTS.http2_resets,
-        DEFAULTS.http2_idle_frames,
-    );
-    let http2 = file.http2.or(default, http2);
+    let http2 = file.http2.or(HTTP2, http2);
     let per_peer = file
         .requests_per_peer
         .or(DEFAULTS.requests_per_peer, |node| {
@@ -203,6 +219,7 @@ fn limits(node: &Node<'_>) -> Option<ListenerLimits> {
         header_timeout: header?,
         idle_timeout: idle?,
         body_timeout: body?,
+        revocation_grace: grace?,
         min_rate: min_rate?,
         header_fields: header_fields?,
         header_bytes: header_bytes?,

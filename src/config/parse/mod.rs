@@ -15,6 +15,7 @@ mod signed_identity;
 mod trust;
 mod upstream;
 mod web;
+mod workload_api;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -29,7 +30,8 @@ use super::node::{Field, Names, Node};
 use super::problem::shown;
 use super::report::Report;
 use super::spec::{
-    AdminSpec, KeyPairSpec, ListenerSpec, LogFormat, LogLevel, LogSpec, ShutdownSpec, Spec,
+    AdminSpec, CertificateSpec, KeyPairSpec, ListenerSpec, LogFormat, LogLevel, LogSpec,
+    ShutdownSpec, Spec,
 };
 use crate::identity::name::Name;
 
@@ -40,6 +42,7 @@ struct Around<'a> {
     listeners: Names<'a>,
     trust: Names<'a>,
     acme: Names<'a>,
+    workload_api: Names<'a>,
     identities: Names<'a>,
     issuers: Names<'a>,
     upstreams: Names<'a>,
@@ -77,6 +80,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         listeners: Names::of(&file.listeners),
         trust: Names::of(&file.trust),
         acme: Names::of(&file.acme),
+        workload_api: Names::of(&file.workload_api),
         identities: Names::of(&file.identities),
         issuers: Names::of(&file.issuers),
         upstreams: Names::of(&file.upstreams),
@@ -125,6 +129,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         }),
         listeners,
         acme,
+        workload_api: section(&file.workload_api, workload_api::agent),
         deny: file
             .deny
             .or_go_on(Vec::new(), |node| trust::files(node, &around)),
@@ -190,9 +195,30 @@ fn shutdown(node: &Node<'_>) -> Option<ShutdownSpec> {
     })
 }
 
-fn identity(node: &Node<'_>, around: &Around<'_>) -> Option<KeyPairSpec> {
+fn identity(node: &Node<'_>, around: &Around<'_>) -> Option<CertificateSpec> {
     let file = IdentityFile::read(node)?;
-    key_pair(&file.cert, &file.key, around)
+    certificate(
+        &file.workload_api,
+        &file.spiffe_id,
+        [&file.cert, &file.key],
+        around,
+    )
+}
+
+/// A key pair from an agent, or from files.
+fn certificate(
+    agent: &Field<'_>,
+    spiffe_id: &Field<'_>,
+    [cert, key]: [&Field<'_>; 2],
+    around: &Around<'_>,
+) -> Option<CertificateSpec> {
+    if let Some(agent) = agent.written() {
+        let svid = workload_api::svid(agent, spiffe_id, &[cert, key], around)?;
+        return Some(CertificateSpec::WorkloadApi(svid));
+    }
+    let alone = workload_api::no_spiffe_id(spiffe_id);
+    let files = key_pair(cert, key, around);
+    alone.and(files).map(CertificateSpec::Files)
 }
 
 fn key_pair(cert: &Field<'_>, key: &Field<'_>, around: &Around<'_>) -> Option<KeyPairSpec> {

@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Around, path};
+use super::{Around, path, workload_api};
 use crate::config::file::{NextTrustFile, RootFile, TrustFile};
 use crate::config::node::{Field, Node, all};
-use crate::config::spec::{ListenerSpec, RevocationSpec, TrustDomainSpec, TrustSpec, UpstreamSpec};
+use crate::config::spec::{
+    CaSpec, ListenerSpec, RevocationSpec, TrustDomainSpec, TrustSpec, UpstreamSpec,
+};
 use crate::config::tree::Value;
 use crate::identity::name::Name;
 
 /// One entry of `trust`.
 pub(super) fn trust(node: &Node<'_>, around: &Around<'_>) -> Option<TrustSpec> {
     let file = TrustFile::read(node)?;
+    if let Some(agent) = file.workload_api.written() {
+        return of_agent(agent, &file, around);
+    }
     let ca = file
         .ca
         .needed("write `ca:` with a PEM file of CA certificates", |node| {
@@ -41,7 +46,7 @@ pub(super) fn trust(node: &Node<'_>, around: &Around<'_>) -> Option<TrustSpec> {
     });
     let next = file.next.optional(|node| next(node, around));
     let today = TrustSpec {
-        ca: ca?,
+        ca: CaSpec::Files(ca?),
         trust_domain: trust_domain?,
         intermediates: intermediates?,
         crl: crl?,
@@ -75,7 +80,7 @@ impl Next {
     fn instead_of(self, today: &TrustSpec) -> TrustSpec {
         let first_crl = today.crl.is_empty() && self.crl.is_some();
         TrustSpec {
-            ca: self.ca.unwrap_or_else(|| today.ca.clone()),
+            ca: self.ca.map_or_else(|| today.ca.clone(), CaSpec::Files),
             crl: self.crl.unwrap_or_else(|| today.crl.clone()),
             // As it is by default where a CRL is written.
             revocation: match first_crl {
@@ -85,6 +90,26 @@ impl Next {
             ..today.clone()
         }
     }
+}
+
+/// A bundle that an agent gives vouches for its own trust domain alone.
+fn of_agent(agent: &Node<'_>, file: &TrustFile<'_>, around: &Around<'_>) -> Option<TrustSpec> {
+    let beside = [&file.intermediates, &file.crl, &file.revocation, &file.next];
+    if let Some(field) = beside.iter().find_map(|field| field.written()) {
+        return field.refuse_key(
+            "this goes with a bundle from files, and an agent is named here",
+            "remove it, or write `ca` in place of `workload_api`",
+        );
+    }
+    let bundle = workload_api::bundle(agent, &file.trust_domain, &file.ca, around)?;
+    Some(TrustSpec {
+        trust_domain: TrustDomainSpec::Domain(bundle.trust_domain.clone()),
+        ca: CaSpec::WorkloadApi(bundle),
+        intermediates: None,
+        crl: Vec::new(),
+        revocation: RevocationSpec::Off,
+        next: None,
+    })
 }
 
 fn trust_domain(node: &Node<'_>) -> Option<TrustDomainSpec> {

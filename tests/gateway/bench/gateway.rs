@@ -88,6 +88,35 @@ impl Gateway {
         panic!("no free ports for the gateway");
     }
 
+    /// Starts the gateway and waits until it answers at all, ready or not.
+    pub async fn start_unready(world: &World, config: &Config) -> Self {
+        let mut config = config.clone();
+        config.choose_ports();
+        let file = world.folder.write("gateway.yaml", config.yaml());
+        let mut gateway = Self::spawn(world, config, file);
+        let end = Instant::now() + PATIENCE;
+        while gateway.try_admin("/readyz").await.is_none() {
+            let ended = gateway.child.try_wait().expect("look at the gateway");
+            let log = || gateway.log().join("\n");
+            assert!(ended.is_none() && Instant::now() < end, "{}", log());
+            sleep(POLL).await;
+        }
+        gateway
+    }
+
+    pub async fn wait_until_ready(&mut self) {
+        let ready = self.ready().await;
+        assert!(ready, "the gateway ended:\n{}", self.log().join("\n"));
+    }
+
+    /// Does something after which there is another generation, and waits until it is in use.
+    pub async fn taken_by(&self, cause: impl FnOnce()) -> u64 {
+        let before = self.metrics().await.value(GENERATION, &[]);
+        cause();
+        let taken = self.wait_for_metric(GENERATION, &[], |now| now > before);
+        taken.await as u64
+    }
+
     /// Starts the gateway with a file that the test has written itself from `config` (behind a
     /// link, say), after [`Config::choose_ports`]; waits until it is ready.
     pub async fn start_with_file(world: &World, config: &Config, file: PathBuf) -> Self {

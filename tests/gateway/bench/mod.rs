@@ -75,8 +75,9 @@
 //! - **Gateway**: `.metrics().await.value("portcullis_requests_total", &[("route", "open")])` (the sum of all series
 //!   with these labels), `.wait_for_metric(name, labels, |v| v >= 1.0)`, `.wait_for_log(|line| ..)`,
 //!   `.wait_for_event(|json| ..)`, `.access_line(&answer)`, `.reason(&answer)`, `.log()`, `.admin("/readyz")`, `.reload(&config)`, `.reload_text(..)`,
-//!   `.reload_by(|| identity.write(..))` -> `Reloaded::{Applied(generation), Refused}`, `.sighup()`, `.sigterm()`,
+//!   `.taken_by(|| agent.send(..))`, `.reload_by(|| identity.write(..))` -> `Reloaded::{Applied(generation), Refused}`, `.sighup()`, `.sigterm()`,
 //!   `.exited()`, `.pid()`, `.resident_bytes()`, `.config`.
+//!   `world.gateway_starting(&config)` does not wait for `/readyz`, `.wait_until_ready()` does.
 //!   `Gateway::start_with_file(&world, &config, path)` for a file that the test lays out itself (`config.choose_ports()`
 //!   first). `gateway::run(&world, &config, &["check", ..])`: the binary to its end.
 
@@ -217,6 +218,11 @@ impl World {
         let mut config = self.config();
         config.endpoints("orders", &[orders.address]);
         self.gateway_with(&config).await
+    }
+
+    /// A gateway that is not awaited: it may wait itself.
+    pub async fn gateway_starting(&self, config: &Config) -> Gateway {
+        Gateway::start_unready(self, config).await
     }
 
     /// A gateway with any configuration.

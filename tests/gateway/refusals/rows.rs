@@ -3,12 +3,17 @@
 use futures_util::future::BoxFuture;
 use portcullis::refusal::Refusal;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::watch;
 
-use super::stage::{LOOK_AGAIN, Stage};
+use super::stage::Stage;
+use crate::bench::client::{Client, HOST, read_h2};
 use crate::bench::gateway::Reloaded;
 use crate::bench::http1::{Answer, Request};
 use crate::bench::pki::{Authority, Leaf};
 use crate::bench::token::{IssuerKey, Token, with_broken_signature};
+use crate::bench::within;
+use crate::revocation::REVOKED;
 
 /// How a refusal is provoked.
 pub enum Row {
@@ -77,6 +82,7 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         Refusal::CertificateMissing => Row::Steps(certificate_missing),
         Refusal::CertificateExpired => Row::Steps(certificate_expired),
         Refusal::CertificateUntrusted => Row::Steps(certificate_untrusted),
+        Refusal::CertificateRevoked => Row::Steps(certificate_revoked),
         Refusal::PeerNotAllowed => Row::Steps(peer_not_allowed),
         Refusal::ScopeMissing => typed(
             stage,
@@ -126,38 +132,106 @@ fn certificate_missing(stage: &Stage) -> BoxFuture<'_, Answer> {
 
 /// The certificate ends while the connection is open.
 fn certificate_expired(stage: &Stage) -> BoxFuture<'_, Answer> {
-    Box::pin(async move {
-        let leaf = Leaf::client("short").spiffe("spiffe://partners.example/web/short");
-        let short = stage.world.partners.issue(leaf.valid(-60, 3));
-        let mut connection = stage.gateway.client(&short).connect().await;
-        let first = connection.get("/open/x").await;
-        assert_eq!(first.status, 200, "it was good when the connection began");
-        loop {
-            let answer = connection.get("/open/x").await;
-            if answer.status != 200 {
-                return answer;
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    })
+    let leaf = Leaf::client("short").spiffe("spiffe://partners.example/web/short");
+    let short = stage.world.partners.issue(leaf.valid(-60, 3));
+    let client = stage.gateway.client(&short);
+    Box::pin(async move { Box::pin(after_goaway(&client, stage, async {})).await })
 }
 
 /// The authority of the certificate is taken away while the connection is open.
 fn certificate_untrusted(stage: &Stage) -> BoxFuture<'_, Answer> {
+    let leaf = Leaf::client("partner").spiffe("spiffe://partners.example/web/r");
+    let client = stage.gateway.client(&stage.rotating.issue(leaf));
+    let client = client.address(stage.gateway.address("rotating"));
     Box::pin(async move {
-        let leaf = Leaf::client("partner").spiffe("spiffe://partners.example/web/r");
-        let identity = stage.rotating.issue(leaf);
-        let client = stage.gateway.client(&identity);
-        let client = client.address(stage.gateway.address("rotating"));
-        let mut connection = client.connect().await;
-        assert_eq!(connection.get("/open/x").await.status, 200);
-        let next = Authority::new("next");
-        let folder = &stage.world.folder;
-        let swap = || drop(folder.write("rotating-ca.pem", next.pem()));
-        let reloaded = stage.gateway.reload_by(swap).await;
-        assert!(matches!(reloaded, Reloaded::Applied(_)), "{reloaded:?}");
-        connection.get("/open/x").await
+        let take_away = async {
+            let next = Authority::new("next");
+            let folder = &stage.world.folder;
+            let swap = || drop(folder.write("rotating-ca.pem", next.pem()));
+            let reloaded = stage.gateway.reload_by(swap).await;
+            assert!(matches!(reloaded, Reloaded::Applied(_)), "{reloaded:?}");
+        };
+        Box::pin(after_goaway(&client, stage, Box::pin(take_away))).await
     })
+}
+
+/// The deny list names the client while the connection is open.
+fn certificate_revoked(stage: &Stage) -> BoxFuture<'_, Answer> {
+    let id = "spiffe://partners.example/web/denied";
+    let client = stage.gateway.client(&stage.world.partner(id));
+    Box::pin(async move {
+        let deny = async {
+            let folder = &stage.world.folder;
+            let write = || drop(folder.write("deny.list", id));
+            let reloaded = stage.gateway.reload_by(write).await;
+            assert!(matches!(reloaded, Reloaded::Applied(_)), "{reloaded:?}");
+        };
+        Box::pin(after_goaway(&client, stage, Box::pin(deny))).await
+    })
+}
+
+/// A request on a connection whose client has lost its standing. An idle one would be closed; on this
+/// one a request is under way, and the client does not hear GOAWAY before it has asked.
+async fn after_goaway(client: &Client, stage: &Stage, lose: impl Future<Output = ()>) -> Answer {
+    let revoked = stage.gateway.metrics().await.value(REVOKED, &[]);
+    let before = stage.orders.requests().len();
+    let client = client.clone().alpn(&["h2"]);
+    let connection = Box::pin(client.connect()).await;
+    let source = connection.local_address().to_string();
+    let tls = connection.wire.stream;
+    let (hears, deaf) = watch::channel(true);
+    let (mut from_gateway, to_gateway) = tokio::io::split(tls);
+    let (mut heard, ear) = tokio::io::duplex(64 * 1024);
+    let ears = tokio::spawn(async move {
+        let (mut deaf, mut buffer) = (deaf, vec![0; 1024]);
+        loop {
+            deaf.wait_for(|hears| *hears)
+                .await
+                .expect("the test goes on");
+            tokio::select! {
+                biased;
+                _ = deaf.changed() => {}
+                read = from_gateway.read(&mut buffer) => match read {
+                    Ok(read @ 1..) => heard.write_all(&buffer[..read]).await.expect("an ear"),
+                    _ => return,
+                },
+            }
+        }
+    });
+    let (sender, driver) = h2::client::handshake(tokio::io::join(ear, to_gateway))
+        .await
+        .expect("an h2 preface");
+    let driver = tokio::spawn(driver);
+    let get = |path: &str| {
+        let head = http::Request::get(format!("https://{HOST}{path}"));
+        head.version(http::Version::HTTP_2)
+            .body(())
+            .expect("a head")
+    };
+    let mut sender = sender.ready().await.expect("an open connection");
+    let (_hang, _) = sender
+        .send_request(get("/open/hang"), true)
+        .expect("a stream");
+    stage.orders.wait_for_requests(before + 1).await;
+    hears.send_replace(false);
+    lose.await;
+    stage
+        .gateway
+        .wait_for_metric(REVOKED, &[], |now| now > revoked)
+        .await;
+    let mut sender = sender.ready().await.expect("GOAWAY is not heard yet");
+    let (answer, _) = sender.send_request(get("/open/x"), true).expect("a stream");
+    stage
+        .gateway
+        .wait_for_event(|line| {
+            line["status"] == 403 && line["alpn"] == "h2" && line["source"] == source
+        })
+        .await;
+    hears.send_replace(true);
+    let answer = within("an answer", read_h2(answer)).await.expect("whole");
+    driver.abort();
+    ears.abort();
+    answer
 }
 
 fn peer_not_allowed(stage: &Stage) -> BoxFuture<'_, Answer> {

@@ -2,7 +2,6 @@
 //! misbehave, routes that ask for each thing.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -118,7 +117,9 @@ impl Stage {
         let stranger = world.stranger.issue(stranger);
         let foreign = world.service_as(&stranger).start().await;
         let mute = Plain::start(b"").await;
+        world.folder.write("deny.list", "# nobody yet\n");
         let mut config = world.config();
+        config.set("deny", "deny.list");
         config.set("trust.rotating.ca", "rotating-ca.pem");
         listeners(&mut config);
         upstreams(&mut config, orders.address, foreign.address, mute.address);
@@ -165,6 +166,3 @@ impl Stage {
         (self.orders.requests().len(), foreign, usize::from(mute))
     }
 }
-
-/// Long enough for a certificate of a few seconds to end.
-pub const LOOK_AGAIN: Duration = Duration::from_millis(100);
