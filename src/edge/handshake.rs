@@ -3,7 +3,6 @@
 //! A handshake that looks for an ACME challenge ends here in any case: no request can come on it.
 
 use std::cell::RefCell;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
