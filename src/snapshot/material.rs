@@ -5,7 +5,7 @@
 //! each source goes on for itself (`How::Refresh`): what is new and good is taken, and where
 //! something is not, the last good generation stays.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,10 +14,8 @@ use rustls::pki_types::UnixTime;
 use super::bundle_files::{bundle_files, crl_series};
 use super::sources::SourceStore;
 use super::trust_store::trust_store;
-use crate::acme::external_key;
 use crate::acme::store::Managed;
 use crate::config::Places;
-use crate::config::acme::{AcmeCertificateSpec, AcmeSpec};
 use crate::config::problem::Problem;
 use crate::config::spec::{CaSpec, CertificateSpec, ListenerSpec, ServedSpec, Spec, TrustSpec};
 use crate::edge::listener::Certificate;
@@ -25,7 +23,7 @@ use crate::identity::name::Name;
 use crate::observe::{CertificateSeries, CrlSeries};
 use crate::trust::{
     CertificateInfo, DenyList, KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle,
-    TrustError, TrustStore, roots,
+    TrustError, TrustStore,
 };
 
 /// The key material of one snapshot.
@@ -41,11 +39,11 @@ pub struct Material {
     pub(super) sources: Vec<Arc<SourceStatus>>,
     certificates: Vec<CertificateSeries>,
     crls: Vec<CrlSeries>,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
     pub(super) absent: Vec<Arc<SourceStatus>>,
     /// What ACME directories issue, by place. An order may last, and needs this configuration in
     /// use to answer its challenge: what is missing holds no reload up, and is in no `absent`.
-    issued: Vec<(String, Arc<Managed>)>,
+    pub(super) issued: Vec<(String, Arc<Managed>)>,
 }
 
 /// What was read from a file and is published once the configuration is in use.
@@ -241,11 +239,11 @@ fn identity_place(name: &Name) -> String {
 /// [`Material`] while it is gathered.
 pub(super) struct Gathering<'c> {
     pub(super) material: Material,
-    problems: Vec<Problem>,
+    pub(super) problems: Vec<Problem>,
     whole: bool,
     pub(super) spec: &'c Spec,
     pub(super) sources: &'c SourceStore,
-    how: How<'c>,
+    pub(super) how: How<'c>,
     now: UnixTime,
 }
 
@@ -319,41 +317,6 @@ impl Gathering<'_> {
         self.material.key_pairs.insert(place, pair.clone());
         let accepted = Accepted::KeyPair(source, pair);
         self.material.accepted.push(accepted);
-    }
-
-    /// Looks whether an ACME directory could be asked. It is not: that is for a gateway that serves.
-    fn acme(&mut self, name: &Name, spec: &AcmeSpec) {
-        let How::Load(places) = self.how else { return };
-        if let Err(error) = roots(&spec.ca) {
-            let problem = places.problem(&format!("acme.{name}.ca"), error.what());
-            self.problems.push(problem.with_hint(error.hint()));
-        }
-        if let Some(Err(what)) = spec.eab.as_ref().map(external_key) {
-            let problem = places.problem(&format!("acme.{name}.eab.key_file"), what);
-            let hint = "write the key into the file as the CA gave it out";
-            self.problems.push(problem.with_hint(hint));
-        }
-    }
-
-    /// What an ACME directory has issued. There may be nothing yet.
-    fn issued(
-        &mut self,
-        place: String,
-        wanted: &AcmeCertificateSpec,
-        acme: &BTreeMap<Name, AcmeSpec>,
-    ) {
-        let Some(spec) = acme.get(&wanted.acme) else {
-            return; // what is wrong with the entry was noted before
-        };
-        let managed = self.sources.acme().certificate(&place, spec, &wanted.names);
-        self.material.sources.push(managed.source().status());
-        let missing = managed.missing().map(|what| format!("{place}: {what}"));
-        self.material.warnings.extend(missing);
-        if let Some(pair) = managed.source().current() {
-            self.note(&place, pair.certificates());
-            self.material.key_pairs.insert(place.clone(), pair);
-        }
-        self.material.issued.push((place, managed));
     }
 
     /// What was read, or what is in use where that stays.

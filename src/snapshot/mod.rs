@@ -5,6 +5,7 @@
 //! one snapshot to the next where nothing about it changed; the snapshot holds an `Arc` to it.
 
 mod agent_material;
+mod acme_material;
 mod agents;
 mod asserter;
 mod bundle_files;

@@ -10,12 +10,13 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::Error as Chain;
 
+use super::authority::Authority;
 use super::candidates::Known;
 use super::crl::{Around, Crl, Signer};
 use super::error::TrustError;
-use super::info::{CertificateInfo, date, parse, sha256};
-use super::intermediates::{ca_info, intermediates};
-use super::judge::{Question, denied, unix_time};
+use super::info::{CertificateInfo, date, sha256};
+use super::intermediates::intermediates;
+use super::judge::{Question, unix_time};
 use super::revocation::{Revocation, RevocationMode};
 use super::untrusted::Untrusted;
 use super::{pem, provider};
@@ -31,15 +32,6 @@ pub struct TrustBundle {
     pub(super) revocation: Revocation,
     vouches_for: Vouches,
     digest: [u8; 32],
-}
-
-/// A CA.
-struct Authority {
-    info: CertificateInfo,
-    der: CertificateDer<'static>,
-    serial: Box<[u8]>,
-    /// The whole `SubjectPublicKeyInfo`.
-    key: Box<[u8]>,
 }
 
 /// What an entry of `trust` is made from.
@@ -336,47 +328,6 @@ fn add_all(
         authorities.push(authority);
     }
     Ok(())
-}
-
-impl Authority {
-    fn read(der: &CertificateDer<'static>, number: usize, file: &Path) -> Result<Self, TrustError> {
-        let parsed = parse(der, number, file)?;
-        let info = ca_info(&parsed, number, file)?;
-        Ok(Self {
-            info,
-            serial: parsed.raw_serial().into(),
-            key: parsed.public_key().raw.into(),
-            der: der.clone(),
-        })
-    }
-
-    fn signer(&self, anchor: &TrustAnchor<'_>) -> Signer {
-        Signer {
-            name: anchor.subject.as_ref().into(),
-            key: anchor.subject_public_key_info.as_ref().into(),
-            signs_crls: self.info.signs_crls,
-        }
-    }
-
-    fn check(&self, question: &Question<'_>) -> Result<(), Untrusted> {
-        let time = question.now;
-        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-        if seconds > self.info.not_after {
-            let not_after = unix_time(self.info.not_after);
-            return Err(Untrusted::of_chain(Chain::CertExpired { time, not_after }));
-        }
-        if seconds < self.info.not_before {
-            let not_before = unix_time(self.info.not_before);
-            return Err(Untrusted::of_chain(Chain::CertNotValidYet {
-                time,
-                not_before,
-            }));
-        }
-        if question.deny.has(&self.der, &self.serial, || &self.key) {
-            return Err(denied("the deny list names the CA"));
-        }
-        Ok(())
-    }
 }
 
 fn crls(

@@ -6,6 +6,7 @@
 //! says whether what it says may be believed. Private keys never leave this folder but inside
 //! rustls' or aws-lc's signing key, and are in no `Debug` text.
 
+mod authority;
 mod bundle;
 mod candidates;
 mod crl;

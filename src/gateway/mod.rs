@@ -1,6 +1,9 @@
 //! Assembly: what is built in which order; start, drain, stop. `run` and `check` begin the same
 //! way, so that a configuration which passes `check` is one that starts.
 
+mod sockets;
+mod stop;
+
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd as _;
 use std::path::Path;
@@ -16,19 +19,15 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds, ShutdownWatch};
 use pingora::services::Service as _;
 use rustls::pki_types::UnixTime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep};
+use tokio::task::JoinSet;
 
+use self::sockets::Sockets;
+use self::stop::{Signals, open, wind_down};
 use crate::acme::http01;
 use crate::acme::keeper::Keeper;
 use crate::admin::{self, KeySets, Readiness};
 use crate::assertion::AssertionStore;
-use crate::config::acme::http_addresses;
-use crate::config::spec::{ShutdownSpec, Spec};
-use crate::edge::caps::Caps;
-use crate::identity::name::Name;
 use crate::limit::store::LimitStore;
 use crate::observe::{HandshakeLog, Metrics, RevocationLog, start_logging};
 use crate::proxy::GatewayProxy;
@@ -60,8 +59,6 @@ enum StartError {
 
 /// Connections to services that are kept while nobody uses them, on each listener.
 const POOLED_CONNECTIONS_MAX: usize = 1024;
-/// How often a draining gateway looks whether it is done.
-const DRAIN_STEP: Duration = Duration::from_millis(20);
 
 /// What a configuration comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,49 +145,6 @@ fn serve_until_told(file: &Path, stores: Stores, compiled: Compiled) -> Result<(
     ended
 }
 
-/// The sockets, opened before anything runs, so that a port in use is an error and no panic.
-struct Sockets {
-    admin: TcpListener,
-    edges: Vec<(Name, SocketAddr, TcpListener)>,
-    /// For HTTP-01 challenges.
-    challenges: Vec<TcpListener>,
-}
-
-impl Sockets {
-    fn bind(spec: &Spec) -> Result<Self, StartError> {
-        let open = |place: String, address: SocketAddr| {
-            let bound = TcpListener::bind(address).and_then(|socket| {
-                socket.set_nonblocking(true)?;
-                Ok(socket)
-            });
-            bound.map_err(|source| StartError::Bind {
-                place,
-                address,
-                source,
-            })
-        };
-        let admin = open("admin.address".to_owned(), spec.admin.address)?;
-        let edge = |(name, listener): (&Name, &crate::config::spec::ListenerSpec)| {
-            let socket = open(format!("listeners.{name}.address"), listener.address)?;
-            Ok((name.clone(), listener.address, socket))
-        };
-        let edges = spec
-            .listeners
-            .iter()
-            .map(edge)
-            .collect::<Result<_, StartError>>()?;
-        let challenges = http_addresses(&spec.acme)
-            .into_iter()
-            .map(|(address, name)| open(format!("acme.{name}.http"), address))
-            .collect::<Result<_, StartError>>()?;
-        Ok(Self {
-            admin,
-            edges,
-            challenges,
-        })
-    }
-}
-
 async fn serve_all(
     file: &Path,
     stores: Stores,
@@ -203,8 +157,9 @@ async fn serve_all(
         places,
     } = compiled;
     drop(places); // the whole file
-    let warn = |warning: &String| tracing::warn!("{warning}");
-    warnings.iter().for_each(warn);
+    warnings
+        .iter()
+        .for_each(|warning| tracing::warn!("{warning}"));
     let mut signals = Signals::watch()?;
     let readiness = Arc::new(Readiness::default());
     let admin_address = snapshot.spec.admin.address;
@@ -302,42 +257,6 @@ async fn ready_when_whole(live: Arc<Live>, readiness: Arc<Readiness>) {
     tracing::info!("ready");
 }
 
-/// Goes on for the delay, then takes no new connections and waits for those that are open.
-async fn wind_down(
-    how: ShutdownSpec,
-    reloader: JoinHandle<()>,
-    stop: &watch::Sender<bool>,
-    caps: &[Arc<Caps>],
-) {
-    sleep(how.delay).await;
-    reloader.abort();
-    stop.send_replace(true);
-    drain(caps, how.deadline).await;
-}
-
-/// Waits until no connection is open, or the deadline has passed.
-async fn drain(caps: &[Arc<Caps>], deadline: Duration) {
-    let end = Instant::now() + deadline;
-    loop {
-        let open = open(caps);
-        if open == 0 {
-            return tracing::info!("stopped: every connection has ended");
-        }
-        if Instant::now() >= end {
-            return tracing::warn!(
-                open,
-                "stopped: the deadline has passed with connections open"
-            );
-        }
-        sleep(DRAIN_STEP).await;
-    }
-}
-
-/// Connections that are open on all listeners.
-fn open(caps: &[Arc<Caps>]) -> usize {
-    caps.iter().map(|caps| caps.open()).sum()
-}
-
 /// Accepts connections of one listener until `stopping`.
 async fn listen(
     door: Arc<Door>,
@@ -380,39 +299,4 @@ async fn listen(
     sockets.add(address.to_string(), socket.into_raw_fd());
     let sockets: ListenFds = Arc::new(Mutex::new(sockets));
     service.start_service(Some(sockets), stopping, 1).await;
-}
-
-/// The signals that we act on.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    reload: Arc<Notify>,
-}
-
-impl Signals {
-    fn watch() -> Result<Self, StartError> {
-        let on = |kind| signal(kind).map_err(StartError::Signals);
-        let mut hangup = on(SignalKind::hangup())?;
-        let reload = Arc::new(Notify::new());
-        let tell = Arc::clone(&reload);
-        tokio::spawn(async move {
-            while hangup.recv().await.is_some() {
-                tell.notify_one();
-            }
-        });
-        let terminate = on(SignalKind::terminate())?;
-        Ok(Self {
-            terminate,
-            interrupt: on(SignalKind::interrupt())?,
-            reload,
-        })
-    }
-
-    /// Ends at SIGTERM or SIGINT.
-    async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
