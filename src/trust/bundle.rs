@@ -14,7 +14,7 @@ use super::authority::Authority;
 use super::candidates::Known;
 use super::crl::{Around, Crl, Signer};
 use super::error::TrustError;
-use super::info::{CertificateInfo, date, sha256};
+use super::info::{CertificateInfo, moment, sha256};
 use super::intermediates::intermediates;
 use super::judge::{Question, unix_time};
 use super::revocation::{Revocation, RevocationMode};
@@ -249,9 +249,9 @@ impl TrustBundle {
         let crls = self.revocation.crls();
         let stale = crls.iter().filter(|crl| crl.next_update < now);
         let stale = stale.map(|crl| {
-            let (file, day) = (crl.file.display(), date(crl.next_update));
+            let (file, due) = (crl.file.display(), moment(crl.next_update));
             format!(
-                "{file}: the CRL of {} was to be renewed on {day}",
+                "{file}: the CRL of {} was to be renewed on {due}",
                 crl.shown
             )
         });
