@@ -180,6 +180,7 @@ fn rehearsed(
         tls: &TLS,
         post_quantum: false,
         next,
+        rehearsed: None,
     };
     record.connected_at(&handshake, now)
 }
