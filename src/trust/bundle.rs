@@ -349,10 +349,14 @@ fn crls(
     let mut read = Vec::new();
     for file in files {
         for (der, number) in pem::crls(file)?.iter().zip(1..) {
-            read.push(Crl::read(der, file, number, around)?);
+            read.push((number, Crl::read(der, file, number, around)?));
         }
     }
-    Ok(read)
+    for (number, crl) in &read {
+        let all = read.iter().map(|(_, crl)| crl.as_ref());
+        crl.check_age(*number, all, around)?;
+    }
+    Ok(read.into_iter().map(|(_, crl)| crl).collect())
 }
 
 impl fmt::Debug for TrustBundle {

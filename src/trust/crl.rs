@@ -95,14 +95,38 @@ impl Crl {
             problem,
         };
         let crl = Self::parse(der, file, digest, around).map_err(refused)?;
-        match around.in_use.iter().find(|old| old.is_newer_than(&crl)) {
-            Some(newer) => Err(refused(CrlProblem::Older {
-                issuer: crl.shown,
-                this_update: crl.this_update,
-                in_use: newer.this_update,
-            })),
-            None => Ok(Arc::new(crl)),
+        Ok(Arc::new(crl))
+    }
+
+    /// Refuses this list, which stands at `place` in its file, if a newer one is in use and none of
+    /// `read`, all that were read, takes its place: one that lags behind a newer one beside it
+    /// does no harm.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`]: it is older.
+    pub(super) fn check_age<'c>(
+        &self,
+        place: usize,
+        mut read: impl Iterator<Item = &'c Self>,
+        around: Around<'_>,
+    ) -> Result<(), TrustError> {
+        let newer = around.in_use.iter().find(|old| old.is_newer_than(self));
+        let Some(newer) = newer else {
+            return Ok(());
+        };
+        if read.any(|other| other.is_of_the_same(newer) && !newer.is_newer_than(other)) {
+            return Ok(());
         }
+        Err(TrustError::Crl {
+            file: self.file.clone(),
+            number: place,
+            problem: CrlProblem::Older {
+                issuer: self.shown.clone(),
+                this_update: self.this_update,
+                in_use: newer.this_update,
+            },
+        })
     }
 
     fn parse(
