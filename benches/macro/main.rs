@@ -2,7 +2,7 @@
 //! installed, each driven with the same mTLS load in turn, in one run.
 //!
 //! ```text
-//! cargo bench --bench macro -- [--only floor,gateway] [--parts keep-alive,full,resumed,idle,routes,revoked]
+//! cargo bench --bench macro -- [--only floor,gateway] [--parts keep-alive,full,resumed,crl,idle,routes,revoked]
 //!     [--rounds 5] [--requests 40000] [--handshakes 4000] [--connections 64] [--idle 2000]
 //!     [--routes 100000] [--revoked 10000] [--gateway PATH]
 //! ```

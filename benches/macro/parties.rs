@@ -23,6 +23,8 @@ pub enum Kind {
     Floor,
     Gateway,
     GatewayQuiet,
+    /// As `GatewayQuiet`, with a CRL of 100,000 entries. Only in the part `crl`.
+    GatewayCrl,
     Nginx,
 }
 
@@ -34,6 +36,7 @@ impl Kind {
             Self::Floor => "floor",
             Self::Gateway => "gateway",
             Self::GatewayQuiet => "gateway-quiet",
+            Self::GatewayCrl => "gateway-crl",
             Self::Nginx => "nginx",
         }
     }
@@ -122,8 +125,9 @@ impl Party {
         match kind {
             Kind::Floor => Self::start_floor(stage, service, arguments),
             Kind::Nginx => Self::start_nginx(stage, service),
-            Kind::Gateway => Self::start_gateway(kind, stage, service, arguments, 10),
-            Kind::GatewayQuiet => Self::start_gateway(kind, stage, service, arguments, 10),
+            Kind::Gateway | Kind::GatewayQuiet | Kind::GatewayCrl => {
+                Self::start_gateway(kind, stage, service, arguments, 10)
+            }
         }
     }
 
@@ -156,7 +160,8 @@ impl Party {
             admin: free_address(),
             service,
         };
-        let file = stage.gateway_yaml(&ports, routes, kind == Kind::Gateway);
+        let crl = kind == Kind::GatewayCrl;
+        let file = stage.gateway_yaml(&ports, routes, kind == Kind::Gateway, crl);
         let program = arguments
             .text("gateway")
             .unwrap_or(env!("CARGO_BIN_EXE_portcullis"));

@@ -47,6 +47,9 @@ pub fn run(arguments: &Arguments) {
     if part("resumed") {
         bench.drive_all("resumed", HANDSHAKING, handshakes);
     }
+    if part("crl") && bench.kinds.contains(&Kind::GatewayQuiet) {
+        bench.crl(handshakes);
+    }
     if part("idle") {
         bench.idle(arguments.number("idle", 2_000));
     }
@@ -137,6 +140,16 @@ impl Bench<'_> {
             p50: number("p50"),
             p99: number("p99"),
         }
+    }
+
+    /// Full handshakes without a CRL and with a large one.
+    fn crl(&self, handshakes: usize) {
+        let (without, with) = (self.start(Kind::GatewayQuiet), self.start(Kind::GatewayCrl));
+        let parties = [("no CRL", &without), ("CRL of 100,000", &with)];
+        let rows = self.rounds(&parties, "full", HANDSHAKING, handshakes);
+        table::print("crl: full handshakes", &rows);
+        let grown = with.settled_kib() - without.settled_kib();
+        println!("  the CRL takes {grown:.0} KiB");
     }
 
     /// Memory of idle connections, each kind in a process of its own.

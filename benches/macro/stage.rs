@@ -12,8 +12,9 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SanType, SerialNumber,
 };
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
@@ -73,6 +74,7 @@ impl Stage {
             ExtendedKeyUsagePurpose::ClientAuth,
         );
         stage.write("partners-alone.pem", &partners.pem);
+        stage.write("partners.crl", &partners.crl());
         stage.issue(&edge, "edge", &server, dns(HOST));
         stage.issue(
             &partners,
@@ -160,12 +162,19 @@ impl Stage {
     }
 
     /// A configuration of the gateway with so many routes, of which one is used.
-    pub fn gateway_yaml(&self, ports: &Ports, routes: usize, access_log: bool) -> PathBuf {
+    pub fn gateway_yaml(
+        &self,
+        ports: &Ports,
+        routes: usize,
+        access_log: bool,
+        crl: bool,
+    ) -> PathBuf {
         let Ports {
             edge,
             admin,
             service,
         } = ports;
+        let crl = if crl { ", crl: partners.crl" } else { "" };
         let mut yaml = format!(
             "version: 1\nworkers: 1\nadmin: {{ address: {admin} }}\n\
              logs: {{ format: json, level: info, access: {access_log} }}\n\
@@ -173,7 +182,7 @@ impl Stage {
              clients: {{ certificate: required, trust: partners }}\n    limits:\n      \
              connections_per_source: 20000\n      idle_timeout: 10m\n      requests_per_connection: 1000000\n      \
              in_flight_per_peer: 10000\n      requests_per_peer: {{ rate: 1000000/s, burst: 1000000 }}\n\
-             trust:\n  partners: {{ ca: partners-ca.pem }}\n  mesh: {{ ca: mesh-ca.pem }}\n\
+             trust:\n  partners: {{ ca: partners-ca.pem{crl} }}\n  mesh: {{ ca: mesh-ca.pem }}\n\
              identities:\n  gateway: {{ cert: gateway.pem, key: gateway.key }}\n\
              issuers:\n  corp:\n    issuer: https://id.example.com\n    audiences: [orders-api]\n    \
              algorithms: [ES256]\n    keys: {{ file: jwks.json }}\n\
@@ -253,6 +262,36 @@ impl Authority {
             key,
             pem,
         }
+    }
+}
+
+/// Entries of the CRL.
+const REVOKED: usize = 100_000;
+
+impl Authority {
+    /// A CRL that revokes nobody who is here.
+    fn crl(&self) -> String {
+        let now = OffsetDateTime::now_utc();
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut revoked = || RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&std::array::from_fn::<u8, 16, _>(|_| {
+                random.u8(1..0x80)
+            })),
+            revocation_time: now,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: now - Duration::HOUR,
+            next_update: now + Duration::WEEK,
+            crl_number: 1_u64.into(),
+            issuing_distribution_point: None,
+            revoked_certs: (0..REVOKED).map(|_| revoked()).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let issuer = Issuer::from_params(&self.params, &self.key);
+        let crl = params.signed_by(&issuer).expect("a CRL");
+        crl.pem().expect("its PEM")
     }
 }
 

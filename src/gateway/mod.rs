@@ -33,7 +33,7 @@ use crate::observe::{HandshakeLog, Metrics, RevocationLog, start_logging};
 use crate::proxy::GatewayProxy;
 use crate::proxy::connection::{Door, Proxy, serve};
 use crate::proxy::sweep::Sweeper;
-use crate::reload::{Reloader, unix_seconds};
+use crate::reload::{AtStart, Reloader, unix_seconds};
 use crate::snapshot::Live;
 use crate::snapshot::compile::{Compiled, build};
 use crate::snapshot::stores::Stores;
@@ -100,12 +100,14 @@ pub fn check(file: &Path) -> Result<(Checked, Vec<String>), String> {
 pub fn run(file: &Path) -> Result<(), String> {
     install_provider();
     let stores = stores();
+    let at_start = AtStart::look(file);
     let compiled = build(file, &stores, None, FIRST_GENERATION, UnixTime::now())
         .map_err(|refused| refused.problems.to_string())?;
     let logs = &compiled.snapshot.spec.logs;
     let logging = start_logging(logs.format, logs.level).map_err(|error| error.to_string())?;
     stores.metrics.show_logging(&logging);
-    let ended = serve_until_told(file, stores, compiled).map_err(|error| error.to_string());
+    let ended = serve_until_told(file, stores, compiled, at_start);
+    let ended = ended.map_err(|error| error.to_string());
     logging.flush(LOG_FLUSH_MAX);
     ended
 }
@@ -131,7 +133,12 @@ fn stores() -> Stores {
     }
 }
 
-fn serve_until_told(file: &Path, stores: Stores, compiled: Compiled) -> Result<(), StartError> {
+fn serve_until_told(
+    file: &Path,
+    stores: Stores,
+    compiled: Compiled,
+    at_start: AtStart,
+) -> Result<(), StartError> {
     let spec = &compiled.snapshot.spec;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().thread_name("gateway");
@@ -140,7 +147,7 @@ fn serve_until_told(file: &Path, stores: Stores, compiled: Compiled) -> Result<(
     }
     let runtime = runtime.build().map_err(StartError::Runtime)?;
     let sockets = Sockets::bind(spec)?;
-    let ended = runtime.block_on(serve_all(file, stores, compiled, sockets));
+    let ended = runtime.block_on(serve_all(file, stores, compiled, sockets, at_start));
     runtime.shutdown_background();
     ended
 }
@@ -150,6 +157,7 @@ async fn serve_all(
     stores: Stores,
     compiled: Compiled,
     sockets: Sockets,
+    at_start: AtStart,
 ) -> Result<(), StartError> {
     let Compiled {
         snapshot,
@@ -199,7 +207,8 @@ async fn serve_all(
         async move { until.notified().await },
     ));
     let forced = Arc::clone(&signals.reload);
-    let reloader = tokio::spawn(Reloader::new(file, Arc::clone(&live), stores, forced).run());
+    let reloader =
+        tokio::spawn(Reloader::new(file, Arc::clone(&live), stores, forced, at_start).run());
     tracing::info!(admin = %admin_address, "admin listening");
     tokio::spawn(ready_when_whole(Arc::clone(&live), Arc::clone(&readiness)));
     signals.stop().await;

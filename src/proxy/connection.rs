@@ -190,7 +190,7 @@ async fn http1(
         let head = tokio::select! {
             biased;
             head = io.get_mut().next_head(limits, idle.0) => head,
-            () = facts.standing.lost() => return Box::pin(close(io)).await,
+            () = facts.standing.lost() => return Box::pin(leave(io)).await,
             () = shutdown.requested() => return Box::pin(close(io)).await,
         };
         match head {
@@ -267,7 +267,7 @@ async fn close(mut io: Box<TlsIo<Gate>>) {
     use tokio::io::AsyncReadExt as _;
     let farewell = async {
         io.shutdown().await?;
-        let mut sink = vec![0; RECORD_BYTES];
+        let mut sink = vec![0; SINK_BYTES];
         let mut left = FAREWELL_BYTES_MAX;
         while left > 0 {
             match io.read(&mut sink).await? {
@@ -284,5 +284,11 @@ const FAREWELL_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(1)
 /// More than any head that somebody sends by mistake: to close before all of it was read would reset
 /// the connection, and the answer with it.
 const FAREWELL_BYTES_MAX: usize = 1024 * 1024;
-/// RFC 8446, section 5.1.
-const RECORD_BYTES: usize = 16 * 1024;
+/// As many may be closed at a time as are open.
+const SINK_BYTES: usize = 4 * 1024;
+
+/// Says goodbye in TLS to a client that was told nothing, and does not wait for it: it may be one of
+/// many that have to go.
+async fn leave(mut io: Box<TlsIo<Gate>>) {
+    drop(timeout(FAREWELL_TIME_MAX, io.shutdown()).await); // the client may be gone
+}

@@ -8,6 +8,7 @@
 //! route must not hold up a revocation.
 
 mod fixed;
+mod known;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -19,8 +20,9 @@ use rustls::pki_types::UnixTime;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use self::watch::{Digest, Stamps, Watch};
-use crate::config::load;
+pub use self::known::AtStart;
+use self::known::{Known, Tried, look};
+use self::watch::{Stamps, Watch};
 use crate::config::problem::{Problem, Problems};
 use crate::observe::ReloadFailure;
 use crate::snapshot::compile::{Compiled, Refused, build};
@@ -51,17 +53,25 @@ pub struct Reloader {
     live: Arc<Live>,
     stores: Stores,
     forced: Arc<Notify>,
+    at_start: AtStart,
 }
 
 impl Reloader {
     /// Reloads `file` into `live`. `forced` is SIGHUP: it reloads also where no file has changed.
     #[must_use]
-    pub fn new(file: &Path, live: Arc<Live>, stores: Stores, forced: Arc<Notify>) -> Self {
+    pub fn new(
+        file: &Path,
+        live: Arc<Live>,
+        stores: Stores,
+        forced: Arc<Notify>,
+        at_start: AtStart,
+    ) -> Self {
         Self {
             file: file.to_owned(),
             live,
             stores,
             forced,
+            at_start,
         }
     }
 
@@ -70,12 +80,17 @@ impl Reloader {
         let mut watch = Watch::new();
         let mut known = Known {
             files: self.live_files(),
-            ..Known::default()
+            stamps: Stamps::default(),
+            seen: self.at_start.0.clone(),
+            refused: false,
         };
+        known.seen.retain(|file, _| known.files.contains(file));
         watch.follow(&known.files);
-        (known.stamps, known.seen) = look(&known.files).await;
+        let mut started = false;
         loop {
             let cause = tokio::select! {
+                biased;
+                () = std::future::ready(()), if !std::mem::replace(&mut started, true) => Cause::Start,
                 () = self.forced.notified() => Cause::Forced,
                 () = self.stores.sources.changed() => Cause::Source,
                 () = watch.changed() => Cause::Watched,
@@ -90,6 +105,9 @@ impl Reloader {
             // Before the files are read: what changes from here on is heard of.
             watch.follow(&known.files);
             let (stamps, now) = look(&known.files).await;
+            if cause == Cause::Start {
+                known.seen_at_least(&now);
+            }
             let changed = watch::difference(&known.seen, &now);
             (known.stamps, known.seen) = (stamps, now);
             let material = self.material_files();
@@ -114,7 +132,8 @@ impl Reloader {
         known.files.extend(tried.files);
         known.seen = tried.seen;
         known.seen.retain(|file, _| known.files.contains(file));
-        known.stamps = watch::stamps(&known.files);
+        known.stamps = tried.stamps;
+        known.stamps.retain(|file, _| known.files.contains(file));
         if tried.refused {
             self.refresh_material().await;
         }
@@ -266,55 +285,14 @@ impl Reloader {
     }
 }
 
-/// What a reload was made from.
-struct Tried {
-    /// The files that the new configuration names, as far as it could be parsed.
-    files: BTreeSet<PathBuf>,
-    /// What stood in them, and in those of before.
-    seen: Digest,
-    /// Whether it came to nothing.
-    refused: bool,
-}
-
-impl Tried {
-    /// To be called before the files are read for good: what changes afterwards differs from it.
-    fn before_reading(file: &Path, mut known: BTreeSet<PathBuf>) -> Self {
-        let loaded = load(file).map_or_else(|faulty| faulty.sound, Some);
-        let files = loaded.map(|loaded| watch::files(file, &loaded.spec));
-        let files = files.unwrap_or_default();
-        known.extend(files.iter().cloned());
-        let seen = watch::digest(&known);
-        Self {
-            files,
-            seen,
-            refused: false,
-        }
-    }
-}
-
-/// What is known of the files.
-#[derive(Default)]
-struct Known {
-    files: BTreeSet<PathBuf>,
-    stamps: Stamps,
-    seen: Digest,
-    /// Whether the last configuration was refused.
-    refused: bool,
-}
-
 /// Why the files are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
+    Start,
     Forced,
     Source,
     Watched,
     Poll,
-}
-
-async fn look(files: &BTreeSet<PathBuf>) -> (Stamps, Digest) {
-    let files = files.clone();
-    let look = move || (watch::stamps(&files), watch::digest(&files));
-    tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
 
 fn attempt(file: &Path, stores: &Stores, before: &Snapshot) -> Result<Compiled, Refused> {

@@ -187,6 +187,43 @@ async fn rapid_changes_are_taken_together_and_the_last_one_counts() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changes_while_the_gateway_starts_is_taken() {
+    let world = World::new();
+    let orders = world.orders().start().await;
+    // So many routes that it takes a moment to start, and the file is another before it runs.
+    let mut config = world.config();
+    config.endpoints("orders", &[orders.address]);
+    let last = config.clone();
+    for number in 0..1_000 {
+        config.route(&format!("r{number}"), &format!("/r{number}"), "orders");
+    }
+    for millis in [20, 60, 150, 400] {
+        let (mut config, mut last) = (config.clone(), last.clone());
+        config.choose_ports();
+        for place in ["admin.address", "listeners.edge.address"] {
+            last.set(place, config.get(place).clone());
+        }
+        let last = with_route(&last, "/last").yaml();
+        let file = world.folder.write("gateway.yaml", config.yaml());
+        let path = file.clone();
+        let writer = tokio::spawn(async move {
+            tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
+            write_atomically(&path, last.as_bytes());
+        });
+        let gateway = Gateway::start_with_file(&world, &config, file).await;
+        writer.await.expect("the file is written");
+        let client = gateway.client(&world.web());
+        let end = tokio::time::Instant::now() + crate::bench::PATIENCE;
+        while client.get("/last").await.status != 200 {
+            assert!(
+                tokio::time::Instant::now() < end,
+                "{millis} ms: never taken"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_is_touched_but_not_changed_reloads_nothing() {
     let world = World::new();
