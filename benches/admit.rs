@@ -195,6 +195,7 @@ fn facts(
         tls: &tls,
         post_quantum: true,
         next: None,
+        rehearsed: None,
     });
     let peer = Presented::Certificate {
         identity,

@@ -89,7 +89,7 @@ pub fn external_key(eab: &AcmeEabSpec) -> Result<ExternalAccountKey, String> {
     use io::Read as _;
     let shown = eab.key_file.display();
     let mut text = String::new();
-    std::fs::File::open(&eab.key_file)
+    crate::trust::open(&eab.key_file)
         .and_then(|file| file.take(EAB_BYTES_MAX).read_to_string(&mut text))
         .map_err(|error| format!("{shown} cannot be read: {error}"))?;
     let bare = text.trim().trim_end_matches('=');

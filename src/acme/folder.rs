@@ -66,7 +66,7 @@ impl Folder {
     ///
     /// Those of reading.
     pub(super) fn read_account(&self) -> io::Result<Option<Vec<u8>>> {
-        let file = match File::open(self.account()) {
+        let file = match crate::trust::open(&self.account()) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),

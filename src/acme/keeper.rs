@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use rustls::pki_types::UnixTime;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::account;
 use super::directory::Directory;
@@ -94,9 +94,13 @@ impl Keeper {
     /// Keeps one certificate in time, without end.
     async fn keep(self: Arc<Self>, managed: Arc<Managed>) {
         let mut attempts = Attempts::default();
-        let mut earliest = 0;
+        // Not by the clock of the day: one that was ahead when an attempt failed would hold the next
+        // one up until that day comes.
+        let mut earliest = Instant::now();
         loop {
-            let due = managed.renewal(now()).max(earliest);
+            let pause = earliest.saturating_duration_since(Instant::now());
+            let pause = i64::try_from(pause.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
+            let due = managed.renewal(now()).max(now().saturating_add(pause));
             self.metrics.acme_next_order(managed.place(), due);
             let left = u64::try_from(due.saturating_sub(now())).unwrap_or(0);
             if left > 0 {
@@ -117,8 +121,7 @@ impl Keeper {
                     wait
                 }
             };
-            let wait = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
-            earliest = now().saturating_add(wait);
+            earliest = Instant::now() + wait;
         }
     }
 

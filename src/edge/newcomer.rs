@@ -71,6 +71,7 @@ impl<'a> Newcomer<'a> {
             tls: self.tls,
             post_quantum: self.post_quantum,
             next: self.rehearse(),
+            rehearsed: self.listener.trust.rehearsed(),
         })
     }
 

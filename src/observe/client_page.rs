@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::client_record::{CLIENTS_MAX, Client, ClientFacts, ClientRecord, SeenCertificate};
 use super::clock::{rfc3339, unix_now};
+use super::heavy::DAY;
 use super::json_list::{JsonPage, time};
 use super::metrics::WITHIN;
 use super::next_trust::Rehearsed;
@@ -29,6 +30,7 @@ pub struct ClientFilter {
 enum Next {
     Passes,
     Fails,
+    Unknown,
 }
 
 impl ClientFilter {
@@ -46,7 +48,8 @@ impl ClientFilter {
                 self.next = Some(match value {
                     "ok" => Next::Passes,
                     "fail" => Next::Fails,
-                    _ => return Err("next: ok or fail".to_owned()),
+                    "unknown" => Next::Unknown,
+                    _ => return Err("next: ok, fail or unknown".to_owned()),
                 });
             }
             "within" => {
@@ -81,18 +84,25 @@ impl ClientFilter {
             && self
                 .within
                 .is_none_or(|within| ends <= now.saturating_add(within))
-            && self.next.is_none_or(|wanted| facts.next(wanted))
+            && self.next.is_none_or(|wanted| facts.next(wanted, now))
     }
 }
 
 impl ClientFacts {
-    fn next(&self, wanted: Next) -> bool {
-        let mut known = self.certificates.iter().filter_map(|seen| seen.next);
+    /// Asked about the certificates of the last day: an older one says nothing about a client that
+    /// has renewed since.
+    fn next(&self, wanted: Next, now: i64) -> bool {
+        let current = self
+            .certificates
+            .iter()
+            .filter(|seen| seen.last > now - DAY);
+        let mut fates = current.map(|seen| seen.next);
         match wanted {
-            Next::Fails => known.any(|next| next != Rehearsed::Passes),
+            Next::Fails => fates.any(|fate| matches!(fate, Some(Rehearsed::Fails(_)))),
+            Next::Unknown => fates.any(|fate| fate.is_none()),
             Next::Passes => {
-                let mut known = known.peekable();
-                known.peek().is_some() && known.all(|next| next == Rehearsed::Passes)
+                let mut known = fates.flatten().peekable();
+                known.peek().is_some() && known.all(|fate| fate == Rehearsed::Passes)
             }
         }
     }

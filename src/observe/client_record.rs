@@ -4,10 +4,11 @@
 //! A handshake takes the lock for a moment. A request takes none: its connection knows its client's
 //! entry and which routes it has told of, and looks at two or three atomics.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::client_connection::ClientConnection;
 use super::clock::unix_now;
 use super::escape::kept;
 use super::heavy::DAY;
@@ -24,18 +25,16 @@ const FORGOTTEN_SHARE: usize = 16;
 /// Certificates of one identity that are remembered: before and after a rotation, of a few instances.
 const CERTIFICATES_MAX: usize = 4;
 const LISTENERS_MAX: usize = 8;
-/// Routes of one client that are remembered.
-const ROUTES_MAX: usize = 32;
-/// Seconds after which a connection that is used says again that its client is here.
-const REFRESH: i64 = 60;
-/// Routes that a connection knows to have told of.
-const ROUTES_TOLD: usize = 4;
-
 /// The clients of the last day. Only who proved to have a certificate of a CA that we trust is here.
 #[derive(Debug)]
 pub struct ClientRecord {
     table: Mutex<Table>,
+    /// What is rehearsed at each listener, by its digest: what was found under another says nothing.
+    rehearsed: Mutex<Rehearsals>,
 }
+
+/// Digests of what is to come, by listener. A listener that rehearses nothing is in none.
+pub type Rehearsals = BTreeMap<Name, [u8; 32]>;
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -54,7 +53,7 @@ pub(super) struct Client {
     /// When the certificate ends that ends last, of those seen in the last day.
     pub(super) ends: AtomicI64,
     pub(super) open: AtomicU32,
-    listed: AtomicBool,
+    pub(super) listed: AtomicBool,
     pub(super) facts: Mutex<ClientFacts>,
 }
 
@@ -101,28 +100,40 @@ pub struct ClientHandshake<'a> {
     pub post_quantum: bool,
     /// What would become of its certificate under the bundle that is to come.
     pub next: Option<Rehearsed>,
-}
-
-/// One open connection of a client; counts as open until it is dropped.
-#[derive(Debug)]
-#[must_use = "the connection counts as open only while this lives"]
-pub struct ClientConnection {
-    record: Arc<ClientRecord>,
-    client: Arc<Client>,
-    told: [AtomicU32; ROUTES_TOLD],
-}
-
-impl Drop for ClientConnection {
-    fn drop(&mut self) {
-        self.client.open.fetch_sub(1, Ordering::Relaxed);
-    }
+    /// Under which, where something is rehearsed.
+    pub rehearsed: Option<[u8; 32]>,
 }
 
 impl ClientRecord {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             table: Mutex::default(),
+            rehearsed: Mutex::default(),
         })
+    }
+
+    /// Says what is rehearsed. What was found of each client under another is forgotten: an `ok` of
+    /// yesterday's rehearsal is none of today's.
+    pub fn rehearsing(&self, now: Rehearsals) {
+        let mut rehearsed = self
+            .rehearsed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *rehearsed == now {
+            return;
+        }
+        *rehearsed = now;
+        // With the lock held: a handshake that ends now is noted after this, and looks again.
+        self.with(|table| {
+            for client in table.clients.values() {
+                client.with(|facts| {
+                    facts
+                        .certificates
+                        .iter_mut()
+                        .for_each(|seen| seen.next = None)
+                });
+            }
+        });
     }
 
     /// Notes a handshake, and that its connection is open.
@@ -136,7 +147,13 @@ impl ClientRecord {
         now: i64,
     ) -> ClientConnection {
         let client = self.with(|table| table.client(handshake.text, now));
-        client.note(handshake, now);
+        let rehearsed = self
+            .rehearsed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let holds = rehearsed.get(handshake.listener) == handshake.rehearsed.as_ref();
+        client.note(handshake, handshake.next.filter(|_| holds), now);
+        drop(rehearsed);
         client.open.fetch_add(1, Ordering::Relaxed);
         ClientConnection {
             record: Arc::clone(self),
@@ -179,7 +196,7 @@ impl ClientRecord {
         });
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Table) -> T) -> T {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Table) -> T) -> T {
         work(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -194,7 +211,7 @@ impl Table {
         client
     }
 
-    fn list(&mut self, client: &Arc<Client>, now: i64) {
+    pub(super) fn list(&mut self, client: &Arc<Client>, now: i64) {
         self.make_room(now);
         client.listed.store(true, Ordering::Relaxed);
         self.clients
@@ -269,7 +286,7 @@ impl Client {
         work(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn note(&self, handshake: &ClientHandshake<'_>, now: i64) {
+    fn note(&self, handshake: &ClientHandshake<'_>, next: Option<Rehearsed>, now: i64) {
         self.last.fetch_max(now, Ordering::Relaxed);
         let ends = self.with(|facts| {
             facts.handshakes += 1;
@@ -282,7 +299,7 @@ impl Client {
             {
                 facts.listeners.push(handshake.listener.clone());
             }
-            facts.certificate(handshake.identity, handshake.next, now);
+            facts.certificate(handshake.identity, next, now);
             facts.ends(now)
         });
         self.ends.store(ends, Ordering::Relaxed);
@@ -315,64 +332,11 @@ impl ClientFacts {
     }
 
     /// When the last certificate ends of those that were seen in the last day.
-    fn ends(&self, now: i64) -> i64 {
+    pub(super) fn ends(&self, now: i64) -> i64 {
         let current = self
             .certificates
             .iter()
             .filter(|seen| seen.last > now - DAY);
         current.map(|seen| seen.not_after).max().unwrap_or(i64::MIN)
-    }
-}
-
-impl ClientConnection {
-    /// A route let a request of this connection through. Costs a few relaxed loads, but for the first
-    /// request to a route, and one in a minute.
-    pub fn used(&self, route: u32, name: &Name, identity: &PeerIdentity, now: i64) {
-        let told = self
-            .told
-            .iter()
-            .any(|told| told.load(Ordering::Relaxed) == route);
-        let fresh = now
-            < self
-                .client
-                .last
-                .load(Ordering::Relaxed)
-                .saturating_add(REFRESH);
-        if told && fresh {
-            return;
-        }
-        self.tell(route, name, identity, now);
-    }
-
-    #[cold]
-    fn tell(&self, route: u32, name: &Name, identity: &PeerIdentity, now: i64) {
-        self.client.last.fetch_max(now, Ordering::Relaxed);
-        let ends = self.client.with(|facts| {
-            if !facts.routes.contains(name) {
-                match facts.routes.len() {
-                    0..ROUTES_MAX => facts.routes.push(name.clone()),
-                    _full => facts.more_routes = true,
-                }
-            }
-            let mut known = facts.certificates.iter_mut();
-            let known = known.find(|known| known.fingerprint == identity.fingerprint);
-            if let Some(known) = known {
-                known.last = known.last.max(now);
-            }
-            facts.ends(now)
-        });
-        self.client.ends.store(ends, Ordering::Relaxed);
-        let place = usize::try_from(route).unwrap_or_default() % ROUTES_TOLD;
-        if let Some(told) = self.told.get(place) {
-            told.store(route, Ordering::Relaxed);
-        }
-        if !self.client.listed.load(Ordering::Relaxed) {
-            // It was forgotten for want of room, and is here again.
-            self.record.with(|table| {
-                if !table.clients.contains_key(&self.client.identity) {
-                    table.list(&self.client, now);
-                }
-            });
-        }
     }
 }

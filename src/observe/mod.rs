@@ -34,6 +34,7 @@ mod revocation_log;
 mod heavy;
 mod failure_record;
 mod next_trust;
+mod client_connection;
 mod client_record;
 mod json_list;
 #[cfg(test)]
@@ -45,8 +46,9 @@ mod line_writer;
 mod logging;
 
 pub use access::{AccessLine, access};
+pub use client_connection::ClientConnection;
 pub use client_page::ClientFilter;
-pub use client_record::{ClientConnection, ClientHandshake, ClientRecord};
+pub use client_record::{ClientHandshake, ClientRecord, Rehearsals};
 pub use failure_page::FailureFilter;
 pub use failure_record::FailureRecord;
 pub use handshake_log::{HandshakeFailureLine, HandshakeLog};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::client_page::ClientFilter;
 use super::client_record::{CLIENTS_MAX, ClientHandshake, ClientRecord};
 use super::clock::unix_now;
 use super::failure_page::FailureFilter;
@@ -162,6 +163,15 @@ fn connect(
     identity: &PeerIdentity,
     now: i64,
 ) -> super::ClientConnection {
+    rehearsed(record, identity, now, Some(Rehearsed::Passes))
+}
+
+fn rehearsed(
+    record: &std::sync::Arc<ClientRecord>,
+    identity: &PeerIdentity,
+    now: i64,
+    next: Option<Rehearsed>,
+) -> super::ClientConnection {
     let listener: Name = "edge".parse().unwrap();
     let handshake = ClientHandshake {
         text: &identity.display(),
@@ -169,7 +179,8 @@ fn connect(
         listener: &listener,
         tls: &TLS,
         post_quantum: false,
-        next: Some(Rehearsed::Passes),
+        next,
+        rehearsed: None,
     };
     record.connected_at(&handshake, now)
 }
@@ -224,6 +235,28 @@ fn who_was_not_here_for_a_day_is_gone_and_the_newest_certificate_of_the_day_coun
     drop(connect(&record, &peer(1, 100), DAY + 15));
     assert_eq!(record.expiring([100, DAY], DAY + 15), (1, [1, 1]));
     assert_eq!(record.expiring([100], 3 * DAY), (0, [0]));
+}
+
+#[test]
+fn a_rehearsal_asks_about_the_certificates_of_the_day() {
+    let record = ClientRecord::new();
+    let now = unix_now();
+    let fails = Some(Rehearsed::Fails(HandshakeFailure::UnknownIssuer));
+    let shown = |next: &str| {
+        let mut filter = ClientFilter::default();
+        filter.set("next", next).unwrap();
+        let page: Value = serde_json::from_str(&record.json(&filter)).unwrap();
+        page["shown"].as_u64().unwrap()
+    };
+    // One has renewed, and showed the old certificate for the last time more than a day ago.
+    drop(rehearsed(&record, &peer(1, 100), now - DAY - 60, fails));
+    drop(connect(&record, &peer(1, now + DAY), now));
+    // One has not come since the rehearsal began.
+    drop(rehearsed(&record, &peer(2, now + DAY), now, None));
+    assert_eq!(["ok", "fail", "unknown"].map(shown), [1, 0, 1]);
+    // One still shows the old one, now and then.
+    drop(rehearsed(&record, &peer(1, 100), now - 60, fails));
+    assert_eq!(["ok", "fail", "unknown"].map(shown), [0, 1, 1]);
 }
 
 #[test]

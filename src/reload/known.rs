@@ -63,6 +63,8 @@ pub(super) struct Known {
     pub(super) seen: Digest,
     /// Whether the last configuration was refused.
     pub(super) refused: bool,
+    /// Whether the last look at the key material found all of it good. Not known at the start.
+    pub(super) whole: bool,
 }
 
 impl Known {

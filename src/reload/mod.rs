@@ -83,6 +83,7 @@ impl Reloader {
             stamps: Stamps::default(),
             seen: self.at_start.0.clone(),
             refused: false,
+            whole: false,
         };
         known.seen.retain(|file, _| known.files.contains(file));
         watch.follow(&known.files);
@@ -97,6 +98,11 @@ impl Reloader {
                 () = sleep_until(Instant::now() + POLL) => Cause::Poll,
             };
             if cause == Cause::Poll && watch::stamps(&known.files) == known.stamps {
+                // What was refused may be good by now: a certificate whose time had not come, a
+                // file that could not be opened for want of descriptors.
+                if !known.whole {
+                    known.whole = self.refresh_material(true).await;
+                }
                 continue;
             }
             if matches!(cause, Cause::Watched | Cause::Poll) {
@@ -116,7 +122,7 @@ impl Reloader {
                 self.reload_all(&mut known).await;
                 watch.follow(&known.files);
             } else if cause == Cause::Source || !changed.is_empty() {
-                self.refresh_material().await;
+                known.whole = self.refresh_material(false).await;
             }
         }
     }
@@ -134,18 +140,18 @@ impl Reloader {
         known.seen.retain(|file, _| known.files.contains(file));
         known.stamps = tried.stamps;
         known.stamps.retain(|file, _| known.files.contains(file));
-        if tried.refused {
-            self.refresh_material().await;
-        }
+        known.whole = !tried.refused || self.refresh_material(false).await;
     }
 
-    /// Takes what the sources have now, without reading the configuration.
-    async fn refresh_material(&self) {
+    /// Takes what the sources have now, without reading the configuration. Whether all was good.
+    async fn refresh_material(&self, again: bool) -> bool {
         let (stores, before) = (self.stores.clone(), self.live.now());
-        let work = tokio::task::spawn_blocking(move || refresh(&before, &stores, UnixTime::now()));
+        let work = move || refresh(&before, &stores, again, UnixTime::now());
+        let work = tokio::task::spawn_blocking(work);
         let metrics = &self.stores.metrics;
         match work.await {
             Ok(refreshed) => {
+                let taken = refreshed.snapshot.is_some();
                 if let Some(snapshot) = refreshed.snapshot {
                     let generation = snapshot.generation;
                     snapshot.publish(&self.stores);
@@ -153,11 +159,15 @@ impl Reloader {
                     metrics.set_generation(generation);
                     tracing::info!(generation, "key material taken");
                 }
-                metrics.refreshed(refreshed.whole);
+                if !again || taken {
+                    metrics.refreshed(refreshed.whole);
+                }
+                refreshed.whole
             }
             Err(panicked) => {
                 metrics.refreshed(false);
                 tracing::error!(error = %panicked, "taking key material broke off, that of before stays");
+                false
             }
         }
     }
@@ -174,6 +184,7 @@ impl Reloader {
     /// Loads, compiles, rehearses and swaps; or keeps what is there. `None` if it broke off.
     async fn reload(&self, files: &BTreeSet<PathBuf>) -> Option<Tried> {
         let patience = Instant::now() + SOURCE_PATIENCE;
+        let mut waits = false;
         let (tried, attempted) = loop {
             let (tried, attempted) = self.attempt(files).await?;
             let absent = match &attempted {
@@ -183,8 +194,14 @@ impl Reloader {
             if absent.is_empty() {
                 break (tried, attempted);
             }
+            // A revocation does not wait with it.
+            if !std::mem::replace(&mut waits, true) {
+                self.refresh_material(true).await;
+            }
             let heard = timeout_at(patience, self.stores.sources.changed()).await;
-            if let (Err(_elapsed), Ok(compiled)) = (heard, &attempted) {
+            // Another source may tell without end.
+            let over = heard.is_err() || Instant::now() >= patience;
+            if let (true, Ok(compiled)) = (over, &attempted) {
                 let why = ReloadFailure::Problems;
                 let absent = self.absent(compiled); // by now they say why
                 let problems = Problems::new(&self.file, absent);

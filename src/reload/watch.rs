@@ -14,6 +14,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
 use crate::config::spec::{CertificateSpec, ServedSpec, SigningKeysSpec, Spec};
+use crate::trust::open;
 
 /// SHA-256 of the content of each file; of one that cannot be read, of its error.
 pub(super) type Digest = BTreeMap<PathBuf, Vec<u8>>;
@@ -37,7 +38,7 @@ impl Watch {
             }
         });
         if let Err(error) = &watcher {
-            tracing::warn!(%error, "changes of files are looked for every 30 s: no watching here");
+            tracing::warn!(%error, "changes of files are looked for every 2 s: no watching here");
         }
         Self {
             watcher: watcher.ok(),
@@ -80,8 +81,7 @@ impl Watch {
 pub(super) fn digest(files: &BTreeSet<PathBuf>) -> Digest {
     let of = |path: &PathBuf| {
         let mut content = Vec::new();
-        let read = std::fs::File::open(path)
-            .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut content));
+        let read = open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut content));
         if let Err(error) = read {
             content = error.to_string().into_bytes();
         }

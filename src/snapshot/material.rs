@@ -61,6 +61,8 @@ pub(super) enum How<'c> {
     Load(&'c Places),
     /// The last good generation stays.
     Refresh,
+    /// The same, and what is refused may have been told before.
+    Again,
 }
 
 /// What came of gathering.
@@ -69,7 +71,7 @@ pub(super) struct Gathered {
     pub(super) material: Material,
     /// Of [`How::Load`].
     pub(super) problems: Vec<Problem>,
-    /// Of [`How::Refresh`]: whether every source had something good.
+    /// Of a refresh: whether every source had something good.
     pub(super) whole: bool,
 }
 
@@ -255,7 +257,7 @@ impl Gathering<'_> {
         }
         let source = self.sources.bundle(SourceKind::File, &place);
         let in_use = source.current();
-        let read = TrustBundle::read(&bundle_files(spec), self.now, in_use.as_deref());
+        let read = self.read_bundle(spec, &source, in_use.as_deref());
         let Some(bundle) = self.read(&place, &source, read) else {
             return;
         };
@@ -276,7 +278,7 @@ impl Gathering<'_> {
         let place = format!("trust.{name}.next");
         let source = self.sources.bundle(SourceKind::File, &place);
         let known = source.current();
-        let read = TrustBundle::read(&bundle_files(spec), self.now, known.as_deref());
+        let read = self.read_bundle(spec, &source, known.as_deref());
         let Some(bundle) = self.read(&place, &source, read) else {
             return;
         };
@@ -287,13 +289,48 @@ impl Gathering<'_> {
             .push(Accepted::Bundle(source, bundle));
     }
 
+    fn read_bundle(
+        &mut self,
+        spec: &TrustSpec,
+        source: &Source<TrustBundle>,
+        before: Option<&TrustBundle>,
+    ) -> Result<TrustBundle, TrustError> {
+        let files = bundle_files(spec);
+        let Some(before) = before.filter(|_| !matches!(self.how, How::Load(_))) else {
+            return TrustBundle::read(&files, self.now, before);
+        };
+        let (bundle, refused) = TrustBundle::read_on(&files, self.now, before)?;
+        self.refuse(source, &refused);
+        Ok(bundle)
+    }
+
+    /// Notes what is not good beside what is taken.
+    fn refuse<T: Published>(&mut self, source: &Source<T>, refused: &[TrustError]) {
+        self.whole = self.whole && refused.is_empty();
+        let is_told = matches!(self.how, How::Again) && source.status().problem().is_some();
+        if !is_told {
+            refused.iter().for_each(|error| source.refuse(error));
+        }
+    }
+
     fn deny(&mut self, files: &[PathBuf]) {
         const PLACE: &str = "deny";
         if files.is_empty() {
             return;
         }
         let source = self.sources.deny(PLACE);
-        let Some(list) = self.read(PLACE, &source, DenyList::load(files)) else {
+        let before = source
+            .current()
+            .filter(|_| !matches!(self.how, How::Load(_)));
+        let read = before.map_or_else(
+            || DenyList::load(files),
+            |before| {
+                let (list, refused) = DenyList::load_on(files, &before);
+                self.refuse(&source, &refused);
+                Ok(list)
+            },
+        );
+        let Some(list) = self.read(PLACE, &source, read) else {
             return;
         };
         self.material.deny = Arc::clone(&list);
@@ -337,9 +374,8 @@ impl Gathering<'_> {
                 self.problems.push(problem.with_hint(error.hint()));
                 None
             }
-            (Err(error), How::Refresh) => {
-                source.refuse(&error);
-                self.whole = false;
+            (Err(error), How::Refresh | How::Again) => {
+                self.refuse(source, &[error]);
                 source.current()
             }
         }

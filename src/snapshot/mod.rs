@@ -111,6 +111,11 @@ impl Snapshot {
             .set_certificates(self.material.certificates());
         let rehearsed = self.material.rehearsed();
         stores.metrics.next_trusts().keep_only(rehearsed);
+        let rehearsed = self.listeners.iter().filter_map(|(name, listener)| {
+            let digest = listener.edge.trust.rehearsed()?;
+            Some((name.clone(), digest))
+        });
+        stores.metrics.clients().rehearsing(rehearsed.collect());
         stores.metrics.set_crls(self.material.crls());
         self.upstreams
             .values()

@@ -245,7 +245,7 @@ impl<'c> Planner<'c> {
             .saturating_add(1);
         let mut bytes = Vec::new();
         let read =
-            std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+            crate::trust::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
         match read {
             Ok(_length) => Some(bytes),
             Err(error) => {

@@ -22,10 +22,12 @@ pub struct Refreshed {
     pub whole: bool,
 }
 
-/// Takes what the sources have now. Blocks on files.
+/// Takes what the sources have now; `again`, if nothing has happened since the last time: what
+/// was refused then is not told twice. Blocks on files.
 #[must_use]
-pub fn refresh(before: &Snapshot, stores: &Stores, now: UnixTime) -> Refreshed {
-    let gathered = Material::gather(&before.spec, &stores.sources, How::Refresh, now);
+pub fn refresh(before: &Snapshot, stores: &Stores, again: bool, now: UnixTime) -> Refreshed {
+    let how = if again { How::Again } else { How::Refresh };
+    let gathered = Material::gather(&before.spec, &stores.sources, how, now);
     let (material, whole) = (gathered.material, gathered.whole);
     if material.is_same(&before.material) {
         let snapshot = None;

@@ -12,9 +12,10 @@ use webpki::Error as Chain;
 
 use super::authority::Authority;
 use super::candidates::Known;
-use super::crl::{Around, Crl, Signer};
+use super::crl::{Around, Crl};
+use super::crl_files::crls;
 use super::error::TrustError;
-use super::info::{CertificateInfo, date, sha256};
+use super::info::{CertificateInfo, moment, sha256};
 use super::intermediates::intermediates;
 use super::judge::{Question, unix_time};
 use super::revocation::{Revocation, RevocationMode};
@@ -112,6 +113,34 @@ impl TrustBundle {
         now: UnixTime,
         before: Option<&Self>,
     ) -> Result<Self, TrustError> {
+        Self::read_with(files, now, before, &mut Err)
+    }
+
+    /// As [`Self::read`], where a file of CRLs that is not good leaves in use what `before` has of it;
+    /// what is wrong with it is told with the bundle.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`], for the other files.
+    pub fn read_on(
+        files: &BundleFiles,
+        now: UnixTime,
+        before: &Self,
+    ) -> Result<(Self, Vec<TrustError>), TrustError> {
+        let mut refused = Vec::new();
+        let bundle = Self::read_with(files, now, Some(before), &mut |error| {
+            refused.push(error);
+            Ok(())
+        })?;
+        Ok((bundle, refused))
+    }
+
+    fn read_with(
+        files: &BundleFiles,
+        now: UnixTime,
+        before: Option<&Self>,
+        refused: &mut dyn FnMut(TrustError) -> Result<(), TrustError>,
+    ) -> Result<Self, TrustError> {
         let mut roots = RootCertStore::empty();
         let mut authorities: Vec<Authority> = Vec::new();
         for file in &files.ca {
@@ -127,7 +156,13 @@ impl TrustBundle {
             Some(file) => intermediates(file, &mut signers)?,
             None => Default::default(),
         };
-        let crls = crls(&files.crl, &signers, now, before)?;
+        let around = Around {
+            signers: &signers,
+            accepted: &provider().signature_verification_algorithms,
+            in_use: before.map_or(&[], |before| before.revocation.crls()),
+            now: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+        };
+        let crls = crls(&files.crl, around, refused)?;
         let mut bundle = Self {
             roots: Arc::new(roots),
             authorities,
@@ -249,9 +284,9 @@ impl TrustBundle {
         let crls = self.revocation.crls();
         let stale = crls.iter().filter(|crl| crl.next_update < now);
         let stale = stale.map(|crl| {
-            let (file, day) = (crl.file.display(), date(crl.next_update));
+            let (file, due) = (crl.file.display(), moment(crl.next_update));
             format!(
-                "{file}: the CRL of {} was to be renewed on {day}",
+                "{file}: the CRL of {} was to be renewed on {due}",
                 crl.shown
             )
         });
@@ -328,28 +363,6 @@ fn add_all(
         authorities.push(authority);
     }
     Ok(())
-}
-
-fn crls(
-    files: &[PathBuf],
-    signers: &[Signer],
-    now: UnixTime,
-    before: Option<&TrustBundle>,
-) -> Result<Vec<Arc<Crl>>, TrustError> {
-    let accepted = provider().signature_verification_algorithms;
-    let around = Around {
-        signers,
-        accepted: &accepted,
-        in_use: before.map_or(&[], |before| before.revocation.crls()),
-        now: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
-    };
-    let mut read = Vec::new();
-    for file in files {
-        for (der, number) in pem::crls(file)?.iter().zip(1..) {
-            read.push(Crl::read(der, file, number, around)?);
-        }
-    }
-    Ok(read)
 }
 
 impl fmt::Debug for TrustBundle {

@@ -1,6 +1,6 @@
 //! [`CrlProblem`]: why a CRL is not taken, for the operator.
 
-use super::info::date;
+use super::info::moment;
 
 /// Why a CRL is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,14 +94,14 @@ impl CrlProblem {
                 issuer,
                 this_update,
             } => {
-                return format!("({issuer}) begins on {}, not yet", date(*this_update));
+                return format!("({issuer}) begins on {}, not yet", moment(*this_update));
             }
             Self::Older {
                 issuer,
                 this_update,
                 in_use,
             } => {
-                let (this, in_use) = (date(*this_update), date(*in_use));
+                let (this, in_use) = (moment(*this_update), moment(*in_use));
                 return format!("({issuer}) of {this} is older than the one in use, of {in_use}");
             }
         };

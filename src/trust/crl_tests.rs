@@ -310,7 +310,7 @@ fn every_crl_that_is_not_taken_says_why() {
         (
             "from the future",
             good().updates(HOUR, 2 * HOUR).sign(&ca),
-            "CRL 1 in 0.crl (CN=ca) begins on 2030-01-01, not yet: check the clock of this machine and that of the CA",
+            "CRL 1 in 0.crl (CN=ca) begins on 2030-01-01T01:00:00Z, not yet: check the clock of this machine and that of the CA",
         ),
         (
             "by SHA-1",
@@ -471,7 +471,7 @@ fn a_judgement_holds_no_longer_than_the_crl_that_it_needs() {
     assert!(lax.warnings(now()).is_empty());
     let warnings = lax.warnings(at(after + 1));
     assert!(
-        warnings[0].ends_with("0.crl: the CRL of CN=ca was to be renewed on 2030-01-01"),
+        warnings[0].ends_with("0.crl: the CRL of CN=ca was to be renewed on 2030-01-01T01:00:00Z"),
         "{warnings:?}"
     );
 }
@@ -528,7 +528,7 @@ fn an_older_crl_never_takes_the_place_of_the_one_in_use() {
     let error = load(&old, Some(&in_use)).unwrap_err().to_string();
     assert!(
         error.contains(
-            "(CN=ca) of 2029-12-31 is older than the one in use, of 2029-12-31: \
+            "(CN=ca) of 2029-12-31T23:00:00Z is older than the one in use, of 2029-12-31T23:00:00Z: \
              fetch the newest one"
         ),
         "{error}"

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,13 +20,21 @@ use crate::identity::subject_name::SubjectName;
 /// What the files of `deny` name. The empty list names nothing.
 #[derive(Default)]
 pub struct DenyList {
+    parts: Vec<Arc<Part>>,
+    digest: [u8; 32],
+}
+
+/// What one file names.
+#[derive(Default)]
+struct Part {
+    file: PathBuf,
+    hash: [u8; 32],
     spiffe: HashSet<SpiffeId>,
     /// Serial numbers, each with the issuers that it is of.
     serials: HashMap<[u8; BYTES_MAX], Vec<SubjectName>>,
     fingerprints: HashSet<[u8; 32]>,
     pins: HashSet<[u8; 32]>,
     entries: usize,
-    digest: [u8; 32],
 }
 
 /// Some 20 MB of memory.
@@ -41,27 +50,41 @@ impl DenyList {
     ///
     /// [`TrustError`] if a file cannot be read or is too large, or a line is no entry.
     pub fn load(files: &[PathBuf]) -> Result<Self, TrustError> {
+        let (list, refused) = Self::load_on(files, &Self::default());
+        refused.into_iter().next().map_or(Ok(list), Err)
+    }
+
+    /// As [`Self::load`], where a file that is not good leaves in use what `before` has of it; what
+    /// is wrong with it is told with the list.
+    #[must_use]
+    pub fn load_on(files: &[PathBuf], before: &Self) -> (Self, Vec<TrustError>) {
         let mut list = Self::default();
-        let mut hashes = Vec::new();
+        let mut refused = Vec::new();
         for file in files {
-            let content = pem::read(file, MIB_MAX)?;
-            hashes.extend(sha256(&content));
-            list.read(&content, file)?;
+            let known = before.parts.iter().find(|part| part.file == *file);
+            match Part::load(file, known, list.len()) {
+                Ok(part) => list.parts.push(part),
+                Err(error) => {
+                    refused.push(error);
+                    list.parts.extend(known.map(Arc::clone));
+                }
+            }
         }
-        list.digest = sha256(&hashes);
-        Ok(list)
+        let hashes: Vec<_> = list.parts.iter().map(|part| part.hash).collect();
+        list.digest = sha256(hashes.as_flattened());
+        (list, refused)
     }
 
     /// How many entries it has.
     #[must_use]
-    pub const fn len(&self) -> usize {
-        self.entries
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.entries).sum()
     }
 
     /// Whether it names nothing.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.entries == 0
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// SHA-256 over the files.
@@ -70,7 +93,69 @@ impl DenyList {
         self.digest
     }
 
-    fn read(&mut self, content: &[u8], file: &Path) -> Result<(), TrustError> {
+    /// Whether it names the SPIFFE ID of a leaf.
+    pub(super) fn has_spiffe(&self, id: Option<&SpiffeId>) -> bool {
+        id.is_some_and(|id| self.parts.iter().any(|part| part.spiffe.contains(id)))
+    }
+
+    pub(super) fn asks_for_spiffe(&self) -> bool {
+        self.parts.iter().any(|part| !part.spiffe.is_empty())
+    }
+
+    /// Whether it names a certificate (DER, with its number) or its key (a `SubjectPublicKeyInfo`,
+    /// asked for only if it is needed). What nobody asks for is not computed.
+    pub(super) fn has<K: AsRef<[u8]>>(
+        &self,
+        der: &[u8],
+        serial: &[u8],
+        key: impl FnOnce() -> K,
+    ) -> bool {
+        let any = |has: &dyn Fn(&Part) -> bool| self.parts.iter().any(|part| has(part));
+        if any(&|part| !part.fingerprints.is_empty()) {
+            let hash = sha256(der);
+            if any(&|part| part.fingerprints.contains(&hash)) {
+                return true;
+            }
+        }
+        if any(&|part| !part.pins.is_empty()) {
+            let hash = sha256(key().as_ref());
+            if any(&|part| part.pins.contains(&hash)) {
+                return true;
+            }
+        }
+        any(&|part| part.has_serial(der, serial))
+    }
+
+    /// Whether it names anything but SPIFFE IDs.
+    pub(super) fn has_certificates(&self) -> bool {
+        self.parts.iter().any(|part| part.has_certificates())
+    }
+}
+
+impl Part {
+    /// `known` is what was read from the file before.
+    fn load(
+        file: &Path,
+        known: Option<&Arc<Self>>,
+        others: usize,
+    ) -> Result<Arc<Self>, TrustError> {
+        let content = pem::read(file, MIB_MAX)?;
+        let hash = sha256(&content);
+        let fits = |part: &&Arc<Self>| part.entries.saturating_add(others) <= ENTRIES_MAX;
+        if let Some(known) = known.filter(|part| part.hash == hash).filter(fits) {
+            return Ok(Arc::clone(known));
+        }
+        let mut part = Self {
+            file: file.to_owned(),
+            hash,
+            ..Self::default()
+        };
+        part.read(&content, file, others)?;
+        Ok(Arc::new(part))
+    }
+
+    /// `others` is how many entries the files before it have.
+    fn read(&mut self, content: &[u8], file: &Path, others: usize) -> Result<(), TrustError> {
         for (line, number) in content.split(|byte| *byte == b'\n').zip(1..) {
             let refused = |what: String| TrustError::DenyLine {
                 file: file.to_owned(),
@@ -89,7 +174,7 @@ impl DenyList {
             if entry.is_empty() || entry.starts_with('#') {
                 continue;
             }
-            if self.entries == ENTRIES_MAX {
+            if self.entries.saturating_add(others) >= ENTRIES_MAX {
                 let file = file.to_owned();
                 return Err(TrustError::DenyTooMany { file });
             }
@@ -130,28 +215,6 @@ impl DenyList {
         Ok(())
     }
 
-    /// Whether it names the SPIFFE ID of a leaf.
-    pub(super) fn has_spiffe(&self, id: Option<&SpiffeId>) -> bool {
-        id.is_some_and(|id| self.spiffe.contains(id))
-    }
-
-    pub(super) fn asks_for_spiffe(&self) -> bool {
-        !self.spiffe.is_empty()
-    }
-
-    /// Whether it names a certificate (DER, with its number) or its key (a `SubjectPublicKeyInfo`,
-    /// asked for only if it is needed). What nobody asks for is not computed.
-    pub(super) fn has<K: AsRef<[u8]>>(
-        &self,
-        der: &[u8],
-        serial: &[u8],
-        key: impl FnOnce() -> K,
-    ) -> bool {
-        (!self.fingerprints.is_empty() && self.fingerprints.contains(&sha256(der)))
-            || (!self.pins.is_empty() && self.pins.contains(&sha256(key().as_ref())))
-            || self.has_serial(der, serial)
-    }
-
     fn has_serial(&self, der: &[u8], serial: &[u8]) -> bool {
         let issuers = packed(serial).and_then(|serial| self.serials.get(&serial));
         issuers.is_some_and(|issuers| match X509Certificate::from_der(der) {
@@ -162,8 +225,7 @@ impl DenyList {
         })
     }
 
-    /// Whether it names anything but SPIFFE IDs.
-    pub(super) fn has_certificates(&self) -> bool {
+    fn has_certificates(&self) -> bool {
         !(self.fingerprints.is_empty() && self.pins.is_empty() && self.serials.is_empty())
     }
 }
@@ -206,6 +268,6 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
 
 impl fmt::Debug for DenyList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DenyList({} entries)", self.entries)
+        write!(f, "DenyList({} entries)", self.len())
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
@@ -133,6 +134,13 @@ pub(super) fn date(seconds: i64) -> String {
         Ok(time) => time.date().to_string(),
         Err(_out_of_range) => format!("second {seconds} since 1970"),
     }
+}
+
+/// The second, for what changes several times a day.
+pub(super) fn moment(seconds: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(seconds).ok();
+    let text = time.and_then(|time| time.format(&Rfc3339).ok());
+    text.unwrap_or_else(|| format!("second {seconds} since 1970"))
 }
 
 pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {

@@ -13,7 +13,7 @@ use super::candidates::candidates;
 use super::crl_scope::Role;
 use super::deny::DenyList;
 use super::der;
-use super::info::{RSA_BITS_MIN, date, rsa_bits};
+use super::info::{RSA_BITS_MIN, moment, rsa_bits};
 use super::revocation::Standing;
 use super::untrusted::Untrusted;
 use crate::handshake_failure::HandshakeFailure;
@@ -136,7 +136,7 @@ impl TrustBundle {
                 format!(
                     "the CRL of {} for {what} was to be renewed on {}",
                     crl.shown,
-                    date(crl.next_update)
+                    moment(crl.next_update)
                 ),
             ),
         })

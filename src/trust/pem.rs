@@ -1,7 +1,8 @@
 //! PEM files: certificates and private keys out of one, with an error for each way to be wrong.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
@@ -162,7 +163,7 @@ pub(super) fn read(file: &Path, mib_max: u64) -> Result<Vec<u8>, TrustError> {
     };
     let bytes_max = mib_max * 1024 * 1024;
     let mut text = Vec::new();
-    let opened = File::open(file).map_err(unreadable)?;
+    let opened = open(file).map_err(unreadable)?;
     let read = opened
         .take(bytes_max + 1)
         .read_to_end(&mut text)
@@ -172,4 +173,17 @@ pub(super) fn read(file: &Path, mib_max: u64) -> Result<Vec<u8>, TrustError> {
         return Err(TrustError::TooLarge { file, mib_max });
     }
     Ok(text)
+}
+
+/// Opens a file that is named in the configuration. Not a pipe: to open one waits for somebody who
+/// writes into it, and no revocation would be looked at meanwhile.
+///
+/// # Errors
+///
+/// Those of opening.
+pub fn open(file: &Path) -> io::Result<File> {
+    if std::fs::metadata(file)?.file_type().is_fifo() {
+        return Err(io::Error::other("it is a pipe"));
+    }
+    File::open(file)
 }

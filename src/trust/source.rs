@@ -239,6 +239,14 @@ impl<T: Published> Source<T> {
         true
     }
 
+    /// What is in use after a source gave nothing.
+    fn left(&self) -> &'static str {
+        match self.status.generation() {
+            0 => "there is none yet",
+            _ => "that of before stays",
+        }
+    }
+
     /// Notes that what the source offers is not usable.
     pub fn refuse(&self, error: &TrustError) {
         self.count(SourceResult::Refused);
@@ -249,7 +257,8 @@ impl<T: Published> Source<T> {
             generation = self.status.generation(),
             problem = %error.what(),
             hint = error.hint(),
-            "new key material refused, that of before stays"
+            "new key material refused, {}",
+            self.left()
         );
     }
 
@@ -262,7 +271,8 @@ impl<T: Published> Source<T> {
             source = self.status.kind.label(),
             generation = self.status.generation(),
             problem = %why,
-            "key material cannot be asked for, that of before stays"
+            "key material cannot be asked for, {}",
+            self.left()
         );
     }
 

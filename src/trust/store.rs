@@ -64,6 +64,14 @@ impl TrustStore {
         &self.rehearsals
     }
 
+    /// SHA-256 over all that is rehearsed, if anything is.
+    #[must_use]
+    pub fn rehearsed(&self) -> Option<[u8; 32]> {
+        let digests = self.rehearsals.iter().flat_map(Rehearsal::digest);
+        let digests: Vec<u8> = digests.collect();
+        (!digests.is_empty()).then(|| sha256(&digests))
+    }
+
     /// SHA-256 over all that decides about a chain. Sessions and pooled connections live as long
     /// as it stays the same.
     #[must_use]

@@ -1,5 +1,6 @@
 //! Reload: all or nothing, by whatever way the files change, and nobody notices but the operator.
 
+mod hostile;
 mod material;
 mod refused;
 mod under_load;

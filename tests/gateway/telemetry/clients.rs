@@ -123,6 +123,8 @@ async fn who_must_act_first_stands_first_and_is_counted() {
         Some(1)
     );
     assert_eq!(shown("/tls/clients?next=fail").await, Some(0));
+    // Nothing is rehearsed, so of nobody it is known.
+    assert_eq!(shown("/tls/clients?next=unknown").await, Some(4));
     for query in ["within=1y", "limit=many", "next=maybe", "who=a"] {
         let answer = gateway.admin(&format!("/tls/clients?{query}")).await;
         assert_eq!(answer.status, 400, "{query}");

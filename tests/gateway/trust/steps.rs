@@ -1,6 +1,7 @@
 //! "Step by step" of `docs/trust.md`, executed: the commands are read from the text and run as they stand
 //! there, and what it promises is looked at after each step.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -22,9 +23,10 @@ const REVOKE: &str = "Revoke a client";
 /// What ends a line that is for bundles with a CRL alone.
 const WITH_CRLS: &str = "# with CRLs";
 /// What may be run. Whatever else the text may say one day, this test must learn first.
-const COMMANDS: [&str; 5] = ["cat", "cp", "curl", "echo", "sed"];
-/// Where the admin listener is in the text.
+const COMMANDS: [&str; 6] = ["cat", "cp", "curl", "echo", "openssl", "sed"];
+/// Where the admin listener is in the text, and the edge.
 const ADMIN: &str = "127.0.0.1:9901";
+const EDGE: &str = "127.0.0.1:8443";
 const REVOKED: &str = "portcullis_connections_revoked_total";
 const NOT_AFTER: &str = "portcullis_certificate_not_after_timestamp_seconds";
 const SERIAL: u64 = 0x4f1a;
@@ -51,12 +53,17 @@ impl Step {
         assert!(text.contains(words), "{words:?} is not promised by: {text}");
     }
 
-    /// The block of this language, with or without the lines for CRLs.
+    /// The first block of this language, with or without the lines for CRLs.
     fn block(&self, language: &str, crls: bool) -> String {
-        let (_, text) = self
-            .blocks
-            .iter()
-            .find(|(name, _)| name == language)
+        self.nth_block(language, 0, crls)
+    }
+
+    fn nth_block(&self, language: &str, number: usize, crls: bool) -> String {
+        let mut blocks = self.blocks.iter();
+        let (_, text) = blocks
+            .by_ref()
+            .filter(|(name, _)| name == language)
+            .nth(number)
             .unwrap_or_else(|| panic!("no {language} in: {}", self.text));
         let lines = text
             .lines()
@@ -137,13 +144,16 @@ fn procedure(name: &str) -> Vec<Step> {
 fn look_at(block: &str) {
     for line in block.lines() {
         let code = line.split(" # ").next().unwrap_or_default();
-        let words: Vec<&str> = code.split_whitespace().collect();
-        let command = words.first().copied().unwrap_or_default();
-        assert!(COMMANDS.contains(&command), "an unknown command: {line}");
         let unquoted: String = code.split('\'').step_by(2).collect();
-        assert!(!unquoted.contains([';', '|', '&', '$', '`', '"']), "{line}");
+        for command in unquoted.split('|') {
+            let word = command.split_whitespace().next().unwrap_or_default();
+            assert!(COMMANDS.contains(&word), "an unknown command: {line}");
+        }
+        assert!(!unquoted.contains([';', '&', '$', '`', '"']), "{line}");
         for word in unquoted.split_whitespace() {
-            assert!(!word.starts_with('/') && !word.contains(".."), "{line}");
+            let word = word.trim_start_matches(['<', '>', '2']);
+            let inside = !word.starts_with('/') && !word.contains("..");
+            assert!(inside || word == "/dev/null", "{line}");
         }
     }
 }
@@ -192,6 +202,7 @@ impl Stage {
     fn run_text(&self, block: &str) -> String {
         look_at(block);
         let block = block.replace(ADMIN, &self.gateway.admin_address().to_string());
+        let block = block.replace(EDGE, &self.gateway.address("edge").to_string());
         let output = Command::new("sh")
             .args(["-euc", &block])
             .current_dir(self.world.folder.path())
@@ -328,8 +339,8 @@ fn the_section_has_these_procedures_and_each_step_the_blocks_that_are_run() {
         .collect();
     let want = [
         ("", "yaml"),
-        (ROTATE, ",,sh,,"),
-        (ROLL, ",sh,,yaml+sh,sh"),
+        (ROTATE, ",,sh,sh,"),
+        (ROLL, ",sh,,yaml+sh+sh,sh"),
         (REVOKE, ",sh,sh,sh,"),
     ];
     let want = want.map(|(name, blocks)| (name.to_owned(), blocks.to_owned()));
@@ -362,7 +373,7 @@ async fn a_certificate_of_the_gateway_is_rotated() {
     let web = stage.world.web();
     let (client, mut open) = Box::pin(stage.connected(&web)).await;
     let old = open.server_certificate();
-    let renewed = Leaf::server("edge").dns(client::HOST);
+    let renewed = Leaf::server("edge").dns(client::HOST).serial(SERIAL);
     let renewed = stage.world.edge_authority.issue(renewed);
     renewed.write(folder, "renewed");
     let before = stage.value(&taken.series("result=\"ok\"}")).await;
@@ -372,6 +383,20 @@ async fn a_certificate_of_the_gateway_is_rotated() {
     stage.risen(&taken.series("result=\"ok\"}"), before).await;
     let fresh = Box::pin(stage.gateway.client(&web).connect()).await;
     assert_eq!(&fresh.server_certificate(), renewed.leaf());
+    let (side, missing) = ("downstream", "certificate_missing");
+    taken.says(&format!("counts as one failed handshake (`{missing}`)"));
+    let printed = stage.run(taken);
+    let serial = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("serial="));
+    assert_eq!(serial, Some(format!("{SERIAL:X}").as_str()), "{printed}");
+    assert!(printed.contains("notAfter="), "{printed}");
+    stage
+        .gateway
+        .wait_for_metric(HANDSHAKES, &[("side", side), ("reason", missing)], |n| {
+            n == 1.0
+        })
+        .await;
     taken.says("Open connections go on, with the old one");
     assert_ne!(&old, renewed.leaf());
     assert_eq!(open.server_certificate(), old);
@@ -439,18 +464,30 @@ async fn roll(name: &str, crls: bool, reason: &str) {
     merge(&mut config.0, &rehearse.yaml(crls));
     let reloaded = Box::pin(stage.gateway.reload(&config)).await;
     assert!(matches!(reloaded, Reloaded::Applied(_)), "{reloaded:?}");
+    let named = |number: usize| {
+        let text = stage.run_text(&rehearse.nth_block("sh", number, crls));
+        let page: Value = serde_json::from_str(&text).expect("JSON");
+        let clients = page["clients"].as_array().expect("a list").iter();
+        let names = clients.map(|client| client["identity"].as_str().expect("a name").to_owned());
+        names.collect::<BTreeSet<String>>()
+    };
+    let (would, not_asked) = (0, 1);
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let everybody: BTreeSet<String> = set(&[WEB_ID, moved]);
+    let the_old_one: BTreeSet<String> = set(&[WEB_ID]);
+    rehearse.says("Right after the change nobody stands there, and that means nothing.");
+    rehearse.says("see who has not yet");
+    assert_eq!(
+        (named(would), named(not_asked)),
+        (BTreeSet::new(), everybody)
+    );
     for identity in [&web, &moved_client] {
-        let client = stage.gateway.client(identity);
-        assert_eq!(status(&client).await, 200);
+        assert_eq!(status(&stage.gateway.client(identity)).await, 200);
     }
-    let page: Value = serde_json::from_str(&stage.run(rehearse)).expect("JSON");
-    let named: Vec<&Value> = page["clients"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|client| &client["identity"])
-        .collect();
-    assert_eq!(named, [WEB_ID], "{page:#}");
+    assert_eq!(
+        (named(would), named(not_asked)),
+        (the_old_one, BTreeSet::new())
+    );
     rehearse.says("`portcullis_next_trust_verifications_total` counts the same");
     let would_fail = [("trust", "partners"), ("result", reason)];
     let verifications = "portcullis_next_trust_verifications_total";
@@ -465,6 +502,7 @@ async fn roll(name: &str, crls: bool, reason: &str) {
     assert_eq!(metrics.value(REVOKED, &[]), 0.0, "nobody so far");
     // 4
     drop(early);
+    away.says("When nobody stands in either list any more");
     away.says(&format!("`{reason}`"));
     away.says("closed within 5 s");
     let since = Instant::now();
