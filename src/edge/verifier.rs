@@ -14,7 +14,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use crate::config::spec::ClientCertificate;
 use crate::handshake_failure::HandshakeFailure;
-use crate::identity::certificate::{PeerIdentity, peer_identity};
+use crate::identity::certificate::PeerIdentity;
 use crate::observe::ListenerMetrics;
 use crate::trust::{TrustStore, Untrusted, Usage, provider};
 
@@ -94,7 +94,7 @@ pub(super) fn judge(
     let verified = trust.verify_with_grace(leaf, intermediates, Usage::Client, now, grace);
     metrics.chain_verified(began.elapsed());
     verified?;
-    peer_identity(leaf).map_err(Untrusted::from)
+    trust.identity(leaf)
 }
 
 impl ClientCertVerifier for ClientVerifier {

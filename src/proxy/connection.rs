@@ -152,7 +152,9 @@ pub async fn serve(proxy: Arc<Proxy>, io: Stream, door: Arc<Door>, shutdown: Shu
     let now = door.live.now();
     let judged = accepted.facts.standing.judged().trust;
     let same = now.listener(&door.name).is_some_and(|plan| {
-        plan.edge.trust.digest() == judged && plan.edge.certificate == listener.certificate
+        plan.edge.trust.digest() == judged
+            && plan.edge.certificate == listener.certificate
+            && plan.edge.grace == listener.grace
     });
     drop(now);
     if !same {

@@ -24,7 +24,8 @@ use crate::observe::RevokedLine;
 
 /// How often certificates that ended are looked for.
 const LOOK: Duration = Duration::from_secs(1);
-/// Chains that are verified in one go: some 2 ms of work.
+/// Chains that are verified in one go at least: some 2 ms of work. With very many connections it
+/// is as many as are closed in one go.
 const CHAINS: usize = 16;
 /// What others have between two goes.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -128,7 +129,7 @@ impl Sweeper {
             if which == Which::Ended && !open.may_have_ended(part, seconds) {
                 continue;
             }
-            for few in open.of_part(part).chunks(CHAINS) {
+            for few in open.of_part(part).chunks(pace.max(CHAINS)) {
                 let Some(listener) = self.listener() else {
                     return;
                 };
@@ -138,6 +139,7 @@ impl Sweeper {
                 let lost;
                 (found.1, lost) = judge(few, &listener, found.1).await;
                 self.close(&lost, &listener, pace).await;
+                self.cut(); // whose time is over does not wait for the end of a long round
             }
             open.settle(part);
         }

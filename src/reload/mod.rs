@@ -140,7 +140,7 @@ impl Reloader {
         known.seen.retain(|file, _| known.files.contains(file));
         known.stamps = tried.stamps;
         known.stamps.retain(|file, _| known.files.contains(file));
-        known.whole = !tried.refused || self.refresh_material(false).await;
+        known.whole = !tried.refused || self.refresh_material(true).await;
     }
 
     /// Takes what the sources have now, without reading the configuration. Whether all was good.

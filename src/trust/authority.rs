@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rustls::pki_types::{CertificateDer, TrustAnchor};
-use webpki::Error as Chain;
+use webpki::{Error as Chain, VerifiedPath};
 
 use super::crl::Signer;
 use super::error::TrustError;
@@ -19,6 +19,8 @@ pub(super) struct Authority {
     pub(super) serial: Box<[u8]>,
     /// The whole `SubjectPublicKeyInfo`.
     pub(super) key: Box<[u8]>,
+    /// How many CAs may stand between it and a leaf.
+    path_length: Option<usize>,
 }
 
 impl Authority {
@@ -29,7 +31,10 @@ impl Authority {
     ) -> Result<Self, TrustError> {
         let parsed = parse(der, number, file)?;
         let info = ca_info(&parsed, number, file)?;
+        let constraints = parsed.basic_constraints().ok().flatten();
+        let path_length = constraints.and_then(|it| it.value.path_len_constraint);
         Ok(Self {
+            path_length: path_length.and_then(|length| usize::try_from(length).ok()),
             info,
             serial: parsed.raw_serial().into(),
             key: parsed.public_key().raw.into(),
@@ -45,7 +50,11 @@ impl Authority {
         }
     }
 
-    pub(super) fn check(&self, question: &Question<'_>) -> Result<(), Untrusted> {
+    pub(super) fn check(
+        &self,
+        path: &VerifiedPath<'_>,
+        question: &Question<'_>,
+    ) -> Result<(), Untrusted> {
         let time = question.now;
         let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         if seconds > self.info.not_after {
@@ -58,6 +67,12 @@ impl Authority {
                 time,
                 not_before,
             }));
+        }
+        // One that a CA made for itself is no step (RFC 5280, section 6.1.4).
+        let steps = path.intermediate_certificates();
+        let steps = steps.filter(|step| step.subject() != step.issuer()).count();
+        if self.path_length.is_some_and(|most| steps > most) {
+            return Err(Untrusted::of_chain(Chain::PathLenConstraintViolated));
         }
         if question.deny.has(&self.der, &self.serial, || &self.key) {
             return Err(denied("the deny list names the CA"));

@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use webpki::Error as Chain;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use webpki::{Error as Chain, VerifiedPath};
 
 use super::authority::Authority;
 use super::candidates::Known;
@@ -317,25 +317,28 @@ impl TrustBundle {
         let ends = authorities
             .chain(known)
             .chain(crls.map(|crl| crl.next_update));
-        ends.filter(|end| *end >= now).min().unwrap_or(now)
+        // What is over already takes nothing more away.
+        ends.filter(|end| *end >= now).min().unwrap_or(i64::MAX)
     }
 
-    /// webpki keeps no validity of a trust anchor and looks at none. A CA that stands in the
-    /// bundle with several certificates for one key counts while one of them is valid and not
-    /// denied.
+    /// webpki keeps neither validity nor path length of a trust anchor and looks at none. A CA that
+    /// stands in the bundle with several certificates for one key and with the same name
+    /// constraints counts while one of them is valid and not denied.
     pub(super) fn check_anchor(
         &self,
-        used: &TrustAnchor<'_>,
+        path: &VerifiedPath<'_>,
         question: &Question<'_>,
     ) -> Result<(), Untrusted> {
+        let used = path.anchor();
         let mut refused = Err(Untrusted::of_chain(Chain::UnknownIssuer));
         for (anchor, authority) in self.roots.roots.iter().zip(&self.authorities) {
             let same = anchor.subject == used.subject
-                && anchor.subject_public_key_info == used.subject_public_key_info;
+                && anchor.subject_public_key_info == used.subject_public_key_info
+                && anchor.name_constraints == used.name_constraints;
             if !same {
                 continue;
             }
-            refused = authority.check(question);
+            refused = authority.check(path, question);
             if refused.is_ok() {
                 break;
             }

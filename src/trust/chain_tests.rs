@@ -323,3 +323,89 @@ fn cross_signed_cas_lead_to_either_root() {
     assert_eq!(verdict(&store(&old.pem), leaf.der(), &sent), want);
     assert_eq!(day(1) - day(0), time::Duration::DAY);
 }
+
+/// Two certificates of one CA, the first with other constraints than the second, and a leaf below.
+fn twice(
+    old: &CertificateParams,
+    new: &CertificateParams,
+) -> (String, String, Issuer<'static, Key>) {
+    let key = Key::generate().unwrap();
+    let (old, pem) = (
+        old.self_signed(&key).unwrap().pem(),
+        new.self_signed(&key).unwrap().pem(),
+    );
+    (old, pem, Issuer::new(new.clone(), key))
+}
+
+#[test]
+fn the_certificate_of_a_ca_that_counts_is_the_one_whose_names_are_bounded() {
+    let mut bounded = ca_params("ca", -9, 9);
+    bounded.name_constraints = Some(rcgen::NameConstraints {
+        permitted_subtrees: vec![rcgen::GeneralSubtree::DnsName("other.example".into())],
+        excluded_subtrees: vec![],
+    });
+    let (over, bounded, issuer) = twice(&ca_params("ca", -9, -1), &bounded);
+    let end = |name: Option<&str>| {
+        let mut leaf = leaf(-1, 1, CLIENT);
+        if let Some(name) = name {
+            leaf.subject_alt_names = vec![SanType::DnsName(name.try_into().unwrap())];
+        }
+        let key = Key::generate().unwrap();
+        leaf.signed_by(&key, &issuer).unwrap().der().clone()
+    };
+    for pem in [format!("{over}{bounded}"), format!("{bounded}{over}")] {
+        let store = store(vec![bundle(&pem)]);
+        let want = Some(HandshakeFailure::CertificateExpired);
+        assert_eq!(verdict(&store, &end(None), &[]), want);
+        assert_eq!(verdict(&store, &end(Some("a.other.example")), &[]), None);
+    }
+    let alone = store(vec![bundle(&bounded)]);
+    let want = Some(HandshakeFailure::NameConstraint);
+    assert_eq!(verdict(&alone, &end(None), &[]), want);
+}
+
+#[test]
+fn the_path_length_of_the_ca_itself_holds() {
+    let bounded = |length| {
+        let mut params = ca_params("ca", -9, 9);
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(length));
+        params
+    };
+    let of = |ca: &Ca, steps: u8| {
+        let mut chain: Vec<Ca> = Vec::new();
+        for step in 0..steps {
+            let above = chain.last().unwrap_or(ca);
+            chain.push(below(above, ca_params(&format!("step {step}"), -1, 1)));
+        }
+        let leaf = issued(chain.last().unwrap_or(ca), leaf(-1, 1, CLIENT));
+        let between: Vec<_> = chain.into_iter().map(|step| step.der).collect();
+        verdict(&store(vec![bundle(&ca.pem)]), &leaf, &between)
+    };
+    let too_long = Some(HandshakeFailure::PathLength);
+    for (length, steps, want) in [
+        (0, 0, None),
+        (0, 1, too_long),
+        (1, 1, None),
+        (1, 2, too_long),
+        (1, 3, too_long),
+    ] {
+        let ca = root(bounded(length));
+        assert_eq!(of(&ca, steps), want, "{length} {steps}");
+    }
+    assert_eq!(of(&root(ca_params("ca", -9, 9)), 3), None);
+}
+
+#[test]
+fn a_bundle_whose_cas_are_all_over_makes_nobody_be_judged_again_and_again() {
+    let ca = root(ca_params("ca", -9, 9));
+    let over = root(ca_params("over", -9, -1));
+    let end = day(9).unix_timestamp();
+    for other in [bundle(&over.pem), empty()] {
+        let store = store(vec![bundle(&ca.pem), other]);
+        assert_eq!(store.next_end(now()), end);
+    }
+}
+
+fn empty() -> TrustBundle {
+    TrustBundle::from_der(Vec::new(), std::path::Path::new("agent"), Vouches::Anyone).unwrap()
+}

@@ -541,6 +541,26 @@ fn an_older_crl_never_takes_the_place_of_the_one_in_use() {
 }
 
 #[test]
+fn a_crl_that_lags_behind_another_copy_holds_nothing_up() {
+    let ca = root(ca_params("ca", -1, 1));
+    let folder = Folder::new();
+    let load = |crls: &[&[u8]], before: Option<&TrustBundle>| {
+        TrustBundle::read(&files(&folder, &ca.pem, crls, Required), now(), before)
+    };
+    let numbered = |number| Draft::new(&[&[number]]).number(number).sign(&ca);
+    let (old, new, newest) = (numbered(8), numbered(9), numbered(10));
+    let in_use = load(&[&old, &new], None).unwrap();
+    for next in [&[&old[..], &newest], &[&newest[..], &old]] {
+        let next = load(next, Some(&in_use)).unwrap();
+        assert_ne!(next.digest(), in_use.digest());
+        assert_eq!(next.crls().len(), 1);
+    }
+    let again = load(&[&old, &new], Some(&in_use)).unwrap();
+    assert_eq!(again.digest(), in_use.digest());
+    assert!(load(&[&old], Some(&in_use)).is_err());
+}
+
+#[test]
 fn a_crl_in_parts_covers_what_names_its_part() {
     let ca = root(ca_params("ca", -1, 1));
     let uri = |uri: &str| tlv(0xa0, &tlv(0xa0, &tlv(0x86, uri.as_bytes())));

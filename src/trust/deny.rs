@@ -42,6 +42,11 @@ pub(super) const ENTRIES_MAX: usize = 100_000;
 const MIB_MAX: u64 = 16;
 /// A SPIFFE ID has 2,048 bytes at most, a name 4,096.
 const LINE_BYTES_MAX: usize = 8192;
+/// In the line of a serial number: each costs a look at the name in front of it.
+const NUMBER_SIGNS_MAX: usize = 8;
+/// What some programs take for the end of a line. An entry behind one would be part of the comment
+/// in front of it.
+const ENDS_OF_LINES: [char; 6] = ['\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
 
 impl DenyList {
     /// Reads these files, as one list.
@@ -167,10 +172,12 @@ impl Part {
             }
             let line = std::str::from_utf8(line)
                 .map_err(|_bytes| refused("is no UTF-8 text".to_owned()))?;
-            let entry = line
-                .split_once(" #")
-                .map_or(line, |(entry, _)| entry)
-                .trim();
+            let line = line.trim();
+            if line.contains(ENDS_OF_LINES) {
+                return Err(refused("has an end of line that is not `\\n`".to_owned()));
+            }
+            let mut readings = readings(line);
+            let entry = readings.next().unwrap_or_default();
             if entry.is_empty() || entry.starts_with('#') {
                 continue;
             }
@@ -178,14 +185,19 @@ impl Part {
                 let file = file.to_owned();
                 return Err(TrustError::DenyTooMany { file });
             }
-            self.add(entry).map_err(refused)?;
+            self.add(entry, readings).map_err(refused)?;
             self.entries += 1;
         }
         Ok(())
     }
 
-    /// What is wrong with the entry goes behind "line 7 of FILE".
-    fn add(&mut self, entry: &str) -> Result<(), String> {
+    /// `longer` are the readings of the line in which a ` #` begins no comment. What is wrong with
+    /// the entry goes behind "line 7 of FILE".
+    fn add<'l>(
+        &mut self,
+        entry: &str,
+        longer: impl Iterator<Item = &'l str>,
+    ) -> Result<(), String> {
         if SpiffeId::is_meant(entry) {
             let id = entry.parse();
             let id = id.map_err(|error| format!("is no SPIFFE ID: {error}"))?;
@@ -207,8 +219,22 @@ impl Part {
                 .ok_or("names no issuer: write `serial:HEX issuer:NAME`")?;
             let serial = bytes(serial.trim()).and_then(|serial| packed(&serial));
             let serial = serial.ok_or("is no serial number: write 1 to 40 hexadecimal digits")?;
-            let names = names(issuer.trim())?;
-            self.serials.entry(serial).or_default().extend(names);
+            let of_serial = self.serials.entry(serial).or_default();
+            of_serial.extend(names(issuer.trim())?);
+            // The name of a CA may have ` #` in it, as OpenSSL prints it: each name that the line can
+            // mean is meant.
+            for (longer, number) in longer.zip(1..) {
+                if number > NUMBER_SIGNS_MAX {
+                    return Err(format!(
+                        "has an issuer with more than {NUMBER_SIGNS_MAX} ` #` behind it"
+                    ));
+                }
+                let issuer = longer
+                    .split_once(" issuer:")
+                    .map(|(_serial, issuer)| issuer);
+                let also = issuer.and_then(|issuer| names(issuer.trim()).ok());
+                of_serial.extend(also.into_iter().flatten());
+            }
         } else {
             return Err("is none of the entries that are known".to_owned());
         }
@@ -228,6 +254,13 @@ impl Part {
     fn has_certificates(&self) -> bool {
         !(self.fingerprints.is_empty() && self.pins.is_empty() && self.serials.is_empty())
     }
+}
+
+/// What a line says, by where its comment begins: at the first ` #`, at each later one, nowhere.
+fn readings(line: &str) -> impl Iterator<Item = &str> {
+    let signs = line.match_indices(" #").map(|(at, _)| at);
+    let ends = signs.chain([line.len()]);
+    ends.filter_map(|end| line.get(..end)).map(str::trim)
 }
 
 /// A name in the order of RFC 4514, and in that of the certificate, in which some tools print it:

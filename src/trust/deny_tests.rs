@@ -87,6 +87,7 @@ fn each_entry_refuses_what_it_names_and_nothing_else() {
         "serial:102 issuer:C=DE,O=Partners\\, Ltd,CN=Partners CA".to_owned(),
         "serial:102 issuer:CN=Partners CA,O=Partners\\, Ltd,C=DE".to_owned(),
         "serial:ca issuer:C=DE,O=Partners\\, Ltd,CN=Partners CA".to_owned(),
+        "serial:4f1a issuer:CN=middle # of Till 7; see the ticket".to_owned(),
     ];
     for entry in denied {
         let want = Some(HandshakeFailure::CertificateDenied);
@@ -229,4 +230,39 @@ fn the_list_of_several_files_is_one_and_its_digest_is_that_of_all() {
     assert_eq!(both.len(), 2);
     assert_ne!(both.digest(), DenyList::load(&[a]).unwrap().digest());
     assert!(DenyList::default().is_empty());
+}
+
+#[test]
+fn a_number_sign_in_the_name_of_an_issuer_does_not_let_its_certificate_in() {
+    let ca = root(ca_params("Partners CA #2", -1, 1));
+    let mut leaf = leaf(-1, 1, CLIENT);
+    leaf.serial_number = Some(7_u64.into());
+    let leaf = issued(&ca, leaf);
+    for entry in [
+        "serial:7 issuer:CN=Partners CA #2",
+        "serial:7 issuer:CN=Partners CA #2 # stolen",
+        "serial:7 issuer:CN=Partners CA #2 # stolen; #4711 says when",
+    ] {
+        let want = Some(HandshakeFailure::CertificateDenied);
+        assert_eq!(judged(&ca, entry, &leaf, &[]), want, "{entry}");
+    }
+    let other = "serial:7 issuer:CN=Partners CA # 2";
+    assert_eq!(judged(&ca, other, &leaf, &[]), None);
+    let many = format!("serial:7 issuer:CN=a{}", " #".repeat(4000));
+    let what = load(&many).unwrap_err().what();
+    assert!(what.contains("issuer"), "{what}");
+}
+
+#[test]
+fn lines_that_end_in_another_way_are_refused_and_not_taken_for_a_comment() {
+    for text in [
+        "# a list\rspiffe://a.example/b\r",
+        "# a list\u{2028}spiffe://a.example/b",
+        "# a list\u{85}spiffe://a.example/b",
+        "spiffe://a.example/b # c\rspiffe://a.example/c",
+    ] {
+        let what = load(text).unwrap_err().what();
+        assert!(what.contains("line 1 of "), "{text:?}: {what}");
+    }
+    assert_eq!(load("# a\tb\r\nspiffe://a.example/b\r\n").unwrap().len(), 1);
 }

@@ -82,7 +82,7 @@ impl TrustBundle {
         path: &VerifiedPath<'_>,
         question: &Question<'_>,
     ) -> Result<(), Untrusted> {
-        self.check_anchor(path.anchor(), question)?;
+        self.check_anchor(path, question)?;
         let now = i64::try_from(question.now.as_secs()).unwrap_or(i64::MAX);
         let mut key = path.anchor().subject_public_key_info.as_ref().to_vec();
         for ca in path.intermediate_certificates().rev() {

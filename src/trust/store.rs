@@ -19,7 +19,7 @@ use super::provider;
 use super::rehearsal::Rehearsal;
 use super::untrusted::Untrusted;
 use crate::handshake_failure::HandshakeFailure;
-use crate::identity::certificate::{not_after, spiffe_name};
+use crate::identity::certificate::{PeerIdentity, not_after, peer_identity, spiffe_name};
 use crate::identity::spiffe::SpiffeId;
 
 /// The trust bundles of a listener or an upstream, and the deny list.
@@ -122,6 +122,24 @@ impl TrustStore {
             deny: &self.deny,
             accepted: &self.algorithms,
         })
+    }
+
+    /// Who a leaf that was verified says it is. Where bundles vouch for different trust domains, a
+    /// leaf with a SPIFFE ID is known by that, its key and itself: a CA that vouches for one trust
+    /// domain could write the DNS name or the subject of somebody for whom another one vouches.
+    ///
+    /// # Errors
+    ///
+    /// [`Untrusted`]: it states no identity.
+    pub fn identity(&self, leaf: &CertificateDer<'_>) -> Result<PeerIdentity, Untrusted> {
+        let mut identity = peer_identity(leaf)?;
+        let mut whom = self.bundles.iter().map(|bundle| bundle.vouches_for());
+        let first = whom.next();
+        if identity.spiffe.is_some() && whom.any(|other| Some(other) != first) {
+            identity.dns = Box::default();
+            identity.subject = None;
+        }
+        Ok(identity)
     }
 
     /// As [`Self::verify`], and a leaf that ended at most `grace` ago passes as well. The CAs must be

@@ -17,7 +17,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 
 use crate::handshake_failure::HandshakeFailure;
-use crate::identity::certificate::{PeerIdentity, peer_identity};
+use crate::identity::certificate::PeerIdentity;
 use crate::identity::pattern::ServerPattern;
 use crate::observe::{Rehearsed, Side, UpstreamMetrics};
 use crate::trust::{TrustStore, Untrusted, Usage};
@@ -90,7 +90,7 @@ impl ServiceVerifier {
         let verified = self.trust.verify(leaf, intermediates, Usage::Server, now);
         self.metrics.chain_verified(began.elapsed());
         verified.map_err(Refused::from)?;
-        let identity = peer_identity(leaf).map_err(Untrusted::from)?;
+        let identity = self.trust.identity(leaf)?;
         if self.accept.iter().any(|wanted| wanted.matches(&identity)) {
             self.rehearse(&identity, leaf, intermediates, now);
             Ok(Arc::new(identity))

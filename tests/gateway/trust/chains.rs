@@ -83,3 +83,21 @@ async fn entangled_long_and_crowded_chains_are_refused_in_bounded_time() {
     }
     passes(&gateway.client(&issued(&six))).await;
 }
+
+#[tokio::test]
+async fn a_ca_of_the_bundle_is_held_to_its_own_path_length() {
+    let world = World::new();
+    let short = Authority::with("short", |params| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(1));
+    });
+    let both = format!("{}{}", world.partners.pem(), short.pem());
+    world.folder.write("partners-ca.pem", both);
+    let (_orders, gateway) = started(&world, |_| {}).await;
+    let one = short.intermediate("one");
+    let two = one.intermediate("two");
+    passes(&gateway.client(&one.issue(Leaf::client("x")))).await;
+    let before = failed(&gateway, "path_length").await;
+    let deep = two.issue(Leaf::client("x"));
+    gateway.client(&deep).rejection().await;
+    assert_eq!(failed(&gateway, "path_length").await, before + 1.0);
+}

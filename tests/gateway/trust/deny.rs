@@ -5,7 +5,7 @@ use rustls::AlertDescription::CertificateRevoked;
 use super::{HANDSHAKES, passes, refused, started};
 use crate::bench::World;
 use crate::bench::gateway::Reloaded;
-use crate::bench::pki::Leaf;
+use crate::bench::pki::{Authority, Leaf};
 use crate::bench::{ORDERS_ID, WEB_ID};
 
 const LIST: &str = "deny.list";
@@ -105,4 +105,28 @@ async fn it_counts_for_sessions_open_connections_and_services() {
     assert_eq!(orders.bytes(), bytes);
     let labels = [("side", "upstream"), ("reason", DENIED)];
     assert_eq!(gateway.metrics().await.value(HANDSHAKES, &labels), 1.0);
+}
+
+#[tokio::test]
+async fn an_issuer_with_a_number_sign_in_its_name_is_denied_as_openssl_prints_it() {
+    let world = World::new();
+    let second = Authority::new("Partners CA #2");
+    let both = format!("{}{}", world.partners.pem(), second.pem());
+    world.folder.write("partners-ca.pem", both);
+    world
+        .folder
+        .write(LIST, "serial:07 issuer:CN=Partners CA #2\n");
+    let (_orders, gateway) = started(&world, |config| {
+        config.set("deny", LIST);
+    })
+    .await;
+    let stolen = second.issue(Leaf::client("x").serial(7));
+    refused(
+        &gateway,
+        &gateway.client(&stolen),
+        DENIED,
+        CertificateRevoked,
+    )
+    .await;
+    passes(&gateway.client(&second.issue(Leaf::client("x").serial(8)))).await;
 }

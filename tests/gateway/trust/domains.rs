@@ -99,3 +99,69 @@ async fn towards_services_no_ca_vouches_for_another_trust_domain() {
     ];
     assert_eq!(gateway.metrics().await.value(HANDSHAKES, &labels), 1.0);
 }
+
+#[tokio::test]
+async fn a_ca_of_one_trust_domain_writes_no_names_for_another() {
+    let world = World::new();
+    let devices = Authority::new("devices");
+    world.folder.write("devices.pem", devices.pem());
+    let (_orders, gateway) = started(&world, |config| {
+        config.set("trust.partners.trust_domain", "partners.example");
+        config.set(
+            "trust.devices",
+            json!({ "ca": "devices.pem", "trust_domain": "none" }),
+        );
+        config.set(
+            "listeners.edge.tls.clients.trust",
+            json!(["partners", "devices"]),
+        );
+        config.set(
+            "routes.open.clients",
+            json!(["dns:till.devices.example", "subject:CN=till"]),
+        );
+    })
+    .await;
+    let till = devices.issue(Leaf::client("x").dns("till.devices.example"));
+    passes(&gateway.client(&till)).await;
+    passes(&gateway.client(&devices.issue(Leaf::client("till")))).await;
+    let partner = "spiffe://partners.example/web/a";
+    for leaf in [
+        Leaf::client("x").dns("till.devices.example"),
+        Leaf::client("till"),
+    ] {
+        let answer = gateway.client(&world.partners.issue(leaf.spiffe(partner)));
+        let answer = answer.get("/open/x").await;
+        assert_eq!(answer.status, 403);
+        let reason = gateway.reason(&answer).await;
+        assert_eq!(reason.as_deref(), Some("peer_not_allowed"));
+    }
+}
+
+#[tokio::test]
+async fn towards_services_a_ca_of_one_trust_domain_writes_no_names_for_another() {
+    let world = World::new();
+    let partners = Authority::new("other services");
+    world.folder.write("others.pem", partners.pem());
+    let name = "orders.mesh.example";
+    let leaf = || Leaf::server("x").dns(name);
+    let forged = partners.issue(leaf().spiffe("spiffe://others.example/x"));
+    let plain = world.mesh.issue(leaf());
+    for (identity, status) in [(forged, 502), (plain, 200)] {
+        let orders = world.service_as(&identity).start().await;
+        let mut config = world.config();
+        config.endpoints("orders", &[orders.address]);
+        config.set("trust.mesh.trust_domain", "none");
+        config.set(
+            "trust.others",
+            json!({ "ca": "others.pem", "trust_domain": "others.example" }),
+        );
+        config.set("upstreams.orders.tls.trust", json!(["mesh", "others"]));
+        config.set(
+            "upstreams.orders.tls.accept",
+            json!([format!("dns:{name}")]),
+        );
+        let gateway = world.gateway_with(&config).await;
+        let answer = gateway.client(&world.web()).get("/open/x").await;
+        assert_eq!(answer.status, status);
+    }
+}
