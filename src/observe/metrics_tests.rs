@@ -10,7 +10,7 @@ use super::{CertificateSeries, CrlSeries, Metrics, TlsFacts};
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::name::Name;
 use crate::refusal::Refusal;
-use crate::trust::{KeyPair, Source, SourceKind};
+use crate::trust::{KeyPair, Source, SourceKind, SourceResult};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -396,6 +396,20 @@ fn first_column(heading: &str) -> BTreeSet<String> {
         .into_iter()
         .filter_map(|row| row.into_iter().next())
         .collect()
+}
+
+#[test]
+fn the_documentation_lists_every_kind_and_every_result_of_sources() {
+    let kinds: BTreeSet<_> = SourceKind::ALL
+        .into_iter()
+        .map(|kind| kind.label().to_owned())
+        .collect();
+    assert_eq!(first_column("#### `kind` of sources"), kinds);
+    let results: BTreeSet<_> = SourceResult::ALL
+        .into_iter()
+        .map(|result| result.label().to_owned())
+        .collect();
+    assert_eq!(first_column("#### `result` of sources"), results);
 }
 
 #[test]

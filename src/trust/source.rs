@@ -26,6 +26,9 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
+    /// Every kind, for what is said of them.
+    pub const ALL: [Self; 3] = [Self::File, Self::Acme, Self::WorkloadApi];
+
     /// The label in metrics and logs.
     #[must_use]
     pub const fn label(self) -> &'static str {

@@ -163,6 +163,28 @@ fn metrics_of(expr: &str) -> BTreeSet<String> {
     ours.map(plain).collect()
 }
 
+/// What an operator must see though nothing fails for it.
+#[test]
+fn what_was_taken_away_and_what_a_grace_let_in_is_shown() {
+    let shown: BTreeSet<String> = queries()
+        .iter()
+        .flat_map(|(_, expr)| metrics_of(expr))
+        .collect();
+    for metric in [
+        "portcullis_connections_revoked_total",
+        "portcullis_grace_requests_total",
+    ] {
+        assert!(shown.contains(metric), "no panel shows {metric}");
+    }
+    let (_, share) = queries()
+        .into_iter()
+        .find(|(title, _)| title == "Ready for post-quantum key exchange")
+        .expect("its panel");
+    let (ready, all) = share.split_once(") / sum by (listener)").expect("a share");
+    assert!(ready.contains("post_quantum=\"true\""), "{ready}");
+    assert!(!all.contains("post_quantum"), "{all}");
+}
+
 #[test]
 fn queries_and_alerts_name_metrics_that_are_documented() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
@@ -319,6 +341,7 @@ async fn a_real_prometheus_answers_each_panel_and_evaluates_each_alert() {
         "routes.limited.limits",
         json!([{"rate": "1/h", "per": "client"}]),
     );
+    config.set("routes.limited.grace_after_expiry", "1h");
     let dead = format!("127.0.0.1:{}", free_port())
         .parse()
         .expect("an address");

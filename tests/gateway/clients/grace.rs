@@ -8,13 +8,14 @@ use serde_json::json;
 use super::{HANDSHAKES, REQUESTS, listener, route};
 use crate::bench::client::{Client, Rejection};
 use crate::bench::config::Config;
+use crate::bench::crl::Crl;
 use crate::bench::gateway::{Gateway, Reloaded};
 use crate::bench::http1::Request;
 use crate::bench::pki::{Authority, Identity, Leaf};
 use crate::bench::service::Service;
 use crate::bench::token::Token;
 use crate::bench::{WEB_ID, World};
-use crate::revocation::sent_away;
+use crate::revocation::{REVOKED, sent_away};
 
 const MARK: &str = "x-client-certificate-expired";
 const GRACE: &str = "portcullis_grace_requests_total";
@@ -291,4 +292,59 @@ async fn a_grace_that_is_taken_away_ends_sessions_and_open_connections() {
     let expired = [("side", "downstream"), ("reason", "certificate_expired")];
     assert_eq!(gateway.metrics().await.value(HANDSHAKES, &expired), 2.0);
     assert_eq!(orders.requests().len(), before);
+}
+
+/// Two reasons to refuse, and the grace forgives one of them: the other decides, in the handshake and on
+/// a connection that the grace has let in.
+#[tokio::test]
+async fn who_is_in_its_grace_and_revoked_is_refused_as_revoked() {
+    const SERIAL: u64 = 0x51;
+    let world = World::new();
+    let orders = world.orders().start().await;
+    let crl = |serials: &[u64], number| Crl::of(serials).number(number).pem(&world.partners);
+    world.folder.write("partners.crl", crl(&[], 1));
+    world.folder.write("deny.list", "# nobody yet\n");
+    let mut config = config(&world, &orders);
+    config.set("trust.partners.crl", "partners.crl");
+    config.set("deny", "deny.list");
+    let gateway = world.gateway_with(&config).await;
+    let leaf = |id: &str| {
+        let leaf = Leaf::client("late").spiffe(id);
+        leaf.valid(-100 * HOUR, -HOUR)
+    };
+    let listed = world.partners.issue(leaf(WEB_ID).serial(SERIAL));
+    let denied = "spiffe://partners.example/web/denied";
+    let list = || drop(world.folder.write("partners.crl", crl(&[SERIAL], 2)));
+    let deny = || drop(world.folder.write("deny.list", denied));
+    let denied = world.partners.issue(leaf(denied));
+    let ways: [(&Identity, &dyn Fn(), &str); 2] = [
+        (&listed, &list, "certificate_revoked"),
+        (&denied, &deny, "certificate_denied"),
+    ];
+    for (identity, take_away, reason) in ways {
+        let mut clients = Vec::new();
+        for version in [&TLS12, &TLS13] {
+            let client = gateway.client(identity).versions(&[version]).resumption();
+            let mut open = client.connect().await;
+            assert_eq!(open.get("/late/x").await.status, 200, "{reason}");
+            clients.push((client, open));
+        }
+        let told = orders.requests().len();
+        let taken = gateway.reload_by(take_away).await;
+        assert!(matches!(taken, Reloaded::Applied(_)), "{reason}: {taken:?}");
+        for (client, mut open) in clients {
+            assert!(open.closed().await.is_empty(), "{reason}");
+            let alert = AlertDescription::CertificateRevoked;
+            is_refused_in_the_handshake(&client, alert).await;
+        }
+        let of = [("listener", "edge"), ("reason", reason)];
+        let all_closed = |count| count == 2.0;
+        gateway.wait_for_metric(REVOKED, &of, all_closed).await;
+        let failed = [("side", "downstream"), ("reason", reason)];
+        let metrics = gateway.metrics().await;
+        assert_eq!(metrics.value(HANDSHAKES, &failed), 2.0, "{reason}");
+        assert_eq!(orders.requests().len(), told, "{reason}");
+    }
+    let expired = [("reason", "certificate_expired")];
+    assert_eq!(gateway.metrics().await.value(HANDSHAKES, &expired), 0.0);
 }

@@ -27,7 +27,7 @@ pub struct Stage {
 }
 
 /// Names of the configuration, identities and addresses: no answer to a stranger has them.
-pub const SECRETS: [&str; 22] = [
+pub const SECRETS: [&str; 24] = [
     "orders",
     "open",
     "typed",
@@ -39,6 +39,8 @@ pub const SECRETS: [&str; 22] = [
     "mute",
     "silent",
     "full",
+    "absent",
+    "spire",
     "corp",
     "partners",
     "mesh",
@@ -87,6 +89,7 @@ fn upstreams(config: &mut Config, orders: SocketAddr, foreign: SocketAddr, mute:
         ("mute", mute, ORDERS_ID),
         ("silent", orders, ORDERS_ID),
         ("full", orders, ORDERS_ID),
+        ("absent", orders, ORDERS_ID),
     ];
     for (name, address, accept) in list {
         config.upstream(name, address, ORDERS_NAME, &[accept]);
@@ -96,6 +99,13 @@ fn upstreams(config: &mut Config, orders: SocketAddr, foreign: SocketAddr, mute:
     config.set("upstreams.mute.timeouts.connect", "300ms");
     config.set("upstreams.silent.timeouts.response", "300ms");
     config.set("upstreams.full.in_flight", 1);
+    // Our own identity towards this one is to come from an agent, and there is none.
+    config.set(
+        "workload_api.spire.socket",
+        "unix:///nobody/listens/here.sock",
+    );
+    config.set("identities.absent", json!({ "workload_api": "spire" }));
+    config.set("upstreams.absent.tls.identity", "absent");
 }
 
 impl Stage {
@@ -136,7 +146,12 @@ impl Stage {
         config.set("routes.open.max_body", "16B");
         config.route("inside", "/inside/**", "orders");
         config.set("routes.inside.listeners", json!(["optional"]));
-        let gateway = world.gateway_with(&config).await;
+        // It is not ready for as long as it waits for the agent, and refuses what needs it.
+        let gateway = world.gateway_starting(&config).await;
+        let unreachable = [("place", "identities.absent"), ("result", "unreachable")];
+        gateway
+            .wait_for_metric("portcullis_source_reloads_total", &unreachable, |n| n > 0.0)
+            .await;
         let web = world.web();
         Self {
             world,

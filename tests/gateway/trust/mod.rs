@@ -14,6 +14,7 @@ mod crls;
 mod deny;
 mod domains;
 mod rollover;
+mod steps;
 
 const HANDSHAKES: &str = "portcullis_handshakes_total";
 
