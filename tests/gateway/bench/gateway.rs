@@ -366,9 +366,10 @@ impl Gateway {
         let ended = |metrics: &Metrics| metrics.value(RELOADS, &[]) + metrics.value(REFRESHES, &[]);
         let before = self.metrics().await;
         cause();
-        let now = self
-            .wait_for_metrics("a reload", |now| ended(now) > ended(&before))
+        self.wait_for_metrics("a reload", |now| ended(now) > ended(&before))
             .await;
+        // Anew: a page is not of one moment.
+        let now = self.metrics().await;
         if now.value(GENERATION, &[]) > before.value(GENERATION, &[]) {
             Reloaded::Applied(now.value(GENERATION, &[]) as u64)
         } else {
