@@ -260,6 +260,28 @@ fn a_rehearsal_asks_about_the_certificates_of_the_day() {
 }
 
 #[test]
+fn what_was_found_under_another_rehearsal_is_forgotten_and_not_taken_late() {
+    let record = ClientRecord::new();
+    let now = unix_now();
+    let next_of = || {
+        let (clients, _) = record.seen(now);
+        clients[0].with(|facts| facts.certificates[0].next)
+    };
+    drop(connect(&record, &peer(1, now + DAY), now));
+    assert_eq!(next_of(), Some(Rehearsed::Passes));
+    let listener: Name = "edge".parse().unwrap();
+    record.rehearsing([(listener.clone(), [1; 32])].into());
+    assert_eq!(next_of(), None);
+    // A handshake that began before, and was rehearsed under nothing or something else.
+    drop(connect(&record, &peer(1, now + DAY), now));
+    assert_eq!(next_of(), None);
+    record.rehearsing([(listener, [1; 32])].into());
+    record.rehearsing(super::Rehearsals::new());
+    drop(connect(&record, &peer(1, now + DAY), now));
+    assert_eq!(next_of(), Some(Rehearsed::Passes));
+}
+
+#[test]
 fn routes_of_a_client_are_bounded_and_told_once_by_a_connection() {
     let record = ClientRecord::new();
     let identity = peer(1, 100);
