@@ -190,6 +190,11 @@ impl ConnectionFacts {
         trust
             .verify_with_grace(leaf, intermediates, Usage::Client, now, grace)
             .map_err(|no_longer| no_longer.reason)?;
+        // Which names count depends on who vouches: those of the handshake must still be the same.
+        let names = trust.identity(leaf).map_err(|none| none.reason)?;
+        if self.identity().is_none_or(|then| **then != names) {
+            return Err(HandshakeFailure::UnknownTrustDomain);
+        }
         Ok(Judged {
             trust: trust.digest(),
             good_until: good_until(chain, trust, now, grace),

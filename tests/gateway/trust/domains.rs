@@ -4,8 +4,9 @@ use rustls::AlertDescription::{BadCertificate, UnknownCA};
 use serde_json::json;
 
 use super::{HANDSHAKES, passes, refused, started};
+use crate::bench::gateway::Reloaded;
 use crate::bench::pki::{Authority, Leaf};
-use crate::bench::{ORDERS_ID, World};
+use crate::bench::{ORDERS_ID, WEB_ID, World};
 
 #[tokio::test]
 async fn at_the_edge_no_ca_vouches_for_another_trust_domain() {
@@ -164,4 +165,34 @@ async fn towards_services_a_ca_of_one_trust_domain_writes_no_names_for_another()
         let answer = gateway.client(&world.web()).get("/open/x").await;
         assert_eq!(answer.status, status);
     }
+}
+
+#[tokio::test]
+async fn a_connection_does_not_keep_names_for_which_nobody_vouches_any_more() {
+    let world = World::new();
+    let devices = Authority::new("devices");
+    world.folder.write("devices.pem", devices.pem());
+    let names = json!(["dns:till.devices.example"]);
+    let (_orders, mut gateway) = started(&world, |config| {
+        config.set("trust.partners.trust_domain", "partners.example");
+        config.set("routes.open.clients", names);
+    })
+    .await;
+    let both = Leaf::client("x").dns("till.devices.example");
+    let both = world.partners.issue(both.spiffe(WEB_ID));
+    let client = gateway.client(&both);
+    let mut open = client.connect().await;
+    assert_eq!(open.get("/open/x").await.status, 200);
+    let mut config = gateway.config.clone();
+    config.set(
+        "trust.devices",
+        json!({ "ca": "devices.pem", "trust_domain": "none" }),
+    );
+    config.set(
+        "listeners.edge.tls.clients.trust",
+        json!(["partners", "devices"]),
+    );
+    assert_eq!(gateway.reload(&config).await, Reloaded::Applied(2));
+    assert!(open.closed().await.is_empty());
+    assert_eq!(client.get("/open/x").await.status, 403);
 }
