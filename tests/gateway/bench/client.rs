@@ -406,12 +406,21 @@ impl H2 {
             .expect("a request that h2 can say; else use RawH2")
     }
 
-    /// Waits until the connection has ended.
+    /// Waits until the connection has ended. That our own GOAWAY came after the gateway had closed
+    /// is no error: nobody says who is first.
     pub async fn ended(self) -> Result<(), h2::Error> {
         drop(self.sender);
-        within("the end of the h2 connection", self.driver)
+        let ended = within("the end of the h2 connection", self.driver)
             .await
-            .expect("the driver")
+            .expect("the driver");
+        let late = |error: &h2::Error| {
+            let kind = error.get_io().map(io::Error::kind);
+            kind == Some(io::ErrorKind::BrokenPipe)
+        };
+        match ended {
+            Err(error) if late(&error) => Ok(()),
+            ended => ended,
+        }
     }
 }
 
