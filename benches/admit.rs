@@ -127,7 +127,13 @@ impl Stage {
         public("jwks.json", &key_set(&[&signer]).to_string());
         public("gateway.yaml", CONFIGURATION);
         let now = UnixTime::now();
-        let compiled = build(&folder.join("gateway.yaml"), &stores(), None, 1, now);
+        let compiled = build(
+            &folder.join("gateway.yaml"),
+            &Stores::default(),
+            None,
+            1,
+            now,
+        );
         let compiled = compiled.map_err(|refused| refused.problems.to_string());
         let identity = Arc::new(peer_identity(&client.der).expect("an identity"));
         Self {
@@ -158,18 +164,6 @@ impl Stage {
         let mut story = Story::default();
         let decided = admit(&head, &self.facts, &self.now, &mut story).now_or_never();
         decided.expect("nothing to wait for").map(drop)
-    }
-}
-
-fn stores() -> Stores {
-    let metrics = Metrics::new();
-    Stores {
-        assertions: AssertionStore::new(metrics.signed_identities()),
-        metrics,
-        limits: LimitStore::new(),
-        policies: Policies::new(),
-        sources: Arc::default(),
-        endpoints: EndpointStore::new(),
     }
 }
 
