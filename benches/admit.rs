@@ -21,7 +21,6 @@ use portcullis::edge::facts::{ConnectionCounts, ConnectionFacts, Presented, peer
 use portcullis::edge::standing::{Judged, Standing};
 use portcullis::identity::certificate::{PeerIdentity, peer_identity};
 use portcullis::identity::name::Name;
-use portcullis::limit::store::LimitStore;
 use portcullis::observe::{ClientHandshake, Metrics, TlsFacts};
 use portcullis::pki::{
     Authority, Issued, JwtAlgorithm, Overwrite, Request, SigningKey, Usage, key_set, write_public,
@@ -34,7 +33,6 @@ use portcullis::snapshot::Snapshot;
 use portcullis::snapshot::compile::build;
 use portcullis::snapshot::stores::Stores;
 use portcullis::trust::{KeyPair, TrustBundle, TrustStore};
-use portcullis::upstream::{EndpointStore, Policies};
 use rustls::pki_types::UnixTime;
 use serde_json::{Map, Value, json};
 
