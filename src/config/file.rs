@@ -47,6 +47,7 @@ sections! {
         workload_api: "workload_api",
         deny: "deny",
         identities: "identities",
+        shared_state: "shared_state",
         issuers: "issuers",
         upstreams: "upstreams",
         routes: "routes",
@@ -189,6 +190,21 @@ sections! {
         trust: "trust",
         ca: "ca",
         identity: "identity",
+    }
+    /// What several gateways share.
+    SharedStateFile, "shared_state", {
+        redis: "redis",
+    }
+    /// The store through which they do.
+    RedisFile, "shared_state.redis", {
+        endpoints: "endpoints",
+        cluster: "cluster",
+        username: "username",
+        password_file: "password_file",
+        timeout: "timeout",
+        prefix: "prefix",
+        tls: "tls",
+        when_away: "when_away",
     }
     /// A service.
     UpstreamFile, "upstreams.NAME", {

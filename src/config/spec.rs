@@ -12,6 +12,7 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
+use super::shared_state::StoreSpec;
 use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
 use crate::identity::client_pattern::ClientPattern;
 use crate::identity::host::Host;
@@ -44,6 +45,8 @@ pub struct Spec {
     pub deny: Vec<PathBuf>,
     /// Who we are to services.
     pub identities: BTreeMap<Name, CertificateSpec>,
+    /// What several gateways share, and through which store.
+    pub shared_state: Option<StoreSpec>,
     /// Whose tokens we accept.
     pub issuers: BTreeMap<Name, IssuerSpec>,
     /// The services.

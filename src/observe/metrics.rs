@@ -18,6 +18,7 @@ use super::metrics_listener::ListenerMetrics;
 use super::metrics_page::{Page, number};
 use super::metrics_process as process;
 use super::metrics_route::{IssuerMetrics, RefusalTotals, RouteMetrics};
+use super::metrics_shared as shared;
 use super::metrics_signed::SignedIdentityMetrics;
 use super::metrics_sources::SourcesMetrics;
 use super::metrics_table as table;
@@ -25,6 +26,7 @@ use super::metrics_upstream::UpstreamMetrics;
 use super::next_trust::NextTrusts;
 use crate::identity::name::Name;
 use crate::refusal::Refusal;
+use crate::shared_state::Counts;
 use crate::trust::SourceStatus;
 
 /// The content type of [`Metrics::render`]'s text.
@@ -64,6 +66,7 @@ pub struct Metrics {
     failures: Arc<FailureRecord>,
     clients: Arc<ClientRecord>,
     next_trusts: Arc<NextTrusts>,
+    shared_state: Arc<Counts>,
 }
 
 /// Handles by the names of the configuration in use, which bounds them.
@@ -90,6 +93,7 @@ impl Metrics {
             failures: FailureRecord::new(unix_now()),
             clients: ClientRecord::new(),
             next_trusts: Arc::default(),
+            shared_state: Arc::default(),
         })
     }
 
@@ -109,6 +113,12 @@ impl Metrics {
     #[must_use]
     pub const fn next_trusts(&self) -> &Arc<NextTrusts> {
         &self.next_trusts
+    }
+
+    /// What comes of asking for shared state.
+    #[must_use]
+    pub const fn shared_state(&self) -> &Arc<Counts> {
+        &self.shared_state
     }
 
     /// The handle of a listener.
@@ -258,6 +268,7 @@ impl Metrics {
         }
         self.show_clients(&mut page);
         self.next_trusts.show(&mut page);
+        shared::show(&self.shared_state, &mut page);
         self.signed_identities.show(&mut page);
         self.configuration.show(&mut page);
         self.acme.show(&mut page);

@@ -18,6 +18,7 @@ mod metrics_handshake;
 mod metrics_listener;
 mod metrics_upstream;
 mod metrics_route;
+mod metrics_shared;
 mod metrics_signed;
 mod metrics_configuration;
 mod metrics_acme;

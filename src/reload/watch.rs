@@ -208,8 +208,11 @@ pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
             SigningKeysSpec::Made { .. } => &[],
             SigningKeysSpec::Files(files) => files.as_slice(),
         });
+    let store = spec.shared_state.iter();
+    let password = store.filter_map(|store| store.password_file.as_ref());
     material(spec)
         .chain(key_sets)
+        .chain(password)
         .chain(signing_keys)
         .cloned()
         .chain([file.to_owned()])

@@ -16,6 +16,7 @@ pub mod material;
 pub mod plan;
 mod planner;
 mod reach;
+mod shared;
 pub mod refresh;
 pub mod rehearse;
 pub mod sources;
@@ -41,6 +42,7 @@ use crate::route::table::RouteTable;
 use crate::upstream::Policy;
 use material::Material;
 use plan::{ListenerPlan, PolicyTerms, RoutePlan, UpstreamPlan};
+use shared::Sharing;
 use stores::Stores;
 
 /// One compiled configuration. Never changed after it is built.
@@ -56,6 +58,7 @@ pub struct Snapshot {
     listeners: HashMap<Name, Arc<ListenerPlan>>,
     issuers: HashMap<Name, Arc<Issuer>>,
     asserter: Option<Arc<Asserter>>,
+    sharing: Option<Sharing>,
     upstreams: BTreeMap<Name, Arc<UpstreamPlan>>,
     routes: Arc<RouteTable>,
     plans: Arc<[Arc<RoutePlan>]>,
@@ -107,6 +110,9 @@ impl Snapshot {
         }
         self.material.publish(&stores.sources);
         stores.clients.renew(|terms| self.material.fetch_tls(terms));
+        stores
+            .shared
+            .follow(self.sharing.as_ref().map(Sharing::terms));
         stores.metrics.set_sources(self.material.sources());
         stores
             .metrics

@@ -36,7 +36,7 @@ use crate::upstream::{InvalidPolicy, Policy, PolicyParts};
 pub(super) struct Planner<'c> {
     places: &'c Places,
     pub(super) stores: &'c Stores,
-    previous: Option<&'c Snapshot>,
+    pub(super) previous: Option<&'c Snapshot>,
     issuers: HashMap<Name, Arc<Issuer>>,
     /// Terms by upstream and narrowed `accept`: routes share them.
     terms: Vec<PolicyTerms>,

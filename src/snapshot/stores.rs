@@ -34,6 +34,7 @@ pub struct Stores {
 impl Default for Stores {
     fn default() -> Self {
         let metrics = Metrics::new();
+        let shared = Arc::clone(metrics.shared_state());
         Self {
             assertions: AssertionStore::new(metrics.signed_identities()),
             metrics,
@@ -42,7 +43,7 @@ impl Default for Stores {
             sources: Arc::default(),
             endpoints: EndpointStore::new(),
             clients: Arc::default(),
-            shared: Arc::new(SharedState::in_memory()),
+            shared: Arc::new(SharedState::new(shared)),
         }
     }
 }

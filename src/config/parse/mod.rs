@@ -12,6 +12,7 @@ mod pattern;
 mod quantity;
 mod rehearsal;
 mod route;
+mod shared_state;
 mod signed_identity;
 mod trust;
 mod upstream;
@@ -134,6 +135,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         deny: file
             .deny
             .or_go_on(Vec::new(), |node| trust::files(node, &around)),
+        shared_state: shared_state::store(&file.shared_state, &around),
         identities: section(&file.identities, |node| identity(node, &around)),
         issuers: section(&file.issuers, |node| issuer::issuer(node, &around)),
         routes: section(&file.routes, |node| route::route(node, &around, &upstreams)),
