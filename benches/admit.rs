@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use futures_util::FutureExt as _;
 use pingora::http::RequestHeader;
 use portcullis::assertion::{Asserter, AssertionStore, Statement};
 use portcullis::config::spec::ListenerLimits;
@@ -155,7 +156,8 @@ impl Stage {
         let limits: &ListenerLimits = &listener.edge.limits;
         let head = RequestHead::read(black_box(request), limits)?;
         let mut story = Story::default();
-        admit(&head, &self.facts, &self.now, &mut story).map(drop)
+        let decided = admit(&head, &self.facts, &self.now, &mut story).now_or_never();
+        decided.expect("nothing to wait for").map(drop)
     }
 }
 

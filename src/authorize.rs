@@ -237,6 +237,7 @@ mod tests {
                 panic!("claims are an object")
             };
             rules.check_subject(Some(&Subject {
+                credential: crate::identity::subject::Credential::Jwt,
                 issuer: issuer.parse().unwrap(),
                 sub: None,
                 scopes: scopes.iter().map(|&scope| scope.into()).collect(),

@@ -13,7 +13,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::config::spec::IssuerSpec;
 use crate::identity::name::Name;
-use crate::identity::subject::Subject;
+use crate::identity::subject::{Credential, Subject};
 use crate::json;
 use crate::refusal::Refusal;
 
@@ -87,6 +87,7 @@ impl Facts {
         let issued = time(&claims, "iat", f64::ceil)?.unwrap_or(0);
         let binding = Binding::read(&claims)?;
         let subject = Subject {
+            credential: Credential::Jwt,
             issuer: name.clone(),
             sub: text(&claims, "sub")?.map(Into::into),
             scopes: scopes(&claims)?,

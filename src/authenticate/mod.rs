@@ -9,8 +9,10 @@
 //! A token's signature is verified by the crate `jsonwebtoken` over aws-lc; everything around the
 //! signature is decided here, because a library for everybody must be laxer than a gateway.
 
+pub mod authenticator;
 pub mod issuer;
 pub mod jwks;
+pub mod told;
 pub mod verifier;
 
 mod algorithm;

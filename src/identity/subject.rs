@@ -7,12 +7,27 @@ use serde_json::{Map, Value};
 
 use super::name::Name;
 
+/// What was shown as a proof of whom one acts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// A JWT that we verified.
+    Jwt,
+    /// A token that its issuer vouched for when it was asked (RFC 7662).
+    Introspected,
+    /// An API key.
+    ApiKey,
+    /// A session of a browser that logged in.
+    Login,
+}
+
 /// Whom a token speaks for, as its issuer said and as we verified.
 ///
 /// Only `authenticate` makes one from a token; the rehearsal of `tests:` makes one from what the
 /// operator wrote.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subject {
+    /// What was shown.
+    pub credential: Credential,
     /// The issuer, by its name in the configuration.
     pub issuer: Name,
     /// The claim `sub`, if the token has one. Cut for logs, never for comparing.

@@ -8,16 +8,19 @@ use rustls::pki_types::UnixTime;
 
 use super::head::RequestHead;
 use super::journey::Story;
+use crate::authenticate::authenticator::{Asked, Authenticated};
+use crate::authenticate::told::Reply;
 use crate::config::spec::LimitKey;
 use crate::edge::facts::{ConnectionFacts, source_key};
 use crate::handshake_failure::HandshakeFailure;
+use crate::identity::certificate::PeerIdentity;
 use crate::identity::host::Authority;
 use crate::identity::path::NormalPath;
 use crate::identity::subject::Subject;
 use crate::limit::in_flight::InFlightGuard;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
-use crate::snapshot::plan::{Authenticator, ListenerPlan, RoutePlan};
+use crate::snapshot::plan::{ListenerPlan, RoutePlan};
 use crate::upstream::Policy;
 
 /// The proof that a request may go on: [`admit`] is its only maker, and whatever comes later asks
@@ -80,18 +83,27 @@ impl Admitted {
     }
 }
 
+/// What was decided about a request that is not refused.
+#[derive(Debug)]
+pub enum Decision {
+    /// It goes on to its service.
+    Admitted(Box<Admitted>),
+    /// The gateway answers by itself.
+    Answered(Box<Reply>),
+}
+
 /// Decides about one request.
 ///
 /// # Errors
 ///
 /// The first refusal. Nothing has been sent upstream then. What was found out on the way stands in
 /// `story`, for the log.
-pub fn admit(
+pub async fn admit(
     head: &RequestHead<'_>,
     facts: &ConnectionFacts,
     now: &Snapshot,
     story: &mut Story,
-) -> Result<Admitted, Refusal> {
+) -> Result<Decision, Refusal> {
     if !facts.is_for(&head.authority.host) {
         return Err(Refusal::Misdirected);
     }
@@ -111,9 +123,15 @@ pub fn admit(
     story.certificate_over = over;
     let peer = facts.identity().map(AsRef::as_ref);
     route.rules.check_peer(peer)?;
-    let subject = match &route.authenticator {
-        Authenticator::CertificateOnly => None,
-        Authenticator::Jwt(verifier) => Some(verifier.check(head.headers, peer, time.as_secs())?),
+    let asked = asked(head, peer, time);
+    let subject = match route
+        .authenticator
+        .authenticate(&asked, &mut story.told)
+        .await?
+    {
+        Authenticated::Anyone => None,
+        Authenticated::As(subject) => Some(subject),
+        Authenticated::Reply(reply) => return Ok(Decision::Answered(reply)),
     };
     story.subject.clone_from(&subject);
     route.rules.check_subject(subject.as_deref())?;
@@ -133,7 +151,7 @@ pub fn admit(
         .ok_or(Refusal::UpstreamInFlightExceeded)?;
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     facts.used(&route.metrics, &route.name, seconds);
-    Ok(Admitted {
+    Ok(Decision::Admitted(Box::new(Admitted {
         route: Arc::clone(route),
         policy: Arc::clone(policy),
         subject,
@@ -143,7 +161,23 @@ pub fn admit(
         certificate_over: over,
         _of_peer: of_peer,
         _of_upstream: of_upstream,
-    })
+    })))
+}
+
+fn asked<'r>(
+    head: &'r RequestHead<'r>,
+    peer: Option<&'r PeerIdentity>,
+    time: UnixTime,
+) -> Asked<'r> {
+    Asked {
+        method: head.method,
+        authority: &head.authority,
+        path: &head.path,
+        query: head.query,
+        headers: head.headers,
+        peer,
+        now: time.as_secs(),
+    }
 }
 
 /// Seconds since 1970.

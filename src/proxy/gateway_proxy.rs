@@ -14,7 +14,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 use rustls::pki_types::UnixTime;
 
-use super::admit::{Admitted, admit};
+use super::admit::{Decision, admit};
 use super::errors::{Ending, abuse, carry, sort, waits_for_body};
 use super::forward;
 use super::head::RequestHead;
@@ -22,7 +22,7 @@ use super::headers::strip_forged;
 use super::ids::RequestIds;
 use super::journey::{Journey, Stage};
 use super::log;
-use super::respond::{respond, set_rate_limit};
+use super::respond::{reply, respond, set_rate_limit};
 use crate::edge::facts::ConnectionFacts;
 use crate::identity::certificate::PeerIdentity;
 use crate::observe::{ConnectionAbuse, HandshakeLog, Metrics};
@@ -70,7 +70,7 @@ impl GatewayProxy {
     }
 
     /// Who asks, under which snapshot, and may they?
-    fn decide(session: &Session, journey: &mut Journey) -> Result<Admitted, Refusal> {
+    async fn decide(session: &Session, journey: &mut Journey) -> Result<Decision, Refusal> {
         let now = journey.now.clone().ok_or(Refusal::Internal)?;
         let facts = journey.story.facts.clone().ok_or(Refusal::Internal)?;
         let limits = &journey.listener()?.edge.limits;
@@ -78,7 +78,7 @@ impl GatewayProxy {
         let story = &mut journey.story;
         story.host = Some(head.authority.host.to_string());
         story.path = Some(head.path.as_str().to_owned());
-        admit(&head, &facts, &now, story)
+        admit(&head, &facts, &now, story).await
     }
 }
 
@@ -126,10 +126,15 @@ impl ProxyHttp for GatewayProxy {
 
     async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> Result<bool> {
         strip_forged(session.req_header_mut());
-        match Self::decide(session, journey) {
-            Ok(admitted) => {
-                journey.stage = Stage::Admitted(Box::new(admitted));
+        match Self::decide(session, journey).await {
+            Ok(Decision::Admitted(admitted)) => {
+                journey.stage = Stage::Admitted(admitted);
                 Ok(GO_ON)
+            }
+            Ok(Decision::Answered(answer)) => {
+                journey.stage = Stage::Answered;
+                reply(session, &answer, &journey.story).await?;
+                Ok(ANSWERED)
             }
             Err(refusal) => {
                 journey.stage = Stage::Refused(refusal);
@@ -273,6 +278,9 @@ impl ProxyHttp for GatewayProxy {
         }
         if let Some(ids) = &journey.story.ids {
             response.insert_header("x-request-id", ids.request.clone())?;
+        }
+        for (name, value) in &journey.story.told.fields {
+            response.append_header(name.clone(), value.clone())?;
         }
         set_rate_limit(response, &journey.story.taken)
     }

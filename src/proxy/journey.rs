@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::admit::Admitted;
 use super::ids::RequestIds;
+use crate::authenticate::told::Told;
 use crate::edge::facts::ConnectionFacts;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::subject::Subject;
@@ -48,6 +49,8 @@ pub struct Journey {
 pub(super) enum Stage {
     Arrived,
     Admitted(Box<Admitted>),
+    /// The gateway answered by itself, and refused nothing.
+    Answered,
     Refused(Refusal),
 }
 
@@ -68,6 +71,8 @@ pub struct Story {
     pub certificate_over: u32,
     /// Whom the token speaks for, once it was verified.
     pub subject: Option<Arc<Subject>>,
+    /// What the answer must say about how the caller was authenticated.
+    pub told: Told,
     /// What the route's limits said.
     pub taken: Vec<(Arc<str>, Taken)>,
 }
@@ -118,7 +123,7 @@ impl Journey {
     pub(super) fn admitted(&self) -> Result<&Admitted, Refusal> {
         match &self.stage {
             Stage::Admitted(admitted) => Ok(admitted),
-            Stage::Arrived | Stage::Refused(_) => Err(Refusal::NotAdmitted),
+            Stage::Arrived | Stage::Answered | Stage::Refused(_) => Err(Refusal::NotAdmitted),
         }
     }
 
@@ -140,7 +145,7 @@ impl Journey {
     pub(super) fn refusal(&self) -> Option<Refusal> {
         match &self.stage {
             Stage::Refused(refusal) => Some(*refusal),
-            Stage::Arrived | Stage::Admitted(_) => None,
+            Stage::Arrived | Stage::Answered | Stage::Admitted(_) => None,
         }
     }
 }
@@ -152,7 +157,11 @@ mod tests {
     #[test]
     fn a_phase_that_runs_before_admit_or_after_a_refusal_is_refused() {
         let mut journey = Journey::new(Instant::now());
-        for stage in [Stage::Arrived, Stage::Refused(Refusal::RouteUnknown)] {
+        for stage in [
+            Stage::Arrived,
+            Stage::Answered,
+            Stage::Refused(Refusal::RouteUnknown),
+        ] {
             journey.stage = stage;
             assert_eq!(journey.admitted().err(), Some(Refusal::NotAdmitted));
         }

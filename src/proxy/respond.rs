@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::ids::RequestIds;
 use super::journey::Story;
+use crate::authenticate::told::Reply;
 use crate::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY, header_fields, retry_after_seconds};
 use crate::limit::store::Taken;
 use crate::refusal::Refusal;
@@ -27,31 +28,61 @@ pub(super) async fn respond(
     refusal: Refusal,
     story: &Story,
 ) -> pingora::Result<()> {
-    let body = problem(refusal, story.ids.as_ref());
-    let mut response = ResponseHeader::build(refusal.status(), Some(8))?;
+    let body = Bytes::from(problem(refusal, story.ids.as_ref()));
+    let mut response = head(refusal.status(), &body, story)?;
     response.insert_header(CONTENT_TYPE, "application/problem+json")?;
-    response.insert_header(CONTENT_LENGTH, body.len())?;
-    response.insert_header(CACHE_CONTROL, "no-store")?;
-    if let Some(ids) = &story.ids {
-        response.insert_header("x-request-id", ids.request.clone())?;
-    }
     if let Some(challenge) = challenge(refusal, story) {
         response.insert_header(WWW_AUTHENTICATE, challenge)?;
     }
-    if let Some(seconds) = retry_after(refusal, &story.taken) {
+    if let Some(seconds) = retry_after(refusal, story) {
         response.insert_header(RETRY_AFTER, seconds)?;
     }
     set_rate_limit(&mut response, &story.taken)?;
     if closes(refusal) {
         session.set_keepalive(None);
     }
+    write(session, response, body).await
+}
+
+/// Gives an answer of the gateway that refuses nothing.
+///
+/// # Errors
+///
+/// pingora's, if the client is gone.
+pub(super) async fn reply(
+    session: &mut ServerSession,
+    reply: &Reply,
+    story: &Story,
+) -> pingora::Result<()> {
+    let mut response = head(reply.status, &reply.body, story)?;
+    for (name, value) in &reply.fields {
+        response.append_header(name.clone(), value.clone())?;
+    }
+    write(session, response, reply.body.clone()).await
+}
+
+/// What every answer of the gateway says. None may be kept by a cache.
+fn head(status: StatusCode, body: &Bytes, story: &Story) -> pingora::Result<ResponseHeader> {
+    let mut response = ResponseHeader::build(status, Some(8))?;
+    response.insert_header(CONTENT_LENGTH, body.len())?;
+    response.insert_header(CACHE_CONTROL, "no-store")?;
+    if let Some(ids) = &story.ids {
+        response.insert_header("x-request-id", ids.request.clone())?;
+    }
+    for (name, value) in &story.told.fields {
+        response.append_header(name.clone(), value.clone())?;
+    }
+    Ok(response)
+}
+
+async fn write(
+    session: &mut ServerSession,
+    response: ResponseHeader,
+    body: Bytes,
+) -> pingora::Result<()> {
     let head_only = session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(response)).await?;
-    let body = if head_only {
-        Bytes::new()
-    } else {
-        Bytes::from(body)
-    };
+    let body = if head_only { Bytes::new() } else { body };
     session.write_response_body(body, true).await?;
     if session.is_http2() {
         // Whether the rest came, or how the client broke off, changes nothing any more.
@@ -125,6 +156,12 @@ fn problem(refusal: Refusal, ids: Option<&RequestIds>) -> String {
 /// RFC 6750, section 3. The scopes that a route asks for are told to whoever has shown a valid
 /// token; others learn only that one is needed.
 fn challenge(refusal: Refusal, story: &Story) -> Option<String> {
+    let denied = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+    if let Some(challenge) = &story.told.challenge
+        && denied.contains(&refusal.status())
+    {
+        return Some(challenge.clone());
+    }
     if refusal == Refusal::ScopeMissing {
         let scopes = story
             .route
@@ -149,10 +186,10 @@ fn challenge(refusal: Refusal, story: &Story) -> Option<String> {
     ))
 }
 
-fn retry_after(refusal: Refusal, taken: &[(Arc<str>, Taken)]) -> Option<u64> {
+fn retry_after(refusal: Refusal, story: &Story) -> Option<u64> {
     match refusal.status() {
         StatusCode::TOO_MANY_REQUESTS => {
-            let refused = taken.iter().filter(|(_, taken)| !taken.allowed);
+            let refused = story.taken.iter().filter(|(_, taken)| !taken.allowed);
             Some(
                 refused
                     .map(|(_, taken)| retry_after_seconds(taken))
@@ -160,12 +197,18 @@ fn retry_after(refusal: Refusal, taken: &[(Arc<str>, Taken)]) -> Option<u64> {
                     .unwrap_or(1),
             )
         }
-        StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_UNAVAILABLE_SECONDS),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            let known = story.told.retry_after;
+            let seconds = known.map(|wait| wait.as_secs().clamp(1, RETRY_SECONDS_MAX));
+            Some(seconds.unwrap_or(RETRY_UNAVAILABLE_SECONDS))
+        }
         _another => None,
     }
 }
 
 const RETRY_UNAVAILABLE_SECONDS: u64 = 5;
+/// Whatever is the matter, it may be mended sooner.
+const RETRY_SECONDS_MAX: u64 = 300;
 
 /// Whether the connection is of no more use: the rest of the request cannot be told from the next.
 fn closes(refusal: Refusal) -> bool {

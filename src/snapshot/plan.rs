@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::assertion::Asserter;
-use crate::authenticate::verifier::JwtVerifier;
+use crate::authenticate::authenticator::Authenticator;
 use crate::authorize::Rules;
 use crate::config::spec::{ForwardSpec, LimitKey, UpstreamTimeouts};
 use crate::edge::listener::Listener;
@@ -100,15 +100,6 @@ pub(super) struct PolicyTerms {
     pub(super) accept: Vec<ServerPattern>,
     /// The place in the configuration that says so.
     pub(super) place: String,
-}
-
-/// How a route wants its callers to show whom they act for.
-#[derive(Debug)]
-pub enum Authenticator {
-    /// The certificate is enough; a token is not looked at.
-    CertificateOnly,
-    /// A JWT.
-    Jwt(JwtVerifier),
 }
 
 /// One limit of a route.

@@ -13,12 +13,11 @@ use std::time::Duration;
 
 use super::Snapshot;
 use super::material::Material;
-use super::plan::{
-    Authenticator, LimitPlan, ListenerPlan, PolicyId, PolicyTerms, RoutePlan, UpstreamPlan,
-};
+use super::plan::{LimitPlan, ListenerPlan, PolicyId, PolicyTerms, RoutePlan, UpstreamPlan};
 use super::reach::grace_seconds;
 use super::stores::Stores;
 use crate::assertion::Asserter;
+use crate::authenticate::authenticator::Authenticator;
 use crate::authenticate::issuer::Issuer;
 use crate::authenticate::jwks;
 use crate::authenticate::verifier::JwtVerifier;
@@ -203,13 +202,14 @@ impl<'c> Planner<'c> {
     }
 
     fn authenticator(&self, route: &RouteSpec) -> Option<Authenticator> {
-        match &route.token {
-            TokenSpec::None => Some(Authenticator::CertificateOnly),
+        let token = match &route.token {
+            TokenSpec::None => None,
             TokenSpec::Jwt(jwt) => {
                 let issuer = Arc::clone(self.issuers.get(&jwt.issuer)?);
-                Some(Authenticator::Jwt(JwtVerifier::new(issuer, jwt)))
+                Some(JwtVerifier::new(issuer, jwt))
             }
-        }
+        };
+        Some(Authenticator::new(token))
     }
 
     /// The terms of the upstream, or narrower ones if the route says so.

@@ -7,7 +7,6 @@ use http::HeaderMap;
 use rustls::pki_types::UnixTime;
 
 use super::Snapshot;
-use super::plan::{Authenticator, RoutePlan};
 use crate::config::Places;
 use crate::config::problem::Problem;
 use crate::config::spec::{Expectation, TestRequest};
@@ -78,7 +77,9 @@ fn decide(snapshot: &Snapshot, request: &TestRequest, now: u64) -> Result<Name, 
     }
     let peer = request.client.as_ref().map(stating);
     route.rules.check_peer(peer.as_ref())?;
-    check_token(route, request, peer.as_ref(), now)?;
+    let claims = request.claims.as_ref();
+    let subject = route.authenticator.rehearse(claims, peer.as_ref(), now)?;
+    route.rules.check_subject(subject.as_deref())?;
     Ok(route.name.clone())
 }
 
@@ -94,20 +95,4 @@ fn stating(client: &ClientPattern) -> PeerIdentity {
         ClientPattern::Subject { name, .. } => peer.subject = Some(*name),
     }
     peer
-}
-
-fn check_token(
-    route: &RoutePlan,
-    request: &TestRequest,
-    peer: Option<&PeerIdentity>,
-    now: u64,
-) -> Result<(), Refusal> {
-    match &route.authenticator {
-        Authenticator::CertificateOnly => route.rules.check_subject(None),
-        Authenticator::Jwt(verifier) => {
-            let claims = request.claims.as_ref().ok_or(Refusal::TokenMissing)?;
-            let subject = verifier.rehearse(claims, peer, now)?;
-            route.rules.check_subject(Some(&subject))
-        }
-    }
 }

@@ -1,0 +1,28 @@
+//! [`Told`] and [`Reply`]: what clients hear of how they were authenticated.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+
+/// What an answer must say besides, whoever gives it: the service, or the gateway with a refusal.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Header fields of the answer, in their order: `DPoP-Nonce`, `Set-Cookie`.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// `WWW-Authenticate` of a refusal, where the one that follows from its kind does not do.
+    pub challenge: Option<String>,
+    /// `Retry-After` of a refusal, where something is known about it.
+    pub retry_after: Option<Duration>,
+}
+
+/// An answer that the gateway gives by itself and that refuses nothing.
+#[derive(Debug)]
+pub struct Reply {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its header fields; lengths and identifiers are added.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// Its body.
+    pub body: Bytes,
+}
