@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["config", "trust", "pki", "transport"],
     &["observe"],
     &["fetch"],
-    &["acme"],
+    &["acme", "oauth"],
     &[
         "edge",
         "route",
