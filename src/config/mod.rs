@@ -8,6 +8,7 @@ pub mod spec;
 pub mod acme;
 pub mod fetch;
 pub mod shared_state;
+pub mod oauth_client;
 pub mod workload_api;
 pub mod problem;
 mod file;

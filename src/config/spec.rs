@@ -12,6 +12,7 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
+use super::oauth_client::OauthClientSpec;
 use super::shared_state::StoreSpec;
 use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
 use crate::identity::client_pattern::ClientPattern;
@@ -47,6 +48,8 @@ pub struct Spec {
     pub identities: BTreeMap<Name, CertificateSpec>,
     /// What several gateways share, and through which store.
     pub shared_state: Option<StoreSpec>,
+    /// Who we are to authorization servers.
+    pub oauth_clients: BTreeMap<Name, OauthClientSpec>,
     /// Whose tokens we accept.
     pub issuers: BTreeMap<Name, IssuerSpec>,
     /// The services.
