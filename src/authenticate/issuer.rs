@@ -75,18 +75,17 @@ impl Issuer {
 
     /// What the token says, if it is a good one at `now` (seconds since 1970).
     pub(super) fn facts(&self, token: &str, now: u64) -> Result<Arc<Facts>, Refusal> {
-        let leeway = self.spec.leeway.as_secs();
         let hash = TokenHash::of(token);
         let known = self.cache.get(&hash, now);
         if let Some(facts) = known {
             self.metrics.cache_hit();
-            facts.check_times(now, leeway)?;
+            facts.check_times(now, &self.spec)?;
             return Ok(facts);
         }
         self.metrics.cache_miss();
         let signed = jws::verify(token, &self.keys)?;
         let facts = Facts::read(&signed.payload, signed.typ, &self.name, &self.spec)?;
-        facts.check_times(now, leeway)?;
+        facts.check_times(now, &self.spec)?;
         let facts = Arc::new(facts);
         self.cache.insert(hash, &facts, now);
         Ok(facts)

@@ -53,6 +53,19 @@ pub(super) fn verify(token: &str, keys: &KeySet) -> Result<Signed, Refusal> {
     })
 }
 
+/// The claims of a token that nobody has verified: good for nothing but to choose by whom it must be.
+///
+/// # Errors
+///
+/// [`Refusal::TokenMalformed`].
+pub(super) fn unverified_claims(token: &str) -> Result<Map<String, Value>, Refusal> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(Refusal::TokenMalformed);
+    }
+    let payload = token.split('.').nth(1).ok_or(Refusal::TokenMalformed)?;
+    json::object(&decode(payload)?).map_err(|_not_one_object| Refusal::TokenMalformed)
+}
+
 /// How types are compared: in lower case and without `application/` (RFC 7515, section 4.1.9).
 pub(super) fn normal_typ(typ: &str) -> Box<str> {
     let typ = typ.to_ascii_lowercase();

@@ -12,8 +12,6 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
 use super::issuer::Issuer;
@@ -190,6 +188,7 @@ pub(super) fn issuer_spec() -> IssuerSpec {
         ],
         keys: "jwks.json".into(),
         leeway: Duration::from_secs(LEEWAY),
+        profile: crate::config::token::TokenProfile::default(),
     }
 }
 
@@ -213,11 +212,6 @@ pub(super) fn verifier(issuer: &Arc<Issuer>, typ: Option<&str>, bound: bool) -> 
     JwtVerifier::new(Arc::clone(issuer), &spec)
 }
 
-pub(super) fn bearer(token: &str) -> HeaderMap {
-    let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
-    HeaderMap::from_iter([(AUTHORIZATION, value)])
-}
-
 pub(super) fn issuer() -> Arc<Issuer> {
     issuer_of(&set(), None)
 }
@@ -225,7 +219,7 @@ pub(super) fn issuer() -> Arc<Issuer> {
 /// What a route without wishes says to a token from a client without a certificate.
 pub(super) fn outcome(token: &str) -> Result<(), Refusal> {
     verifier(&issuer(), None, false)
-        .check(&bearer(token), None, NOW)
+        .check(token, None, NOW)
         .map(drop)
 }
 

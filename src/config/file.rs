@@ -179,6 +179,10 @@ sections! {
         algorithms: "algorithms",
         keys: "keys",
         leeway: "leeway",
+        trust_domain: "trust_domain",
+        typ: "typ",
+        max_age: "max_age",
+        scopes_claim: "scopes_claim",
     }
     /// Where the keys of an issuer are.
     IssuerKeysFile, "issuers.NAME.keys", {
@@ -233,6 +237,13 @@ sections! {
         claims: "claims",
         typ: "typ",
         bound_to_certificate: "bound_to_certificate",
+        any: "any",
+        from: "from",
+    }
+    /// What a claim must be.
+    ClaimFile, "routes.NAME.token.claims.NAME", {
+        one_of: "one_of",
+        matches: "matches",
     }
     /// How often.
     LimitFile, "routes.NAME.limits[]", {

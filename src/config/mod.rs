@@ -5,6 +5,7 @@
 //! a value, `spec.rs` has the values, `problem.rs` the mistakes. No certificate is read here: that is `trust`'s work.
 
 pub mod spec;
+pub mod token;
 pub mod acme;
 pub mod workload_api;
 pub mod problem;

@@ -17,14 +17,16 @@ use super::plan::{LimitPlan, ListenerPlan, PolicyId, PolicyTerms, RoutePlan, Ups
 use super::reach::grace_seconds;
 use super::stores::Stores;
 use crate::assertion::Asserter;
-use crate::authenticate::authenticator::Authenticator;
+use crate::authenticate::authenticator::{Authenticator, Way};
 use crate::authenticate::issuer::Issuer;
 use crate::authenticate::jwks;
+use crate::authenticate::tokens::Tokens;
 use crate::authenticate::verifier::JwtVerifier;
 use crate::authorize::Rules;
 use crate::config::Places;
 use crate::config::problem::Problem;
-use crate::config::spec::{ListenerSpec, RouteSpec, Spec, TokenSpec, UpstreamSpec};
+use crate::config::spec::{JwtSpec, ListenerSpec, RouteSpec, Spec, TokenSpec, UpstreamSpec};
+use crate::config::token::WantedTokens;
 use crate::edge::listener::Listener;
 use crate::identity::name::Name;
 use crate::identity::pattern::ServerPattern;
@@ -202,14 +204,21 @@ impl<'c> Planner<'c> {
     }
 
     fn authenticator(&self, route: &RouteSpec) -> Option<Authenticator> {
-        let token = match &route.token {
-            TokenSpec::None => None,
-            TokenSpec::Jwt(jwt) => {
-                let issuer = Arc::clone(self.issuers.get(&jwt.issuer)?);
-                Some(JwtVerifier::new(issuer, jwt))
-            }
+        let mut ways = Vec::new();
+        match &route.token {
+            TokenSpec::None => {}
+            TokenSpec::Wanted(wanted) => ways.push(Way::Tokens(self.tokens(wanted)?)),
+        }
+        Some(Authenticator::new(ways))
+    }
+
+    fn tokens(&self, wanted: &WantedTokens) -> Option<Tokens> {
+        let verifier = |jwt: &JwtSpec| {
+            let issuer = Arc::clone(self.issuers.get(&jwt.issuer)?);
+            Some(JwtVerifier::new(issuer, jwt))
         };
-        Some(Authenticator::new(token))
+        let any: Option<Vec<_>> = wanted.any.iter().map(verifier).collect();
+        Some(Tokens::new(any?, &wanted.from))
     }
 
     /// The terms of the upstream, or narrower ones if the route says so.

@@ -12,6 +12,7 @@ mod quantity;
 mod rehearsal;
 mod route;
 mod signed_identity;
+mod token;
 mod trust;
 mod upstream;
 mod web;
@@ -114,6 +115,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let acme = section(&file.acme, |node| acme::acme(node, &around));
     apart(&file, admin.as_ref(), &listeners, &acme);
     let upstreams = section(&file.upstreams, |node| upstream::upstream(node, &around));
+    let issuers = section(&file.issuers, |node| issuer::issuer(node, &around));
     let trust = section(&file.trust, |node| trust::trust(node, &around));
     trust::federated(&file, &trust, &listeners, &upstreams);
     Some(Spec {
@@ -134,8 +136,10 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
             .deny
             .or_go_on(Vec::new(), |node| trust::files(node, &around)),
         identities: section(&file.identities, |node| identity(node, &around)),
-        issuers: section(&file.issuers, |node| issuer::issuer(node, &around)),
-        routes: section(&file.routes, |node| route::route(node, &around, &upstreams)),
+        routes: section(&file.routes, |node| {
+            route::route(node, &around, &upstreams, &issuers)
+        }),
+        issuers,
         upstreams,
         tests: file
             .tests
