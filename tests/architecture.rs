@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 /// above `config`, whose words for logs it reads; `cli` stands above what it starts.
 const LAYERS: &[&[&str]] = &[
     &["identity", "refusal", "handshake_failure", "json"],
-    &["config", "trust", "pki", "transport"],
+    &["config", "trust", "pki", "transport", "shared_state"],
     &["observe"],
-    &["acme"],
+    &["fetch"],
+    &["acme", "oauth"],
     &[
         "edge",
         "route",
@@ -61,11 +62,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("notify", &["reload/"]),
     ("clap", &["cli", "demo/", "main.rs"]),
     ("hyper", &["acme/", "admin/", "demo/"]),
-    ("hyper_util", &["acme/", "admin/", "demo/"]),
+    ("hyper_rustls", &["fetch/"]),
+    ("hyper_util", &["acme/", "admin/", "demo/", "fetch/"]),
 ];
 
 const TLS: &[&str] = &[
     "acme/",
+    "fetch/",
     "trust/",
     "edge/",
     "upstream/",

@@ -7,6 +7,8 @@
 pub mod spec;
 pub mod token;
 pub mod acme;
+pub mod fetch;
+pub mod oauth_client;
 pub mod workload_api;
 pub mod problem;
 mod file;

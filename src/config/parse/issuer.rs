@@ -102,7 +102,7 @@ fn named(file: &IssuerFile<'_>) -> Option<(String, SubjectsSpec)> {
     }
 }
 
-fn algorithm(node: &Node<'_>) -> Option<SignatureAlgorithm> {
+pub(super) fn algorithm(node: &Node<'_>) -> Option<SignatureAlgorithm> {
     if let Some(text) = node.as_text() {
         let symmetric = text
             .get(..2)
