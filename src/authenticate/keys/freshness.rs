@@ -104,97 +104,96 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
+    const MIN: u64 = 60;
+    const MAX: u64 = 3_600;
+    const DATED: &str = "Sun, 22 Nov 2026 01:00:00 GMT";
+    const IN_TEN_MINUTES: &str = "Sun, 22 Nov 2026 01:10:00 GMT";
+
+    const CASES: &[(&[(&str, &str)], u64)] = &[
+        // Nothing is said.
+        (&[], MAX),
+        (&[("cache-control", "")], MAX),
+        (&[("cache-control", "public, must-revalidate")], MAX),
+        (&[("cache-control", "s-maxage=5")], MAX),
+        (&[("age", "3000")], MAX),
+        // Something is.
+        (&[("cache-control", "max-age=600")], 600),
+        (&[("cache-control", "public, Max-Age = 600 , foo")], 600),
+        (&[("cache-control", "max-age=\"600\"")], 600),
+        (&[("cache-control", "max-age=600"), ("age", "200")], 400),
+        (
+            &[("cache-control", "max-age=600"), ("expires", "0")],
+            600, // the newer field wins: RFC 9111, section 5.3
+        ),
+        (&[("date", DATED), ("expires", IN_TEN_MINUTES)], 600),
+        (&[("expires", IN_TEN_MINUTES)], 600),
+        (
+            &[("date", DATED), ("expires", IN_TEN_MINUTES), ("age", "100")],
+            500,
+        ),
+        // The shorter of two.
+        (&[("cache-control", "max-age=900, max-age=600")], 600),
+        (
+            &[
+                ("cache-control", "max-age=900"),
+                ("cache-control", "max-age=700"),
+            ],
+            700,
+        ),
+        (&[("cache-control", "max-age=900, no-cache")], MIN),
+        // The bounds.
+        (&[("cache-control", "max-age=0")], MIN),
+        (&[("cache-control", "no-store")], MIN),
+        (&[("cache-control", "max-age=59")], MIN),
+        (&[("cache-control", "max-age=315360000")], MAX),
+        (
+            &[("cache-control", "max-age=99999999999999999999999999")],
+            MAX,
+        ),
+        (
+            &[("date", DATED), ("expires", "Fri, 31 Dec 9999 23:59:59 GMT")],
+            MAX,
+        ),
+        // Nonsense is the shortest time.
+        (&[("cache-control", "max-age=-1")], MIN),
+        (&[("cache-control", "max-age=+600")], MIN),
+        (&[("cache-control", "max-age")], MIN),
+        (&[("cache-control", "max-age=")], MIN),
+        (&[("cache-control", "max-age=6e5")], MIN),
+        (&[("cache-control", "max-age=600s")], MIN),
+        (&[("cache-control", "max-age=1, max-age=x")], MIN),
+        (&[("cache-control", "\u{e9}")], MIN),
+        (&[("cache-control", "max-age=600"), ("age", "601")], MIN),
+        (&[("cache-control", "max-age=600"), ("age", "-5")], MIN),
+        (
+            &[("cache-control", "max-age=600"), ("age", "1"), ("age", "2")],
+            MIN,
+        ),
+        (
+            &[
+                ("cache-control", "max-age=600"),
+                ("age", "99999999999999999999"),
+            ],
+            MIN,
+        ),
+        (&[("expires", "0")], MIN),
+        (&[("expires", "-1")], MIN),
+        (&[("expires", "tomorrow")], MIN),
+        (
+            &[("expires", IN_TEN_MINUTES), ("expires", IN_TEN_MINUTES)],
+            MIN,
+        ),
+        (
+            &[("date", DATED), ("expires", "Sun, 22 Nov 2026 00:00:00 GMT")],
+            MIN,
+        ),
+    ];
+
     #[test]
     fn the_issuers_wish_counts_within_the_operators_bounds() {
-        let (min, max) = (60, 3_600);
-        let date = "Sun, 22 Nov 2026 01:00:00 GMT";
-        let in_ten_minutes = "Sun, 22 Nov 2026 01:10:00 GMT";
-        let cases: &[(&[(&str, &str)], u64)] = &[
-            // Nothing is said.
-            (&[], max),
-            (&[("cache-control", "")], max),
-            (&[("cache-control", "public, must-revalidate")], max),
-            (&[("cache-control", "s-maxage=5")], max),
-            (&[("age", "3000")], max),
-            // Something is.
-            (&[("cache-control", "max-age=600")], 600),
-            (&[("cache-control", "public, Max-Age = 600 , foo")], 600),
-            (&[("cache-control", "max-age=\"600\"")], 600),
-            (&[("cache-control", "max-age=600"), ("age", "200")], 400),
-            (
-                &[("cache-control", "max-age=600"), ("expires", "0")],
-                600, // the newer field wins: RFC 9111, section 5.3
-            ),
-            (&[("date", date), ("expires", in_ten_minutes)], 600),
-            (&[("expires", in_ten_minutes)], 600),
-            (
-                &[("date", date), ("expires", in_ten_minutes), ("age", "100")],
-                500,
-            ),
-            // The shorter of two.
-            (&[("cache-control", "max-age=900, max-age=600")], 600),
-            (
-                &[
-                    ("cache-control", "max-age=900"),
-                    ("cache-control", "max-age=700"),
-                ],
-                700,
-            ),
-            (&[("cache-control", "max-age=900, no-cache")], min),
-            // The bounds.
-            (&[("cache-control", "max-age=0")], min),
-            (&[("cache-control", "no-store")], min),
-            (&[("cache-control", "max-age=59")], min),
-            (&[("cache-control", "max-age=315360000")], max),
-            (
-                &[("cache-control", "max-age=99999999999999999999999999")],
-                max,
-            ),
-            (
-                &[("date", date), ("expires", "Fri, 31 Dec 9999 23:59:59 GMT")],
-                max,
-            ),
-            // Nonsense is the shortest time.
-            (&[("cache-control", "max-age=-1")], min),
-            (&[("cache-control", "max-age=+600")], min),
-            (&[("cache-control", "max-age")], min),
-            (&[("cache-control", "max-age=")], min),
-            (&[("cache-control", "max-age=6e5")], min),
-            (&[("cache-control", "max-age=600s")], min),
-            (&[("cache-control", "max-age=1, max-age=x")], min),
-            (&[("cache-control", "\u{e9}")], min),
-            (&[("cache-control", "max-age=600"), ("age", "601")], min),
-            (&[("cache-control", "max-age=600"), ("age", "-5")], min),
-            (
-                &[
-                    ("cache-control", "max-age=600"),
-                    ("age", "1"),
-                    ("age", "2"),
-                ],
-                min,
-            ),
-            (
-                &[
-                    ("cache-control", "max-age=600"),
-                    ("age", "99999999999999999999"),
-                ],
-                min,
-            ),
-            (&[("expires", "0")], min),
-            (&[("expires", "-1")], min),
-            (&[("expires", "tomorrow")], min),
-            (
-                &[("expires", in_ten_minutes), ("expires", in_ten_minutes)],
-                min,
-            ),
-            (
-                &[("date", date), ("expires", "Sun, 22 Nov 2026 00:00:00 GMT")],
-                min,
-            ),
-        ];
         let now = time::macros::datetime!(2026-11-22 01:00:00 UTC);
-        let bounds = Duration::from_secs(min)..=Duration::from_secs(max);
-        for (fields, want) in cases {
+        let bounds = Duration::from_secs(MIN)..=Duration::from_secs(MAX);
+        for (fields, want) in CASES {
             let mut headers = HeaderMap::new();
             for (name, value) in *fields {
                 let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();

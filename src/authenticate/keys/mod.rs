@@ -3,15 +3,21 @@
 //!
 //! [`RemoteKeys`](remote::RemoteKeys) is what requests see: the keys of now, behind one pointer, and
 //! what is said where a key is not among them. The `schedule` says when they are fetched, `freshness`
-//! for how long an answer lasts, `metadata` where the keys are. The [`keeper`] runs one task for each
-//! issuer of the configuration in use; a request that has its key waits for nothing.
+//! for how long an answer lasts, `metadata` where the keys are. The `fetcher` asks the issuer; [`store`]
+//! runs one task for each issuer of the configuration in use. A request that has its key waits for
+//! nothing.
 //!
-//! All of this outlives reloads: [`store`] gives the same keys again for an issuer that a reload does
+//! All of this outlives reloads: the store gives the same keys again for an issuer that a reload does
 //! not touch.
 
+pub mod remote;
+pub mod store;
+
+mod fetcher;
 mod freshness;
 mod metadata;
 mod schedule;
+mod telling;
 
 #[cfg(test)]
 mod schedule_tests;

@@ -98,6 +98,21 @@ impl Schedule {
         self.good = Some(good);
     }
 
+    /// No fetch is under way: whoever did it is gone.
+    pub(super) const fn stand_still(&mut self) {
+        self.fetching = false;
+    }
+
+    /// When the keys that are there were fetched.
+    pub(super) const fn good(&self) -> Option<Instant> {
+        self.good
+    }
+
+    /// Until when keys may be used that were fetched at `good`.
+    pub(super) fn until(&self, good: Instant) -> Instant {
+        good + self.terms.max_stale
+    }
+
     /// How long it is until the next fetch.
     pub(super) fn pause(&self, now: Instant) -> Duration {
         match self.wanted {
@@ -150,7 +165,7 @@ impl Schedule {
 
     /// Until when the keys that are there may be used. `None` without any.
     pub(super) fn usable_until(&self) -> Option<Instant> {
-        Some(self.good? + self.terms.max_stale)
+        self.good.map(|good| self.until(good))
     }
 
     /// A token names a key that is not there. What can be said about it?

@@ -117,7 +117,11 @@ fn keys_are_used_up_to_max_stale_after_the_last_good_fetch_began() {
     let until = play.at(1_000) + TERMS.max_stale;
     assert_eq!(play.schedule.usable_until(), Some(until));
     play.bad(700_000);
-    assert_eq!(play.schedule.usable_until(), Some(until), "failing is not forgetting");
+    assert_eq!(
+        play.schedule.usable_until(),
+        Some(until),
+        "failing is not forgetting"
+    );
     let now = play.at(701_000);
     play.schedule.failed(now, true, 0.0);
     assert_eq!(play.schedule.usable_until(), None, "but taking away is");
@@ -132,7 +136,11 @@ fn an_unknown_key_is_fetched_once_and_then_known_to_be_absent() {
     assert_eq!(play.ask(1, 1_000), Unknown::Awaited, "single flight");
     assert_eq!(play.good(1_001, 3_600), Cause::UnknownKey);
     assert_eq!(play.ask(1, 1_002), Unknown::Absent);
-    assert_eq!(play.ask(1, 200_000), Unknown::Absent, "without another fetch");
+    assert_eq!(
+        play.ask(1, 200_000),
+        Unknown::Absent,
+        "without another fetch"
+    );
     // After ten cool-downs it may have come meanwhile.
     assert_eq!(play.ask(1, 302_000), Unknown::Awaited);
 }
@@ -180,10 +188,7 @@ fn while_the_issuer_is_down_nobody_is_told_that_a_key_is_absent() {
     assert_eq!(play.ask(1, 2_000), Unknown::Awaited);
     assert_eq!(play.bad(2_000), Cause::UnknownKey);
     // The next attempt is due in a second.
-    assert_eq!(
-        play.ask(1, 2_000),
-        Unknown::NotNow(Duration::from_secs(1))
-    );
+    assert_eq!(play.ask(1, 2_000), Unknown::NotNow(Duration::from_secs(1)));
     for _ in 0..10 {
         play.bad(3_000);
     }
@@ -192,7 +197,11 @@ fn while_the_issuer_is_down_nobody_is_told_that_a_key_is_absent() {
         Unknown::NotNow(Duration::from_secs(22)),
         "the cool-down ends sooner than the pause"
     );
-    assert_eq!(play.ask(2, 33_000), Unknown::Awaited, "one for each cool-down");
+    assert_eq!(
+        play.ask(2, 33_000),
+        Unknown::Awaited,
+        "one for each cool-down"
+    );
     let stale = 1_000 + 86_400_000;
     assert!(matches!(play.ask(1, stale - 1), Unknown::Awaited));
     assert!(matches!(play.ask(1, stale), Unknown::NotNow(_)));
