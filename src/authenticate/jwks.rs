@@ -209,10 +209,11 @@ impl KeySet {
     }
 
     /// Takes away the keys that `next` does not have; `next` [follows](Self::following) this set.
-    pub(super) fn retire_all_but(&self, next: &Self) {
+    /// Gives them back.
+    pub(super) fn retire_all_but(&self, next: &Self) -> Vec<&Arc<Key>> {
         let stays = |key: &Arc<Key>| next.keys.iter().any(|other| Arc::ptr_eq(key, other));
         let gone = self.keys.iter().filter(|key| !stays(key));
-        gone.for_each(|key| key.retire());
+        gone.inspect(|key| key.retire()).collect()
     }
 
     /// The keys that are passed over, in the order of the file.

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::config::fetch::BelievedSpec;
 use crate::config::issuer_keys::IssuerKeysSpec;
+use crate::config::oauth_client::OauthClientSpec;
 use crate::config::spec::{CertificateSpec, ServedSpec, SigningKeysSpec, Spec};
 use crate::trust::open;
 
@@ -246,5 +247,7 @@ pub(super) fn material(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
             .chain(intermediates)
             .chain(&bundle.crl)
     });
-    pairs.chain(bundles).chain(&spec.deny)
+    let credentials = spec.oauth_clients.values();
+    let credentials = credentials.filter_map(OauthClientSpec::file);
+    pairs.chain(bundles).chain(&spec.deny).chain(credentials)
 }

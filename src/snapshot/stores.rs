@@ -8,6 +8,7 @@ use crate::authenticate::keys::store::IssuerKeyStore;
 use crate::fetch::ClientStore;
 use crate::limit::store::LimitStore;
 use crate::observe::Metrics;
+use crate::shared_state::SharedState;
 use crate::upstream::{EndpointStore, Policies};
 
 /// One of each for the whole process.
@@ -29,6 +30,8 @@ pub struct Stores {
     pub issuer_keys: Arc<IssuerKeyStore>,
     /// Keys that sign identities, and tokens that may go out again.
     pub assertions: Arc<AssertionStore>,
+    /// What several gateways share, or what this one would.
+    pub shared: Arc<SharedState>,
 }
 
 impl Default for Stores {
@@ -43,6 +46,7 @@ impl Default for Stores {
             endpoints: EndpointStore::new(),
             clients: Arc::default(),
             issuer_keys: Arc::default(),
+            shared: Arc::new(SharedState::in_memory()),
         }
     }
 }

@@ -151,7 +151,10 @@ mod tests {
             MAX,
         ),
         (
-            &[("date", DATED), ("expires", "Fri, 31 Dec 9999 23:59:59 GMT")],
+            &[
+                ("date", DATED),
+                ("expires", "Fri, 31 Dec 9999 23:59:59 GMT"),
+            ],
             MAX,
         ),
         // Nonsense is the shortest time.
@@ -184,7 +187,10 @@ mod tests {
             MIN,
         ),
         (
-            &[("date", DATED), ("expires", "Sun, 22 Nov 2026 00:00:00 GMT")],
+            &[
+                ("date", DATED),
+                ("expires", "Sun, 22 Nov 2026 00:00:00 GMT"),
+            ],
             MIN,
         ),
     ];

@@ -258,11 +258,14 @@ impl RemoteKeys {
         let until = self.schedule.lock().until(began);
         // First the keys, then what is said of those that are not there: see `ask`.
         self.publish(Arc::clone(&keys), Some(until));
-        before.keys.retire_all_but(&keys);
+        let gone = before.keys.retire_all_but(&keys);
         let random = fastrand::f64();
-        self.schedule
-            .lock()
-            .succeeded(began, fetched.lifetime, random);
+        let mut schedule = self.schedule.lock();
+        schedule.succeeded(began, fetched.lifetime, random);
+        for key in gone {
+            schedule.taken_away(self.hasher.hash_one(key.kid()), began);
+        }
+        drop(schedule);
         if before.usable_until.is_none() || *before.keys != *keys {
             let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
             telling::taken(&self.name, &keys, generation);
@@ -276,7 +279,7 @@ impl RemoteKeys {
         if taken_away {
             let before = self.published.load_full();
             let none = KeySet::none();
-            before.keys.retire_all_but(&none);
+            drop(before.keys.retire_all_but(&none));
             self.publish(Arc::new(none), None);
         }
         let now = Instant::now();

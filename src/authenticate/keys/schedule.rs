@@ -143,7 +143,12 @@ impl Schedule {
         self.due = began + pause;
     }
 
-    /// It did not. `taken_away`: the issuer has no key any more, so that nothing stays. `random` as
+    /// The fetch that began at `began` has shown that the issuer took this key away.
+    pub(super) fn taken_away(&mut self, kid: Kid, began: Instant) {
+        self.asked.insert(kid, began);
+    }
+
+    /// A fetch did not go well. `taken_away`: the issuer has no key any more, so that nothing stays. `random` as
     /// above.
     pub(super) fn failed(&mut self, now: Instant, taken_away: bool, random: f64) {
         self.fetching = false;
