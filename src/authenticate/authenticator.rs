@@ -84,7 +84,7 @@ impl Authenticator {
     pub async fn authenticate(
         &self,
         asked: &Asked<'_>,
-        _told: &mut Told,
+        told: &mut Told,
     ) -> Result<Authenticated, Refusal> {
         if self.ways.is_empty() {
             return Ok(Authenticated::Anyone);
@@ -98,7 +98,10 @@ impl Authenticator {
             return Err(Refusal::TokenMissing);
         };
         match way {
-            Way::Tokens(tokens) => tokens.verify(shown, asked).map(Authenticated::As),
+            Way::Tokens(tokens) => {
+                let verified = tokens.verify(shown, asked, told).await;
+                verified.map(Authenticated::As)
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use super::authenticator::Asked;
 use super::bearer;
 use super::carried::Shown;
 use super::jws;
+use super::told::Told;
 use super::verifier::JwtVerifier;
 use crate::config::token::Carrier;
 use crate::identity::certificate::PeerIdentity;
@@ -46,13 +47,15 @@ impl Tokens {
     /// # Errors
     ///
     /// The first thing that is wrong with it.
-    pub(super) fn verify(
+    pub(super) async fn verify(
         &self,
         shown: &Shown<'_>,
         asked: &Asked<'_>,
+        told: &mut Told,
     ) -> Result<Arc<Subject>, Refusal> {
         let token = bearer::text(shown.token()?)?;
-        self.choose(token)?.check(token, asked.peer, asked.now)
+        let verifier = self.choose(token)?;
+        verifier.verify(token, asked.peer, asked.now, told).await
     }
 
     /// As [`Self::verify`], for claims that nobody signed.

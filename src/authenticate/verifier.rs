@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::claims::{Binding, Facts, is_workload_of};
 use super::issuer::Issuer;
 use super::jws::normal_typ;
+use super::told::Told;
 use crate::config::spec::JwtSpec;
 use crate::config::token::SubjectsSpec;
 use crate::identity::certificate::PeerIdentity;
@@ -47,17 +48,33 @@ impl JwtVerifier {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with the token.
+    /// The first thing that is wrong with the token; and [`Refusal::IssuerKeysUnavailable`] if the key
+    /// that it needs cannot be had now.
+    pub(super) async fn verify(
+        &self,
+        token: &str,
+        peer: Option<&PeerIdentity>,
+        now: u64,
+        told: &mut Told,
+    ) -> Result<Arc<Subject>, Refusal> {
+        let facts = self.issuer.facts(token, now, told).await?;
+        self.check_type(&facts)?;
+        self.check_binding(&facts, peer)?;
+        Ok(Arc::clone(&facts.subject))
+    }
+
+    /// As [`Self::verify`], for an issuer whose keys are there.
+    #[cfg(test)]
     pub(super) fn check(
         &self,
         token: &str,
         peer: Option<&PeerIdentity>,
         now: u64,
     ) -> Result<Arc<Subject>, Refusal> {
-        let facts = self.issuer.facts(token, now)?;
-        self.check_type(&facts)?;
-        self.check_binding(&facts, peer)?;
-        Ok(Arc::clone(&facts.subject))
+        use futures_util::FutureExt as _;
+        let mut told = Told::default();
+        let verified = self.verify(token, peer, now, &mut told).now_or_never();
+        verified.unwrap()
     }
 
     /// Whether tokens with this `iss` are held against this one.
@@ -94,7 +111,7 @@ impl JwtVerifier {
         Ok(())
     }
 
-    /// As [`Self::check`], for a token that was never signed: the rehearsal of `tests:`.
+    /// As [`Self::verify`], for a token that was never signed: the rehearsal of `tests:`.
     ///
     /// What the claims do not say counts as right: `iss`, `aud`, `exp`, `iat`, a `sub` of the trust
     /// domain, and, where the route asks for a bound token, `cnf`. `typ` is not looked at, for it is no
@@ -102,7 +119,7 @@ impl JwtVerifier {
     ///
     /// # Errors
     ///
-    /// What [`Self::check`] would refuse these claims for.
+    /// What [`Self::verify`] would refuse these claims for.
     pub(super) fn rehearse(
         &self,
         claims: &Map<String, Value>,
