@@ -50,6 +50,7 @@ sections! {
         shared_state: "shared_state",
         oauth_clients: "oauth_clients",
         issuers: "issuers",
+        api_keys: "api_keys",
         upstreams: "upstreams",
         routes: "routes",
         tests: "tests",
@@ -222,6 +223,11 @@ sections! {
         ca: "ca",
         identity: "identity",
     }
+    /// Whose API keys we accept.
+    ApiKeysFile, "api_keys.NAME", {
+        file: "file",
+        header: "header",
+    }
     /// What several gateways share.
     SharedStateFile, "shared_state", {
         redis: "redis",
@@ -265,6 +271,7 @@ sections! {
         clients: "clients",
         grace_after_expiry: "grace_after_expiry",
         token: "token",
+        api_key: "api_key",
         limits: "limits",
         upstream: "upstream",
         accept: "accept",
@@ -294,6 +301,12 @@ sections! {
         one_of: "one_of",
         matches: "matches",
     }
+    /// Which API key.
+    ApiKeyFile, "routes.NAME.api_key", {
+        list: "list",
+        scopes: "scopes",
+        claims: "claims",
+    }
     /// How often.
     LimitFile, "routes.NAME.limits[]", {
         rate: "rate",
@@ -310,6 +323,7 @@ sections! {
         identity: "identity",
         signed_identity: "signed_identity",
         authorization: "authorization",
+        api_key: "api_key",
     }
     /// A rehearsal.
     TestFile, "tests[]", {

@@ -7,6 +7,7 @@
 pub mod spec;
 pub mod token;
 pub mod acme;
+pub mod api_keys;
 pub mod fetch;
 pub mod shared_state;
 pub mod issuer_keys;

@@ -12,6 +12,7 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
+use super::api_keys::{KeyListSpec, WantedKey};
 use super::issuer_keys::IssuerKeysSpec;
 use super::oauth_client::OauthClientSpec;
 use super::shared_state::StoreSpec;
@@ -55,6 +56,8 @@ pub struct Spec {
     pub oauth_clients: BTreeMap<Name, OauthClientSpec>,
     /// Whose tokens we accept.
     pub issuers: BTreeMap<Name, IssuerSpec>,
+    /// Whose API keys we accept.
+    pub api_keys: BTreeMap<Name, KeyListSpec>,
     /// The services.
     pub upstreams: BTreeMap<Name, UpstreamSpec>,
     /// Who may ask what of which service.
@@ -445,6 +448,8 @@ pub struct RouteSpec {
     pub grace_after_expiry: Option<Duration>,
     /// Which token.
     pub token: TokenSpec,
+    /// Which API key, if one is taken.
+    pub api_key: Option<WantedKey>,
     /// How often.
     pub limits: Vec<LimitSpec>,
     /// To which service.
@@ -581,6 +586,8 @@ pub struct ForwardSpec {
     pub signed_identity: bool,
     /// Whether the token itself (`Authorization`) goes on to the service. Default true.
     pub authorization: bool,
+    /// Whether an API key goes on to the service. Default false.
+    pub api_key: bool,
 }
 
 /// One entry of `tests`.

@@ -12,6 +12,7 @@ use super::failure_record::FailureRecord;
 use super::labels::ReloadFailure;
 use super::logging::{LogCounts, Logging};
 use super::metrics_acme::AcmeMetrics;
+use super::metrics_api_keys::ApiKeyMetrics;
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
 use super::metrics_crls::{CrlMetrics, CrlSeries};
 use super::metrics_issuer_keys::IssuerKeysMetrics;
@@ -69,6 +70,7 @@ pub struct Metrics {
     clients: Arc<ClientRecord>,
     next_trusts: Arc<NextTrusts>,
     shared_state: Arc<Counts>,
+    api_keys: Handles<ApiKeyMetrics>,
 }
 
 /// Handles by the names of the configuration in use, which bounds them.
@@ -97,6 +99,7 @@ impl Metrics {
             clients: ClientRecord::new(),
             next_trusts: Arc::default(),
             shared_state: Arc::default(),
+            api_keys: Handles::default(),
         })
     }
 
@@ -116,6 +119,17 @@ impl Metrics {
     #[must_use]
     pub const fn next_trusts(&self) -> &Arc<NextTrusts> {
         &self.next_trusts
+    }
+
+    /// The handle of a list of API keys.
+    #[must_use]
+    pub fn api_keys(&self, list: &Name) -> Arc<ApiKeyMetrics> {
+        handle(&self.api_keys, list, Arc::default)
+    }
+
+    /// Forgets all lists of API keys but these.
+    pub fn api_keys_keep_only<'n>(&self, lists: impl Iterator<Item = &'n Name>) {
+        keep(&self.api_keys, &lists.cloned().collect::<Vec<_>>());
     }
 
     /// What comes of asking for shared state.
@@ -287,6 +301,9 @@ impl Metrics {
         }
         self.show_clients(&mut page);
         self.next_trusts.show(&mut page);
+        each(&self.api_keys, |name, list| {
+            list.show(&mut page, name, unix_now());
+        });
         shared::show(&self.shared_state, &mut page);
         self.signed_identities.show(&mut page);
         self.configuration.show(&mut page);

@@ -118,6 +118,17 @@ families! {
         ["issuer", "result"]
         "Look-ups of a token in the cache of verified tokens.";
 
+    // API keys.
+    API_KEY_USES: Counter "portcullis_api_key_uses_total"
+        ["list", "result"]
+        "Requests to routes that take API keys and nothing else was shown, by what became of the key.";
+    API_KEYS: Gauge "portcullis_api_keys"
+        ["list", "state"]
+        "API keys of a list, by whether they are over.";
+    API_KEYS_EXPIRING: Gauge "portcullis_api_keys_expiring"
+        ["list", "within"]
+        "API keys of a list that end within a time.";
+
     // What several gateways share.
     SHARED_OPERATIONS: Counter "portcullis_shared_state_operations_total"
         ["space", "operation", "result"]

@@ -252,5 +252,10 @@ pub(super) fn material(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
     });
     let credentials = spec.oauth_clients.values();
     let credentials = credentials.filter_map(OauthClientSpec::file);
-    pairs.chain(bundles).chain(&spec.deny).chain(credentials)
+    let key_lists = spec.api_keys.values().map(|list| &list.file);
+    pairs
+        .chain(bundles)
+        .chain(key_lists)
+        .chain(&spec.deny)
+        .chain(credentials)
 }

@@ -4,6 +4,7 @@
 //! pooled connections, resolved names, token caches) lives in [`stores::Stores`] or is handed from
 //! one snapshot to the next where nothing about it changed; the snapshot holds an `Arc` to it.
 
+mod accepted;
 mod agent_material;
 mod acme_material;
 mod agents;
@@ -13,6 +14,7 @@ mod clients;
 pub mod compile;
 mod coverage;
 pub mod material;
+mod key_lists;
 mod oauth;
 pub mod plan;
 mod planner;
@@ -123,6 +125,7 @@ impl Snapshot {
             .metrics
             .issuer_keys_keep_only(fetched.iter().map(|keys| keys.name()));
         stores.issuer_keys.keep(fetched);
+        self.material.show_key_lists(stores);
         stores.metrics.set_sources(self.material.sources());
         stores
             .metrics

@@ -238,6 +238,9 @@ impl<'c> Planner<'c> {
             TokenSpec::None => {}
             TokenSpec::Wanted(wanted) => ways.push(Way::Tokens(self.tokens(wanted)?)),
         }
+        if let Some(wanted) = &route.api_key {
+            ways.push(Way::ApiKeys(self.api_keys(wanted)));
+        }
         Some(Authenticator::new(ways))
     }
 
