@@ -5,6 +5,7 @@ mod away;
 mod discovery;
 mod hostile;
 mod idp;
+mod provider;
 mod reloads;
 mod rotation;
 mod tls;
