@@ -133,7 +133,7 @@ fn a_file_with_a_mistake_is_no_list() {
         ),
         (owners(&good.replace("id: \"", "id: \"g")), "no such number"),
         (owners(&good.replace("id", "name")), "no such key"),
-        (owners(&good)[..60].to_owned(), ""),
+        (owners(&good).get(..60).unwrap().to_owned(), ""),
         (owners("\0"), "invisible"),
         (owners(&vec![&*good; 17].join(", ")), "17 keys of one owner"),
     ];
