@@ -87,6 +87,14 @@ refusals! {
     TokenUnbound, UNAUTHORIZED, "token_unbound", "The token is not bound to a certificate.";
     /// The token is bound to another certificate (RFC 8705, section 3).
     TokenOfAnotherPeer, UNAUTHORIZED, "token_of_another_peer", "The token is not bound to this connection.";
+    /// The route wants an API key and there is none.
+    ApiKeyMissing, UNAUTHORIZED, "api_key_missing", "An API key is required.";
+    /// The API key is none of the route's list: made up, mistyped, taken back, or of another list.
+    ApiKeyUnknown, UNAUTHORIZED, "api_key_unknown", "The API key is not valid.";
+    /// The API key is over.
+    ApiKeyExpired, UNAUTHORIZED, "api_key_expired", "The API key has expired.";
+    /// The API key came with a certificate that is none of its owner's.
+    ApiKeyOfAnotherPeer, UNAUTHORIZED, "api_key_of_another_peer", "The API key is not bound to this connection.";
     /// The route wants a client certificate and the connection has none.
     CertificateMissing, FORBIDDEN, "certificate_missing", "A client certificate is required.";
     /// The client certificate ended while the connection was open, or longer ago than the route's

@@ -7,7 +7,9 @@
 pub mod spec;
 pub mod token;
 pub mod acme;
+pub mod api_keys;
 pub mod fetch;
+pub mod shared_state;
 pub mod issuer_keys;
 pub mod oauth_client;
 pub mod workload_api;

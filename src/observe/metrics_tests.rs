@@ -39,6 +39,7 @@ fn metrics() -> Arc<Metrics> {
     metrics.route(&name("orders-read")).set_limits(1);
     metrics.route(&name("orders-read")).set_grace(true);
     drop(metrics.issuer(&name("corp")));
+    drop(metrics.api_keys(&name("partners")));
     metrics.issuer_keys(&name("corp")).set(KeysShown {
         count: 2,
         generation: 1,

@@ -41,7 +41,7 @@ use crate::upstream::{InvalidPolicy, Policy, PolicyParts};
 pub(super) struct Planner<'c> {
     places: &'c Places,
     pub(super) stores: &'c Stores,
-    previous: Option<&'c Snapshot>,
+    pub(super) previous: Option<&'c Snapshot>,
     issuers: HashMap<Name, Arc<Issuer>>,
     /// Terms by upstream and narrowed `accept`: routes share them.
     terms: Vec<PolicyTerms>,
@@ -237,6 +237,9 @@ impl<'c> Planner<'c> {
         match &route.token {
             TokenSpec::None => {}
             TokenSpec::Wanted(wanted) => ways.push(Way::Tokens(self.tokens(wanted)?)),
+        }
+        if let Some(wanted) = &route.api_key {
+            ways.push(Way::ApiKeys(self.api_keys(wanted)));
         }
         Some(Authenticator::new(ways))
     }

@@ -27,6 +27,7 @@
 
 mod acme;
 mod admission;
+mod api_keys;
 mod attack;
 mod authentication;
 mod bench;
@@ -47,6 +48,7 @@ mod refusals;
 mod reload;
 mod revocation;
 mod routing;
+mod shared_state;
 mod shutdown;
 mod telemetry;
 mod trust;
