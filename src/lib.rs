@@ -27,6 +27,7 @@ pub mod acme;
 pub mod oauth;
 pub mod pki;
 pub mod transport;
+pub mod shared_state;
 pub mod edge;
 pub mod route;
 pub mod authenticate;
