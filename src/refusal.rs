@@ -134,6 +134,9 @@ refusals! {
     UpstreamClosed, BAD_GATEWAY, "upstream_closed", "The service did not answer.";
     /// The service answered with something that is not HTTP, or that no request had asked for.
     UpstreamProtocol, BAD_GATEWAY, "upstream_protocol", "The service did not answer.";
+    /// The issuer's keys were never fetched, not for too long, or not since a token came with a key
+    /// that is not among them: nobody can say whether the token is good.
+    IssuerKeysUnavailable, SERVICE_UNAVAILABLE, "issuer_keys_unavailable", "Please try again later.";
     /// The source of the gateway's own certificate for the upstream has given none yet.
     UpstreamIdentityUnavailable, SERVICE_UNAVAILABLE, "upstream_identity_unavailable", "Please try again later.";
     /// No endpoint of the upstream has an address.

@@ -65,13 +65,13 @@ impl Authenticator {
     pub async fn authenticate(
         &self,
         asked: &Asked<'_>,
-        _told: &mut Told,
+        told: &mut Told,
     ) -> Result<Authenticated, Refusal> {
         match &self.token {
             None => Ok(Authenticated::Anyone),
             Some(verifier) => {
-                let subject = verifier.check(asked.headers, asked.peer, asked.now)?;
-                Ok(Authenticated::As(subject))
+                let verified = verifier.verify(asked.headers, asked.peer, asked.now, told);
+                Ok(Authenticated::As(verified.await?))
             }
         }
     }

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::issuer::Issuer;
 use super::verifier::JwtVerifier;
+use crate::config::issuer_keys::IssuerKeysSpec;
 use crate::config::spec::{IssuerSpec, JwtSpec, SignatureAlgorithm};
 use crate::refusal::Refusal;
 
@@ -188,7 +189,7 @@ pub(super) fn issuer_spec() -> IssuerSpec {
             SignatureAlgorithm::RS256,
             SignatureAlgorithm::PS384,
         ],
-        keys: "jwks.json".into(),
+        keys: IssuerKeysSpec::File("jwks.json".into()),
         leeway: Duration::from_secs(LEEWAY),
     }
 }

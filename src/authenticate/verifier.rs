@@ -10,6 +10,7 @@ use super::bearer;
 use super::claims::{Binding, Facts};
 use super::issuer::Issuer;
 use super::jws::normal_typ;
+use super::told::Told;
 use crate::config::spec::JwtSpec;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::subject::Subject;
@@ -43,15 +44,17 @@ impl JwtVerifier {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with the `Authorization` field or with the token.
-    pub fn check(
+    /// The first thing that is wrong with the `Authorization` field or with the token; and
+    /// [`Refusal::IssuerKeysUnavailable`] if the key that it needs cannot be had now.
+    pub async fn verify(
         &self,
         headers: &HeaderMap,
         peer: Option<&PeerIdentity>,
         now: u64,
+        told: &mut Told,
     ) -> Result<Arc<Subject>, Refusal> {
         let token = bearer::token(headers)?;
-        let facts = self.issuer.facts(token, now)?;
+        let facts = self.issuer.facts(token, now, told).await?;
         if self.typ.is_some() && self.typ != facts.typ {
             return Err(Refusal::TokenType);
         }
@@ -59,14 +62,28 @@ impl JwtVerifier {
         Ok(Arc::clone(&facts.subject))
     }
 
-    /// As [`Self::check`], for a token that was never signed: the rehearsal of `tests:`.
+    /// As [`Self::verify`], for an issuer whose keys are there.
+    #[cfg(test)]
+    pub(super) fn check(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<&PeerIdentity>,
+        now: u64,
+    ) -> Result<Arc<Subject>, Refusal> {
+        use futures_util::FutureExt as _;
+        let mut told = Told::default();
+        let verified = self.verify(headers, peer, now, &mut told).now_or_never();
+        verified.unwrap()
+    }
+
+    /// As [`Self::verify`], for a token that was never signed: the rehearsal of `tests:`.
     ///
     /// What the claims do not say counts as right: `iss`, `aud`, `exp`, and, where the route asks
     /// for a bound token, `cnf`. `typ` is not looked at, for it is no claim.
     ///
     /// # Errors
     ///
-    /// What [`Self::check`] would refuse these claims for.
+    /// What [`Self::verify`] would refuse these claims for.
     pub fn rehearse(
         &self,
         claims: &Map<String, Value>,

@@ -198,6 +198,18 @@ sections! {
     /// Where the keys of an issuer are.
     IssuerKeysFile, "issuers.NAME.keys", {
         file: "file",
+        url: "url",
+        discovery: "discovery",
+        tls: "tls",
+        refresh: "refresh",
+        cool_down: "cool_down",
+        max_stale: "max_stale",
+        timeout: "timeout",
+    }
+    /// How often keys are fetched.
+    RefreshFile, "issuers.NAME.keys.refresh", {
+        min: "min",
+        max: "max",
     }
     /// TLS towards whatever the gateway asks over HTTPS.
     FetchTlsFile, "issuers.NAME.keys.tls", {

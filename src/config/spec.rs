@@ -12,6 +12,7 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
+use super::issuer_keys::IssuerKeysSpec;
 use super::oauth_client::OauthClientSpec;
 use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
 use crate::identity::client_pattern::ClientPattern;
@@ -353,8 +354,8 @@ pub struct IssuerSpec {
     pub audiences: Vec<String>,
     /// The algorithms that its keys may use. At least one, none symmetric.
     pub algorithms: Vec<SignatureAlgorithm>,
-    /// A JWKS file.
-    pub keys: PathBuf,
+    /// Where its keys are.
+    pub keys: IssuerKeysSpec,
     /// How far clocks may differ. Default 30 s, at most 5 min.
     pub leeway: Duration,
 }

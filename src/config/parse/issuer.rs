@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Around, path, quantity};
-use crate::config::file::{IssuerFile, IssuerKeysFile};
+use super::{Around, issuer_keys, quantity};
+use crate::config::file::IssuerFile;
 use crate::config::node::Node;
 use crate::config::problem::shown;
 use crate::config::spec::{IssuerSpec, SignatureAlgorithm};
@@ -47,7 +47,7 @@ pub(super) fn issuer(node: &Node<'_>, around: &Around<'_>) -> Option<IssuerSpec>
     let keys = file
         .keys
         .needed("write `keys: { file: pki/jwks.json }`", |node| {
-            keys(node, around)
+            issuer_keys::keys(node, issuer, around)
         });
     let leeway = file.leeway.or_go_on(LEEWAY, |node| {
         quantity::duration(node, Duration::ZERO..=LEEWAY_MAX)
@@ -79,16 +79,4 @@ pub(super) fn algorithm(node: &Node<'_>) -> Option<SignatureAlgorithm> {
         }
     }
     node.word(&ALGORITHMS)
-}
-
-fn keys(node: &Node<'_>, around: &Around<'_>) -> Option<std::path::PathBuf> {
-    if let Some(text) = node.as_text() {
-        let what = "a text stands where keys are wanted";
-        return node.refuse(what, format!("write `keys: {{ file: {} }}`", shown(text)));
-    }
-    let file = IssuerKeysFile::read(node)?;
-    file.file
-        .needed("write `file:` with the path of a JWKS file", |node| {
-            path(node, around)
-        })
 }

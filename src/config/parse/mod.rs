@@ -7,6 +7,7 @@ mod acme;
 mod claims;
 mod fetch;
 mod issuer;
+mod issuer_keys;
 mod listener;
 mod oauth_client;
 mod pattern;
