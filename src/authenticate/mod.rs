@@ -10,6 +10,7 @@
 //! signature is decided here, because a library for everybody must be laxer than a gateway.
 
 pub mod authenticator;
+pub mod introspection;
 pub mod issuer;
 pub mod jwks;
 pub mod keys;

@@ -54,7 +54,7 @@ impl JwtVerifier {
         told: &mut Told,
     ) -> Result<Arc<Subject>, Refusal> {
         let token = bearer::token(headers)?;
-        let facts = self.issuer.facts(token, now, told).await?;
+        let facts = self.issuer.known(token, now, told).await?;
         if self.typ.is_some() && self.typ != facts.typ {
             return Err(Refusal::TokenType);
         }

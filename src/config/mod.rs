@@ -8,6 +8,7 @@ pub mod spec;
 pub mod acme;
 pub mod fetch;
 pub mod issuer_keys;
+pub mod introspection;
 pub mod oauth_client;
 pub mod workload_api;
 pub mod problem;

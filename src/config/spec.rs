@@ -12,6 +12,7 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
+use super::introspection::IntrospectionSpec;
 use super::issuer_keys::IssuerKeysSpec;
 use super::oauth_client::OauthClientSpec;
 use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
@@ -352,10 +353,12 @@ pub struct IssuerSpec {
     pub issuer: String,
     /// The token must be for one of these (`aud`). At least one.
     pub audiences: Vec<String>,
-    /// The algorithms that its keys may use. At least one, none symmetric.
+    /// The algorithms that its keys may use: none symmetric. At least one, if it has keys.
     pub algorithms: Vec<SignatureAlgorithm>,
     /// Where its keys are.
     pub keys: IssuerKeysSpec,
+    /// How it is asked about tokens. None only where there are `keys`.
+    pub introspection: Option<IntrospectionSpec>,
     /// How far clocks may differ. Default 30 s, at most 5 min.
     pub leeway: Duration,
 }

@@ -12,6 +12,7 @@ mod bundle_files;
 mod clients;
 pub mod compile;
 mod coverage;
+mod introspection;
 pub mod material;
 mod oauth;
 pub mod plan;

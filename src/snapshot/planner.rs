@@ -85,13 +85,22 @@ impl<'c> Planner<'c> {
     pub(super) fn issuers(&mut self, spec: &Spec) {
         for (name, issuer) in &spec.issuers {
             let made = match &issuer.keys {
+                IssuerKeysSpec::None => Some(self.issuer_without_keys(name, issuer)),
                 IssuerKeysSpec::File(file) => self.issuer_with_file(name, issuer, file),
                 IssuerKeysSpec::Remote(remote) => self.remote_issuer(name, issuer, remote),
             };
-            if let Some(made) = made {
+            let introspector = self.introspector(spec, name, issuer);
+            if let (Some(made), Some(introspector)) = (made, introspector) {
+                let before = self.previous.and_then(|before| before.issuers.get(name));
+                let made = made.asked_by(introspector, before);
                 self.issuers.insert(name.clone(), Arc::new(made));
             }
         }
+    }
+
+    fn issuer_without_keys(&self, name: &Name, spec: &IssuerSpec) -> Issuer {
+        let before = self.previous.and_then(|before| before.issuers.get(name));
+        Issuer::without_keys(name, spec, self.stores.metrics.issuer(name), before)
     }
 
     fn issuer_with_file(&mut self, name: &Name, spec: &IssuerSpec, file: &Path) -> Option<Issuer> {

@@ -6,6 +6,7 @@
 mod acme;
 mod claims;
 mod fetch;
+mod introspection;
 mod issuer;
 mod issuer_keys;
 mod listener;
