@@ -114,6 +114,7 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         Refusal::UpstreamUnreachable => Row::Service(at("/gone/x")),
         Refusal::UpstreamClosed => Row::Service(at("/open/close")),
         Refusal::UpstreamProtocol => Row::Service(at("/open/garbage")),
+        Refusal::IssuerKeysUnavailable => Row::Request(at("/unheard/x").bearer(&good)),
         Refusal::UpstreamIdentityUnavailable => Row::Service(at("/absent/x")),
         Refusal::UpstreamNoEndpoint => Row::Service(at("/nowhere/x")),
         Refusal::UpstreamInFlightExceeded => Row::Steps(upstream_in_flight_exceeded),

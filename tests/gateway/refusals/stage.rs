@@ -99,6 +99,13 @@ fn upstreams(config: &mut Config, orders: SocketAddr, foreign: SocketAddr, mute:
     config.set("upstreams.mute.timeouts.connect", "300ms");
     config.set("upstreams.silent.timeouts.response", "300ms");
     config.set("upstreams.full.in_flight", 1);
+    // The keys of this issuer are to be fetched, and nobody is there.
+    let mut unheard = config.get("issuers.corp").clone();
+    let keys = json!({ "url": format!("https://{gone}/jwks"), "tls": { "trust": "mesh" } });
+    unheard["keys"] = keys;
+    config.set("issuers.unheard", unheard);
+    config.route("unheard", "/unheard/**", "orders");
+    config.set("routes.unheard.token", json!({ "issuer": "unheard" }));
     // Our own identity towards this one is to come from an agent, and there is none.
     config.set(
         "workload_api.spire.socket",
