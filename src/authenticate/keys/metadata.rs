@@ -46,7 +46,11 @@ pub(super) fn jwks_uri(metadata: &[u8], issuer: &str) -> Result<Uri, MetadataErr
     }
     let url = text("jwks_uri").ok_or(MetadataError::NoKeys)?;
     https(url).ok_or_else(|| {
-        let shown = if url.contains('@') { "(with a user)" } else { url };
+        let shown = if url.contains('@') {
+            "(with a user)"
+        } else {
+            url
+        };
         MetadataError::NotHttps(cut(shown))
     })
 }

@@ -75,6 +75,7 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         Refusal::TokenExpired => signed(stage, Token::new().expired()),
         Refusal::TokenNotYetValid => signed(stage, Token::new().valid(600, 1200)),
         Refusal::TokenType => typed(stage, Token::new().scope("read").claim("tenant", "a")),
+        Refusal::TokenInactive => Row::Request(at("/asked/x").bearer("opaque")),
         Refusal::TokenUnbound => written(stage, Token::new()),
         Refusal::TokenOfAnotherPeer => {
             written(stage, Token::new().bound_to(&stage.world.gateway_identity))
@@ -115,6 +116,7 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         Refusal::UpstreamClosed => Row::Service(at("/open/close")),
         Refusal::UpstreamProtocol => Row::Service(at("/open/garbage")),
         Refusal::IssuerKeysUnavailable => Row::Request(at("/unheard/x").bearer(&good)),
+        Refusal::IntrospectionUnavailable => Row::Request(at("/unasked/x").bearer("opaque")),
         Refusal::UpstreamIdentityUnavailable => Row::Service(at("/absent/x")),
         Refusal::UpstreamNoEndpoint => Row::Service(at("/nowhere/x")),
         Refusal::UpstreamInFlightExceeded => Row::Steps(upstream_in_flight_exceeded),
