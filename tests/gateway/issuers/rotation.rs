@@ -124,7 +124,7 @@ async fn unusable_keys_are_passed_over_and_told() {
     wrap["kid"] = "wraps".into();
     wrap["key_ops"] = serde_json::json!(["wrapKey"]);
     let weak = serde_json::json!({
-        "kty": "RSA", "kid": "weak", "e": "AQAB", "n": "_".repeat(86),
+        "kty": "RSA", "kid": "weak", "e": "AQAB", "n": format!("{}w", "_".repeat(85)),
     });
     let oct = serde_json::json!({ "kty": "oct", "kid": "symmetric", "k": "c2VjcmV0" });
     let keys = serde_json::json!({ "keys": [secret, wrap, weak, oct, world.issuer.jwk()] });
