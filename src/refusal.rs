@@ -53,6 +53,9 @@ refusals! {
     ConnectionNominates, BAD_REQUEST, "connection_nominates", "The Connection field names a field that it may not name.";
     /// `Transfer-Encoding` is anything but one `chunked`.
     FramingAmbiguous, BAD_REQUEST, "framing_ambiguous", "The length of the body is ambiguous.";
+    /// More than one credential is shown, or one of them twice: whom the request acts for would depend
+    /// on who reads it.
+    CredentialsSeveral, BAD_REQUEST, "credentials_several", "The request shows more than one credential.";
     /// The route wants a token and there is none.
     TokenMissing, UNAUTHORIZED, "token_missing", "A token is required.";
     /// The token is not a JWT that we read: parts, base64, JSON, sizes, duplicate members.
@@ -73,6 +76,11 @@ refusals! {
     TokenExpired, UNAUTHORIZED, "token_expired", "The token has expired.";
     /// The token's time has not begun.
     TokenNotYetValid, UNAUTHORIZED, "token_not_yet_valid", "The token is not valid yet.";
+    /// The token is older than its issuer's `max_age`.
+    TokenTooOld, UNAUTHORIZED, "token_too_old", "The token has expired.";
+    /// The token lacks a claim that its issuer's or its route's profile requires: one of RFC 9068,
+    /// section 2.2, or `iat` where a `max_age` counts from it.
+    TokenIncomplete, UNAUTHORIZED, "token_incomplete", "The token is not valid.";
     /// `typ` is not what the route wants.
     TokenType, UNAUTHORIZED, "token_type", "The token is not valid.";
     /// The issuer says that the token is not, or no longer, good (RFC 7662, section 2.2).
@@ -81,6 +89,14 @@ refusals! {
     TokenUnbound, UNAUTHORIZED, "token_unbound", "The token is not bound to a certificate.";
     /// The token is bound to another certificate (RFC 8705, section 3).
     TokenOfAnotherPeer, UNAUTHORIZED, "token_of_another_peer", "The token is not bound to this connection.";
+    /// The route wants an API key and there is none.
+    ApiKeyMissing, UNAUTHORIZED, "api_key_missing", "An API key is required.";
+    /// The API key is none of the route's list: made up, mistyped, taken back, or of another list.
+    ApiKeyUnknown, UNAUTHORIZED, "api_key_unknown", "The API key is not valid.";
+    /// The API key is over.
+    ApiKeyExpired, UNAUTHORIZED, "api_key_expired", "The API key has expired.";
+    /// The API key came with a certificate that is none of its owner's.
+    ApiKeyOfAnotherPeer, UNAUTHORIZED, "api_key_of_another_peer", "The API key is not bound to this connection.";
     /// The route wants a client certificate and the connection has none.
     CertificateMissing, FORBIDDEN, "certificate_missing", "A client certificate is required.";
     /// The client certificate ended while the connection was open, or longer ago than the route's

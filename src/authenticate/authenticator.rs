@@ -1,12 +1,19 @@
 //! [`Authenticator`]: how callers of one route show whom they act for, and what comes of it.
+//!
+//! A route may take several kinds of credentials. Each is a [`Way`], which says where its credential
+//! stands. A request shows exactly one credential, and the way that it stands in decides; none is
+//! tried after another.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
+use super::api_keys::ApiKeys;
+use super::carried::{self, Shown};
+use super::tokens::Tokens;
 use super::told::{Reply, Told};
-use super::verifier::JwtVerifier;
+use crate::config::token::Carrier;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::host::Authority;
 use crate::identity::path::NormalPath;
@@ -16,7 +23,16 @@ use crate::refusal::Refusal;
 /// What one route takes as a proof of whom its caller acts for.
 #[derive(Debug, Default)]
 pub struct Authenticator {
-    token: Option<JwtVerifier>,
+    ways: Box<[Way]>,
+}
+
+/// One kind of credential that a route takes.
+#[derive(Debug)]
+pub enum Way {
+    /// A token.
+    Tokens(Tokens),
+    /// An API key.
+    ApiKeys(ApiKeys),
 }
 
 /// What is known of a request when it is asked for whom it acts.
@@ -52,8 +68,22 @@ pub enum Authenticated {
 impl Authenticator {
     /// One that takes these; if nothing, the certificate is enough.
     #[must_use]
-    pub const fn new(token: Option<JwtVerifier>) -> Self {
-        Self { token }
+    pub fn new(ways: Vec<Way>) -> Self {
+        Self { ways: ways.into() }
+    }
+
+    /// Where API keys of this route stand in a request.
+    pub fn key_carriers(&self) -> impl Iterator<Item = &Carrier> {
+        let ways = self
+            .ways
+            .iter()
+            .filter(|way| matches!(way, Way::ApiKeys(_)));
+        ways.flat_map(Way::carriers)
+    }
+
+    /// Where credentials of this route stand in a request: what stands there is a secret.
+    pub fn carriers(&self) -> impl Iterator<Item = &Carrier> {
+        self.ways.iter().flat_map(Way::carriers)
     }
 
     /// Finds out for whom a request acts. What the answer must say, whatever it will be, goes to
@@ -61,19 +91,46 @@ impl Authenticator {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with the credential, or why it cannot be checked now.
+    /// [`Refusal::CredentialsSeveral`] if it shows more than one credential; else the first thing that is
+    /// wrong with the one that it shows, or why it cannot be checked now.
     pub async fn authenticate(
         &self,
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<Authenticated, Refusal> {
-        match &self.token {
-            None => Ok(Authenticated::Anyone),
-            Some(verifier) => {
-                let verified = verifier.verify(asked.headers, asked.peer, asked.now, told);
-                Ok(Authenticated::As(verified.await?))
+        if self.ways.is_empty() {
+            return Ok(Authenticated::Anyone);
+        }
+        // A credential that stands where no way looks for one is none of ours.
+        let shown = carried::only_one(self.carriers(), asked)?;
+        let shown = shown
+            .as_ref()
+            .and_then(|shown| Some((self.way_of(shown)?, shown)));
+        let Some((way, shown)) = shown else {
+            return Err(self.missing(told));
+        };
+        match way {
+            Way::ApiKeys(keys) => keys.check(shown, asked, told).map(Authenticated::As),
+            Way::Tokens(tokens) => {
+                let verified = tokens.verify(shown, asked, told).await;
+                verified.map(Authenticated::As)
             }
         }
+    }
+
+    /// That nothing is shown. A route that takes tokens asks for one.
+    fn missing(&self, told: &mut Told) -> Refusal {
+        match &*self.ways {
+            [Way::ApiKeys(keys)] => keys.missing(told),
+            _ => Refusal::TokenMissing,
+        }
+    }
+
+    /// The way that a credential is shown in. Where two could be meant, the first: `config/` lets no
+    /// two of a route stand in one place.
+    fn way_of(&self, shown: &Shown<'_>) -> Option<&Way> {
+        let mut ways = self.ways.iter();
+        ways.find(|way| way.carriers().contains(shown.carrier))
     }
 
     /// As [`Self::authenticate`], for claims that nobody signed: the rehearsal of `tests:`.
@@ -87,12 +144,35 @@ impl Authenticator {
         peer: Option<&PeerIdentity>,
         now: u64,
     ) -> Result<Option<Arc<Subject>>, Refusal> {
-        match &self.token {
-            None => Ok(None),
-            Some(verifier) => {
-                let claims = claims.ok_or(Refusal::TokenMissing)?;
-                verifier.rehearse(claims, peer, now).map(Some)
-            }
+        if self.ways.is_empty() {
+            return Ok(None);
+        }
+        let Some(claims) = claims else {
+            return Err(self.missing(&mut Told::default()));
+        };
+        // Where tokens are taken, claims are those of a token.
+        let tokens = self.ways.iter().find_map(|way| match way {
+            Way::Tokens(tokens) => Some(tokens),
+            Way::ApiKeys(_) => None,
+        });
+        let keys = self.ways.iter().find_map(|way| match way {
+            Way::ApiKeys(keys) => Some(keys),
+            Way::Tokens(_) => None,
+        });
+        match (tokens, keys) {
+            (Some(tokens), _) => tokens.rehearse(claims, peer, now).map(Some),
+            (None, Some(keys)) => Ok(Some(keys.rehearse(claims))),
+            (None, None) => Err(Refusal::TokenMissing),
+        }
+    }
+}
+
+impl Way {
+    /// Where its credential stands in a request.
+    fn carriers(&self) -> &[Carrier] {
+        match self {
+            Self::Tokens(tokens) => tokens.carriers(),
+            Self::ApiKeys(keys) => keys.carriers(),
         }
     }
 }

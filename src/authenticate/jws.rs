@@ -10,8 +10,11 @@ use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use serde_json::{Map, Value};
 
 use super::algorithm;
+use super::claims::is_workload_of;
 use super::key::Key;
-use crate::config::spec::SignatureAlgorithm;
+use crate::config::spec::{IssuerSpec, SignatureAlgorithm};
+use crate::config::token::SubjectsSpec;
+use crate::identity::claims::Claims;
 use crate::json;
 use crate::refusal::Refusal;
 
@@ -73,10 +76,19 @@ impl<'t> Unverified<'t> {
         Ok((text(&self.header, "kid")?, self.algorithm))
     }
 
-    /// Whether its claims name this issuer. It proves nothing, and is no reason to believe anything.
-    pub(super) fn claims_to_be_of(&self, issuer: &str) -> bool {
-        let claims = json::object(&self.payload);
-        claims.is_ok_and(|claims| claims.get("iss").and_then(Value::as_str) == Some(issuer))
+    /// Whether its claims name this issuer, or a workload of its trust domain. It proves nothing, and is
+    /// no reason to believe anything.
+    pub(super) fn claims_to_be_of(&self, issuer: &IssuerSpec) -> bool {
+        let Ok(claims) = json::object(&self.payload) else {
+            return false;
+        };
+        let text = |name: &str| claims.get(name).and_then(Value::as_str);
+        match &issuer.profile.subjects {
+            SubjectsSpec::Workloads { of, iss: false } => is_workload_of(of, text("sub")),
+            SubjectsSpec::Workloads { iss: true, .. } | SubjectsSpec::Anybody => {
+                text("iss") == Some(&issuer.issuer)
+            }
+        }
     }
 
     /// Verifies the signature with the key that it must be verified with.
@@ -104,6 +116,33 @@ pub(super) fn verify(token: &str, keys: &super::jwks::KeySet) -> Result<Signed, 
     let (kid, algorithm) = token.wants()?;
     let key = keys.find(kid, algorithm)?;
     token.verify(key)
+}
+
+/// The claims of a token that nobody has verified: good for nothing but to choose by whom it must be.
+///
+/// # Errors
+///
+/// [`Refusal::TokenMalformed`].
+pub(super) fn unverified_claims(token: &str) -> Result<Map<String, Value>, Refusal> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(Refusal::TokenMalformed);
+    }
+    let payload = decode(payload(token.as_bytes()))?;
+    json::object(&payload).map_err(|_not_one_object| Refusal::TokenMalformed)
+}
+
+/// The claims of a token that was verified before, to be read when somebody asks for one.
+pub(super) fn verified_claims(token: &[u8]) -> Claims {
+    Claims::later(payload(token), |payload| {
+        let claims = decode(payload).ok();
+        let claims = claims.and_then(|payload| json::object(&payload).ok());
+        claims.unwrap_or_default() // never: this payload was read when the token was verified
+    })
+}
+
+/// The second part.
+fn payload(token: &[u8]) -> &[u8] {
+    token.split(|byte| *byte == b'.').nth(1).unwrap_or_default()
 }
 
 /// How types are compared: in lower case and without `application/` (RFC 7515, section 4.1.9).
@@ -150,7 +189,7 @@ fn text<'a>(header: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str
 
 /// base64url without padding, in its one spelling: unused bits must be zero (RFC 4648, section
 /// 3.5).
-fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
+fn decode(part: impl AsRef<[u8]>) -> Result<Vec<u8>, Refusal> {
     URL_SAFE_NO_PAD
         .decode(part)
         .map_err(|_not_base64url| Refusal::TokenMalformed)

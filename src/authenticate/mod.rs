@@ -9,19 +9,23 @@
 //! A token's signature is verified by the crate `jsonwebtoken` over aws-lc; everything around the
 //! signature is decided here, because a library for everybody must be laxer than a gateway.
 
+pub mod api_keys;
 pub mod authenticator;
 pub mod introspection;
 pub mod issuer;
 pub mod jwks;
 pub mod keys;
 pub mod told;
+pub mod tokens;
 pub mod verifier;
 
 mod algorithm;
 mod bearer;
 mod cache;
+mod carried;
 mod claims;
 mod jws;
+mod fingerprint;
 mod key;
 mod rsa;
 
@@ -33,6 +37,8 @@ mod hostile_tests;
 mod jwks_tests;
 #[cfg(test)]
 mod minting;
+#[cfg(test)]
+mod tokens_tests;
 #[cfg(test)]
 mod vector_tests;
 #[cfg(test)]

@@ -47,8 +47,10 @@ sections! {
         workload_api: "workload_api",
         deny: "deny",
         identities: "identities",
+        shared_state: "shared_state",
         oauth_clients: "oauth_clients",
         issuers: "issuers",
+        api_keys: "api_keys",
         upstreams: "upstreams",
         routes: "routes",
         tests: "tests",
@@ -195,6 +197,10 @@ sections! {
         keys: "keys",
         introspection: "introspection",
         leeway: "leeway",
+        trust_domain: "trust_domain",
+        typ: "typ",
+        max_age: "max_age",
+        scopes_claim: "scopes_claim",
     }
     /// Where the keys of an issuer are.
     IssuerKeysFile, "issuers.NAME.keys", {
@@ -234,6 +240,26 @@ sections! {
         ca: "ca",
         identity: "identity",
     }
+    /// Whose API keys we accept.
+    ApiKeysFile, "api_keys.NAME", {
+        file: "file",
+        header: "header",
+    }
+    /// What several gateways share.
+    SharedStateFile, "shared_state", {
+        redis: "redis",
+    }
+    /// The store through which they do.
+    RedisFile, "shared_state.redis", {
+        endpoints: "endpoints",
+        cluster: "cluster",
+        username: "username",
+        password_file: "password_file",
+        timeout: "timeout",
+        prefix: "prefix",
+        tls: "tls",
+        when_away: "when_away",
+    }
     /// A service.
     UpstreamFile, "upstreams.NAME", {
         endpoints: "endpoints",
@@ -262,6 +288,7 @@ sections! {
         clients: "clients",
         grace_after_expiry: "grace_after_expiry",
         token: "token",
+        api_key: "api_key",
         limits: "limits",
         upstream: "upstream",
         accept: "accept",
@@ -283,6 +310,19 @@ sections! {
         claims: "claims",
         typ: "typ",
         bound_to_certificate: "bound_to_certificate",
+        any: "any",
+        from: "from",
+    }
+    /// What a claim must be.
+    ClaimFile, "routes.NAME.token.claims.NAME", {
+        one_of: "one_of",
+        matches: "matches",
+    }
+    /// Which API key.
+    ApiKeyFile, "routes.NAME.api_key", {
+        list: "list",
+        scopes: "scopes",
+        claims: "claims",
     }
     /// How often.
     LimitFile, "routes.NAME.limits[]", {
@@ -300,6 +340,7 @@ sections! {
         identity: "identity",
         signed_identity: "signed_identity",
         authorization: "authorization",
+        api_key: "api_key",
     }
     /// A rehearsal.
     TestFile, "tests[]", {

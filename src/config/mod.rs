@@ -5,8 +5,11 @@
 //! a value, `spec.rs` has the values, `problem.rs` the mistakes. No certificate is read here: that is `trust`'s work.
 
 pub mod spec;
+pub mod token;
 pub mod acme;
+pub mod api_keys;
 pub mod fetch;
+pub mod shared_state;
 pub mod issuer_keys;
 pub mod introspection;
 pub mod oauth_client;

@@ -12,10 +12,14 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
+use super::api_keys::{KeyListSpec, WantedKey};
 use super::introspection::IntrospectionSpec;
 use super::issuer_keys::IssuerKeysSpec;
 use super::oauth_client::OauthClientSpec;
+use super::shared_state::StoreSpec;
+use super::token::{TokenProfile, WantedTokens};
 use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
+use crate::identity::claim::{ClaimPath, ClaimTest};
 use crate::identity::client_pattern::ClientPattern;
 use crate::identity::host::Host;
 use crate::identity::name::Name;
@@ -47,10 +51,14 @@ pub struct Spec {
     pub deny: Vec<PathBuf>,
     /// Who we are to services.
     pub identities: BTreeMap<Name, CertificateSpec>,
+    /// What several gateways share, and through which store.
+    pub shared_state: Option<StoreSpec>,
     /// Who we are to authorization servers.
     pub oauth_clients: BTreeMap<Name, OauthClientSpec>,
     /// Whose tokens we accept.
     pub issuers: BTreeMap<Name, IssuerSpec>,
+    /// Whose API keys we accept.
+    pub api_keys: BTreeMap<Name, KeyListSpec>,
     /// The services.
     pub upstreams: BTreeMap<Name, UpstreamSpec>,
     /// Who may ask what of which service.
@@ -349,7 +357,7 @@ pub struct KeyPairSpec {
 /// One entry of `issuers`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IssuerSpec {
-    /// The claim `iss`, byte by byte.
+    /// The claim `iss`, byte by byte. Of an issuer whose tokens need none, its trust domain.
     pub issuer: String,
     /// The token must be for one of these (`aud`). At least one.
     pub audiences: Vec<String>,
@@ -361,6 +369,8 @@ pub struct IssuerSpec {
     pub introspection: Option<IntrospectionSpec>,
     /// How far clocks may differ. Default 30 s, at most 5 min.
     pub leeway: Duration,
+    /// What else holds for all its tokens.
+    pub profile: TokenProfile,
 }
 
 /// The algorithms of JWS that a token may be signed with (RFC 7518, section 3.1; RFC 8037).
@@ -441,6 +451,8 @@ pub struct RouteSpec {
     pub grace_after_expiry: Option<Duration>,
     /// Which token.
     pub token: TokenSpec,
+    /// Which API key, if one is taken.
+    pub api_key: Option<WantedKey>,
     /// How often.
     pub limits: Vec<LimitSpec>,
     /// To which service.
@@ -513,8 +525,8 @@ pub enum ClientsSpec {
 pub enum TokenSpec {
     /// `none`: no token is looked at.
     None,
-    /// A JWT.
-    Jwt(JwtSpec),
+    /// One of these.
+    Wanted(WantedTokens),
 }
 
 /// What a route wants of a JWT.
@@ -524,9 +536,9 @@ pub struct JwtSpec {
     pub issuer: Name,
     /// Scopes that the token must give, all of them.
     pub scopes: Vec<String>,
-    /// Claims that the token must have: equal to the value, or an array that contains it.
-    pub claims: BTreeMap<String, Value>,
-    /// The `typ` that the token must have, compared without case and without `application/`.
+    /// Claims that the token must have, and what each must be.
+    pub claims: BTreeMap<ClaimPath, ClaimTest>,
+    /// The `typ` that the token must have, as in [`TokenProfile::typ`].
     pub typ: Option<String>,
     /// Whether `cnf.x5t#S256` must be the fingerprint of the connection's certificate (RFC 8705).
     pub bound_to_certificate: bool,
@@ -577,6 +589,8 @@ pub struct ForwardSpec {
     pub signed_identity: bool,
     /// Whether the token itself (`Authorization`) goes on to the service. Default true.
     pub authorization: bool,
+    /// Whether an API key goes on to the service. Default false.
+    pub api_key: bool,
 }
 
 /// One entry of `tests`.

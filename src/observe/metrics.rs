@@ -12,6 +12,7 @@ use super::failure_record::FailureRecord;
 use super::labels::ReloadFailure;
 use super::logging::{LogCounts, Logging};
 use super::metrics_acme::AcmeMetrics;
+use super::metrics_api_keys::ApiKeyMetrics;
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
 use super::metrics_crls::{CrlMetrics, CrlSeries};
 use super::metrics_introspection::IntrospectionMetrics;
@@ -20,6 +21,7 @@ use super::metrics_listener::ListenerMetrics;
 use super::metrics_page::{Page, number};
 use super::metrics_process as process;
 use super::metrics_route::{IssuerMetrics, RefusalTotals, RouteMetrics};
+use super::metrics_shared as shared;
 use super::metrics_signed::SignedIdentityMetrics;
 use super::metrics_sources::SourcesMetrics;
 use super::metrics_table as table;
@@ -27,6 +29,7 @@ use super::metrics_upstream::UpstreamMetrics;
 use super::next_trust::NextTrusts;
 use crate::identity::name::Name;
 use crate::refusal::Refusal;
+use crate::shared_state::Counts;
 use crate::trust::SourceStatus;
 
 /// The content type of [`Metrics::render`]'s text.
@@ -68,6 +71,8 @@ pub struct Metrics {
     failures: Arc<FailureRecord>,
     clients: Arc<ClientRecord>,
     next_trusts: Arc<NextTrusts>,
+    shared_state: Arc<Counts>,
+    api_keys: Handles<ApiKeyMetrics>,
 }
 
 /// Handles by the names of the configuration in use, which bounds them.
@@ -96,6 +101,8 @@ impl Metrics {
             failures: FailureRecord::new(unix_now()),
             clients: ClientRecord::new(),
             next_trusts: Arc::default(),
+            shared_state: Arc::default(),
+            api_keys: Handles::default(),
         })
     }
 
@@ -115,6 +122,23 @@ impl Metrics {
     #[must_use]
     pub const fn next_trusts(&self) -> &Arc<NextTrusts> {
         &self.next_trusts
+    }
+
+    /// The handle of a list of API keys.
+    #[must_use]
+    pub fn api_keys(&self, list: &Name) -> Arc<ApiKeyMetrics> {
+        handle(&self.api_keys, list, Arc::default)
+    }
+
+    /// Forgets all lists of API keys but these.
+    pub fn api_keys_keep_only<'n>(&self, lists: impl Iterator<Item = &'n Name>) {
+        keep(&self.api_keys, &lists.cloned().collect::<Vec<_>>());
+    }
+
+    /// What comes of asking for shared state.
+    #[must_use]
+    pub const fn shared_state(&self) -> &Arc<Counts> {
+        &self.shared_state
     }
 
     /// The handle of a listener.
@@ -288,6 +312,10 @@ impl Metrics {
         }
         self.show_clients(&mut page);
         self.next_trusts.show(&mut page);
+        each(&self.api_keys, |name, list| {
+            list.show(&mut page, name, unix_now());
+        });
+        shared::show(&self.shared_state, &mut page);
         self.signed_identities.show(&mut page);
         self.configuration.show(&mut page);
         self.acme.show(&mut page);

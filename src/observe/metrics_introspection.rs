@@ -44,7 +44,8 @@ pub enum IntrospectionLookup {
 }
 
 impl IntrospectionResult {
-    const ALL: [Self; 8] = [
+    /// Every result, for the metrics' start values.
+    pub const ALL: [Self; 8] = [
         Self::Active,
         Self::Inactive,
         Self::TooSlow,
@@ -72,7 +73,7 @@ impl IntrospectionResult {
 }
 
 impl IntrospectionLookup {
-    const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::Hit,
         Self::Negative,
         Self::Stale,
@@ -80,7 +81,7 @@ impl IntrospectionLookup {
         Self::Miss,
     ];
 
-    const fn label(self) -> &'static str {
+    pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Hit => "hit",
             Self::Negative => "negative",

@@ -219,9 +219,12 @@ pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
             SigningKeysSpec::Made { .. } => &[],
             SigningKeysSpec::Files(files) => files.as_slice(),
         });
+    let store = spec.shared_state.iter();
+    let password = store.filter_map(|store| store.password_file.as_ref());
     material(spec)
         .chain(key_sets)
         .chain(introspections.flatten())
+        .chain(password)
         .chain(signing_keys)
         .cloned()
         .chain([file.to_owned()])
@@ -251,5 +254,10 @@ pub(super) fn material(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
     });
     let credentials = spec.oauth_clients.values();
     let credentials = credentials.filter_map(OauthClientSpec::file);
-    pairs.chain(bundles).chain(&spec.deny).chain(credentials)
+    let key_lists = spec.api_keys.values().map(|list| &list.file);
+    pairs
+        .chain(bundles)
+        .chain(key_lists)
+        .chain(&spec.deny)
+        .chain(credentials)
 }

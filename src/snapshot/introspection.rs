@@ -3,12 +3,19 @@
 use super::oauth::Server;
 use super::planner::Planner;
 use crate::authenticate::introspection::{Introspector, Sharing};
+use crate::authenticate::issuer::Issuer;
 use crate::config::introspection::IntrospectionSpec;
-use crate::config::spec::{IssuerSpec, Spec};
+use crate::config::spec::{IssuerSpec, RouteSpec, Spec, TokenSpec};
 use crate::identity::name::Name;
 use crate::trust::{SecretFile, secret};
 
 impl Planner<'_> {
+    /// An issuer that is asked about every token.
+    pub(super) fn issuer_without_keys(&self, name: &Name, spec: &IssuerSpec) -> Issuer {
+        let before = self.previous.and_then(|before| before.issuers.get(name));
+        Issuer::without_keys(name, spec, self.stores.metrics.issuer(name), before)
+    }
+
     /// Who asks this issuer about tokens: nobody, if it is not to be asked. The outer `None` is a
     /// problem, which is noted.
     pub(super) fn introspector(
@@ -43,6 +50,21 @@ impl Planner<'_> {
                 self.problem(&at, &error, Some(hint));
                 None
             }
+        }
+    }
+
+    /// Notes a route that takes tokens of several issuers which are asked about opaque ones: nobody
+    /// knows whose such a token is, and it is shown to nobody else.
+    pub(super) fn check_asked(&mut self, name: &Name, route: &RouteSpec) {
+        let TokenSpec::Wanted(wanted) = &route.token else {
+            return;
+        };
+        let issuers = wanted.any.iter();
+        let issuers = issuers.filter_map(|jwt| self.issuers.get(&jwt.issuer));
+        if issuers.filter(|issuer| issuer.takes_opaque()).count() > 1 {
+            let what = "several of these issuers have `introspection`, and an opaque token does not say whose it is";
+            let hint = "leave one of them, or write a route for each";
+            self.problem(&format!("routes.{name}.token.any"), &what, Some(hint));
         }
     }
 

@@ -17,15 +17,19 @@ use super::plan::{LimitPlan, ListenerPlan, PolicyId, PolicyTerms, RoutePlan, Ups
 use super::reach::grace_seconds;
 use super::stores::Stores;
 use crate::assertion::Asserter;
-use crate::authenticate::authenticator::Authenticator;
+use crate::authenticate::authenticator::{Authenticator, Way};
 use crate::authenticate::issuer::Issuer;
 use crate::authenticate::jwks;
+use crate::authenticate::tokens::Tokens;
 use crate::authenticate::verifier::JwtVerifier;
 use crate::authorize::Rules;
 use crate::config::Places;
 use crate::config::issuer_keys::{IssuerKeysSpec, RemoteKeysSpec};
 use crate::config::problem::Problem;
-use crate::config::spec::{IssuerSpec, ListenerSpec, RouteSpec, Spec, TokenSpec, UpstreamSpec};
+use crate::config::spec::{
+    IssuerSpec, JwtSpec, ListenerSpec, RouteSpec, Spec, TokenSpec, UpstreamSpec,
+};
+use crate::config::token::WantedTokens;
 use crate::edge::listener::Listener;
 use crate::identity::name::Name;
 use crate::identity::pattern::ServerPattern;
@@ -37,8 +41,8 @@ use crate::upstream::{InvalidPolicy, Policy, PolicyParts};
 pub(super) struct Planner<'c> {
     places: &'c Places,
     pub(super) stores: &'c Stores,
-    previous: Option<&'c Snapshot>,
-    issuers: HashMap<Name, Arc<Issuer>>,
+    pub(super) previous: Option<&'c Snapshot>,
+    pub(super) issuers: HashMap<Name, Arc<Issuer>>,
     /// Terms by upstream and narrowed `accept`: routes share them.
     terms: Vec<PolicyTerms>,
     known_terms: HashMap<(Name, Vec<ServerPattern>), PolicyId>,
@@ -96,11 +100,6 @@ impl<'c> Planner<'c> {
                 self.issuers.insert(name.clone(), Arc::new(made));
             }
         }
-    }
-
-    fn issuer_without_keys(&self, name: &Name, spec: &IssuerSpec) -> Issuer {
-        let before = self.previous.and_then(|before| before.issuers.get(name));
-        Issuer::without_keys(name, spec, self.stores.metrics.issuer(name), before)
     }
 
     fn issuer_with_file(&mut self, name: &Name, spec: &IssuerSpec, file: &Path) -> Option<Issuer> {
@@ -185,6 +184,7 @@ impl<'c> Planner<'c> {
                 continue;
             };
             let policy = self.policy(name, route, settings);
+            self.check_asked(name, route);
             if let Some(authenticator) = self.authenticator(route) {
                 let upstream = Arc::clone(upstream);
                 let mut plan = self.route(name, route, upstream, policy, authenticator);
@@ -238,14 +238,24 @@ impl<'c> Planner<'c> {
     }
 
     fn authenticator(&self, route: &RouteSpec) -> Option<Authenticator> {
-        let token = match &route.token {
-            TokenSpec::None => None,
-            TokenSpec::Jwt(jwt) => {
-                let issuer = Arc::clone(self.issuers.get(&jwt.issuer)?);
-                Some(JwtVerifier::new(issuer, jwt))
-            }
+        let mut ways = Vec::new();
+        match &route.token {
+            TokenSpec::None => {}
+            TokenSpec::Wanted(wanted) => ways.push(Way::Tokens(self.tokens(wanted)?)),
+        }
+        if let Some(wanted) = &route.api_key {
+            ways.push(Way::ApiKeys(self.api_keys(wanted)));
+        }
+        Some(Authenticator::new(ways))
+    }
+
+    fn tokens(&self, wanted: &WantedTokens) -> Option<Tokens> {
+        let verifier = |jwt: &JwtSpec| {
+            let issuer = Arc::clone(self.issuers.get(&jwt.issuer)?);
+            Some(JwtVerifier::new(issuer, jwt))
         };
-        Some(Authenticator::new(token))
+        let any: Option<Vec<_>> = wanted.any.iter().map(verifier).collect();
+        Some(Tokens::new(any?, &wanted.from))
     }
 
     /// The terms of the upstream, or narrower ones if the route says so.

@@ -39,7 +39,7 @@ pub(super) fn largest_grace(listener: &Name, routes: &[Arc<RoutePlan>]) -> Durat
 fn needs_certificate(route: &RouteSpec) -> bool {
     let bound = match &route.token {
         TokenSpec::None => false,
-        TokenSpec::Jwt(jwt) => jwt.bound_to_certificate,
+        TokenSpec::Wanted(tokens) => tokens.any.iter().all(|jwt| jwt.bound_to_certificate),
     };
     bound || route.clients != ClientsSpec::Any
 }
@@ -150,6 +150,7 @@ mod tests {
             clients,
             grace_after_expiry: None,
             token: TokenSpec::None,
+            api_key: None,
             limits: vec![],
             upstream: "orders".parse().unwrap(),
             accept: vec![],
@@ -162,6 +163,7 @@ mod tests {
                 xfcc: false,
                 identity: true,
                 authorization: true,
+                api_key: false,
             },
             max_body: 0,
             websocket: false,

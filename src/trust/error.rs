@@ -190,6 +190,13 @@ pub enum TrustError {
         /// The file with the first that is too many.
         file: PathBuf,
     },
+    /// The file of a list of API keys has a mistake.
+    ApiKeys {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, and where in it.
+        what: String,
+    },
 }
 
 /// What a file should hold.
@@ -324,6 +331,7 @@ impl TrustError {
             Self::DenyLine { file, line, what } => {
                 format!("line {line} of {} {what}", file.display())
             }
+            Self::ApiKeys { file, what } => format!("{}: {what}", file.display()),
             Self::DenyTooMany { file } => {
                 let max = super::deny::ENTRIES_MAX;
                 format!(
@@ -385,6 +393,7 @@ impl TrustError {
                 "write `spiffe://..`, `serial:HEX issuer:NAME`, `fingerprint:sha256/HEX` or \
                  `pin:sha256/BASE64`, one a line"
             }
+            Self::ApiKeys { .. } => "mend the file; `portcullis api-key new` makes its entries",
             Self::DenyTooMany { .. } => "take out what has expired, or revoke by CRL",
         }
     }

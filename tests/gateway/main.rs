@@ -48,6 +48,7 @@ mod refusals;
 mod reload;
 mod revocation;
 mod routing;
+mod shared_state;
 mod shutdown;
 mod telemetry;
 mod trust;

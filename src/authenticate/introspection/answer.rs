@@ -1,15 +1,12 @@
 //! What an issuer answers about a token (RFC 7662, section 2.2; RFC 9701, section 5), read as
 //! strictly as a token is.
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value, json};
 
 use crate::authenticate::claims::Facts;
 use crate::authenticate::jws::Signed;
 use crate::config::introspection::AudienceRule;
 use crate::config::spec::IssuerSpec;
-use crate::identity::name::Name;
 use crate::identity::subject::Credential;
 use crate::json;
 use crate::refusal::Refusal;
@@ -114,12 +111,10 @@ pub(super) enum Beside {
     },
 }
 
-/// What is known of an active token, by the rules for JWTs of this issuer.
+/// What is known of an active token, by the rules for JWTs of this issuer. Its claims are completed.
 pub(super) fn facts(
-    mut claims: Map<String, Value>,
-    bytes: usize,
+    claims: &mut Map<String, Value>,
     beside: Beside,
-    name: &Name,
     spec: &IssuerSpec,
 ) -> Result<Facts, NoFacts> {
     let unusable = |why| NoFacts::Unusable(Unusable(why));
@@ -128,7 +123,7 @@ pub(super) fn facts(
             return Err(unusable("has a `client_id` or `username` that is no text"));
         }
     }
-    let kind = Kind::read(&claims)?;
+    let kind = Kind::read(claims)?;
     if kind == Kind::Dpop && claims.get("cnf").is_none() {
         return Err(unusable(
             "has `token_type` DPoP, and no key that the token is bound to",
@@ -156,17 +151,14 @@ pub(super) fn facts(
             }
         }
     }
-    let mut facts = Facts::of_claims(claims, None, name, spec).map_err(|refusal| {
+    let mut facts = Facts::of_claims(claims, None, spec).map_err(|refusal| {
         if refusal == Refusal::TokenMalformed {
             unusable("has a claim of a wrong type, or a time that is none")
         } else {
             NoFacts::Refused(refusal)
         }
     })?;
-    facts.payload_bytes = bytes;
-    if let Some(subject) = Arc::get_mut(&mut facts.subject) {
-        subject.credential = Credential::Introspected;
-    }
+    facts.credential = Credential::Introspected;
     Ok(facts)
 }
 

@@ -13,19 +13,30 @@ use quick_cache::sync::Cache;
 
 use crate::authenticate::claims::Facts;
 use crate::config::introspection::{IntrospectionSpec, WhenAway};
+use crate::identity::claims::Claims;
+use crate::json;
 use crate::refusal::Refusal;
 
 /// SHA-256 of a token's text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TokenDigest([u8; 32]);
 
+/// What is known of a good token.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// What was read of it.
+    pub(super) facts: Arc<Facts>,
+    /// What the issuer said of it: JSON that was read once.
+    pub(super) claims: Box<[u8]>,
+}
+
 /// What is known of a token.
 #[derive(Debug)]
 pub(super) enum Found {
     /// It is good, and the issuer need not be asked.
-    Fresh(Arc<Facts>),
+    Fresh(Arc<Known>),
     /// It was good; the issuer is to be asked, and if it does not answer this may count.
-    Stale(Arc<Facts>),
+    Stale(Arc<Known>),
     /// It is not good, and the issuer need not be asked.
     Bad(Refusal),
     Nothing,
@@ -42,7 +53,7 @@ pub(super) struct AnswerCache {
 
 #[derive(Clone)]
 struct Good {
-    facts: Arc<Facts>,
+    known: Arc<Known>,
     answered: Instant,
 }
 
@@ -81,12 +92,12 @@ impl AnswerCache {
     pub(super) fn get(&self, token: &TokenDigest, at: Instant, now: u64) -> Found {
         if let Some(good) = self.good.get(token) {
             let age = at.saturating_duration_since(good.answered);
-            if now >= good.facts.subject.expires || age >= self.kept {
+            if now >= good.known.facts.expires || age >= self.kept {
                 self.good.remove(token);
             } else if age < self.fresh {
-                return Found::Fresh(good.facts);
+                return Found::Fresh(good.known);
             } else {
-                return Found::Stale(good.facts);
+                return Found::Stale(good.known);
             }
         }
         match self.bad.get(token) {
@@ -102,13 +113,13 @@ impl AnswerCache {
     }
 
     /// Remembers that a token is good, as was answered at `answered`.
-    pub(super) fn put_good(&self, token: TokenDigest, facts: &Arc<Facts>, answered: Instant) {
+    pub(super) fn put_good(&self, token: TokenDigest, known: &Arc<Known>, answered: Instant) {
         self.bad.remove(&token);
         if self.kept.is_zero() {
             return;
         }
-        let facts = Arc::clone(facts);
-        self.good.insert(token, Good { facts, answered });
+        let known = Arc::clone(known);
+        self.good.insert(token, Good { known, answered });
     }
 
     /// Remembers that a token is not good. What was known before is over: not even an issuer that is
@@ -118,6 +129,15 @@ impl AnswerCache {
         if !self.bad_kept.is_zero() {
             self.bad.insert(token, Bad { why, answered });
         }
+    }
+}
+
+impl Known {
+    /// The claims, read when somebody asks for one.
+    pub(super) fn claims(&self) -> Claims {
+        Claims::later(&self.claims, |claims| {
+            json::object(claims).unwrap_or_default() // never: they were written here
+        })
     }
 }
 
@@ -135,7 +155,8 @@ impl TokenDigest {
 
 impl Weighter<TokenDigest, Good> for AnswerWeight {
     fn weight(&self, _token: &TokenDigest, good: &Good) -> u64 {
-        u64::try_from(1 + good.facts.payload_bytes / 1024).unwrap_or(u64::MAX)
+        let bytes = good.known.claims.len() + good.known.facts.text_bytes();
+        u64::try_from(1 + bytes / 1024).unwrap_or(u64::MAX)
     }
 }
 

@@ -11,7 +11,7 @@ mod cache;
 mod complaints;
 mod flight;
 mod shared;
-mod ways;
+pub(super) mod ways;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,16 +22,14 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
 use self::answer::{Beside, Expected, NoFacts, Unusable, Verdict};
-use self::cache::{AnswerCache, Found, TokenDigest};
+use self::cache::{AnswerCache, Found, Known, TokenDigest};
 use self::complaints::Complaints;
 use self::flight::Flights;
 use self::shared::SharedAnswers;
-use super::claims::Facts;
 use super::issuer::Issuer;
 use super::told::Told;
 use crate::config::introspection::{AnswerForm, IntrospectionSpec, WhenAway};
 use crate::fetch::{Bounds, FetchError};
-use crate::identity::name::Name;
 use crate::oauth::client::{Answer, Client};
 use crate::oauth::error::OauthError;
 use crate::observe::{IntrospectionLookup, IntrospectionMetrics, IntrospectionResult};
@@ -54,7 +52,7 @@ pub struct Introspector {
 }
 
 /// What came of a question: what is known of the token, or that nobody knows.
-type Answered = Result<Result<Arc<Facts>, Refusal>, IntrospectionResult>;
+type Answered = Result<Result<Arc<Known>, Refusal>, IntrospectionResult>;
 
 /// Questions that wait, for each that may be under way.
 const WAITING_FOR_EACH: usize = 16;
@@ -146,30 +144,30 @@ impl Introspector {
     /// # Errors
     ///
     /// Why the token is not good; [`Refusal::IntrospectionUnavailable`] if nobody can say.
-    async fn facts(
+    async fn known(
         &self,
         token: &str,
         beside: Beside,
         issuer: &Issuer,
         now: u64,
-    ) -> Result<Arc<Facts>, Refusal> {
+    ) -> Result<Arc<Known>, Refusal> {
         let digest = TokenDigest::of(token);
         let at = Instant::now();
         let stale = match self.answers.get(&digest, at, now) {
-            Found::Fresh(facts) => {
+            Found::Fresh(known) => {
                 self.metrics.lookup(IntrospectionLookup::Hit);
-                return Ok(facts);
+                return Ok(known);
             }
             Found::Bad(why) => {
                 self.metrics.lookup(IntrospectionLookup::Negative);
                 return Err(why);
             }
-            Found::Stale(facts) if self.may_be_stale() => Some(facts),
+            Found::Stale(known) if self.may_be_stale() => Some(known),
             Found::Stale(_) | Found::Nothing => None,
         };
-        if let Some(facts) = stale.clone().filter(|_| self.is_away(at)) {
+        if let Some(known) = stale.clone().filter(|_| self.is_away(at)) {
             self.metrics.lookup(IntrospectionLookup::Stale);
-            return Ok(facts);
+            return Ok(known);
         }
         let question = Question {
             token,
@@ -186,9 +184,9 @@ impl Introspector {
         });
         match (answered, stale) {
             (Ok(known), _) => known,
-            (Err(_nobody_knows), Some(facts)) => {
+            (Err(_nobody_knows), Some(known)) => {
                 self.metrics.lookup(IntrospectionLookup::Stale);
-                Ok(facts)
+                Ok(known)
             }
             (Err(_nobody_knows), None) => Err(Refusal::IntrospectionUnavailable),
         }
@@ -209,18 +207,18 @@ impl Introspector {
             .answers
             .get(&question.digest, Instant::now(), question.now)
         {
-            Found::Fresh(facts) => return Ok(Ok(facts)),
+            Found::Fresh(known) => return Ok(Ok(known)),
             Found::Bad(why) => return Ok(Err(why)),
             Found::Stale(_) | Found::Nothing => {}
         }
-        if let Some(facts) = self.told_by_others(question).await {
+        if let Some(known) = self.told_by_others(question).await {
             self.metrics.lookup(IntrospectionLookup::Shared);
-            return Ok(Ok(facts));
+            return Ok(Ok(known));
         }
         self.metrics.lookup(IntrospectionLookup::Miss);
         let answered = self.ask_issuer(question).await;
         self.metrics.result(match &answered {
-            Ok(Ok(_facts)) => IntrospectionResult::Active,
+            Ok(Ok(_known)) => IntrospectionResult::Active,
             Ok(Err(_refusal)) => IntrospectionResult::Inactive,
             Err(why) => *why,
         });
@@ -232,16 +230,16 @@ impl Introspector {
         answered
     }
 
-    async fn told_by_others(&self, question: &Question<'_>) -> Option<Arc<Facts>> {
+    async fn told_by_others(&self, question: &Question<'_>) -> Option<Arc<Known>> {
         let shared = self.shared.as_ref()?;
         let found = shared.get(&question.digest, self.spec.cache, question.now);
         let found = found.await?;
-        let facts = question.facts(found.claims, found.bytes).ok()?;
-        question.check_times(&facts).ok()?;
+        let known = question.known(found.claims).ok()?;
+        question.check_times(&known).ok()?;
         let answered = Instant::now().checked_sub(found.age)?;
-        let facts = Arc::new(facts);
-        self.answers.put_good(question.digest, &facts, answered);
-        Some(facts)
+        let known = Arc::new(known);
+        self.answers.put_good(question.digest, &known, answered);
+        Some(known)
     }
 
     async fn ask_issuer(&self, question: &Question<'_>) -> Answered {
@@ -288,7 +286,7 @@ impl Introspector {
         question: &Question<'_>,
         answer: &Answer,
         asked: Instant,
-    ) -> Result<Result<Arc<Facts>, Refusal>, Unusable> {
+    ) -> Result<Result<Arc<Known>, Refusal>, Unusable> {
         let claims = match self.verdict(question, answer).await? {
             Verdict::Active(claims) => claims,
             Verdict::Inactive => {
@@ -296,25 +294,24 @@ impl Introspector {
             }
         };
         let told = self.shared.as_ref().map(|shared| (shared, claims.clone()));
-        let bytes = answer.body().len();
-        let facts = match question.facts(claims, bytes) {
-            Ok(facts) => facts,
+        let known = match question.known(claims) {
+            Ok(known) => known,
             Err(NoFacts::Refused(why)) => return Ok(Err(self.bad(question, why, asked).await)),
             Err(NoFacts::Unusable(why)) => return Err(why),
         };
-        if question.check_times(&facts) == Err(Refusal::TokenExpired) {
+        if question.check_times(&known) == Err(Refusal::TokenExpired) {
             return Ok(Err(self.bad(question, Refusal::TokenExpired, asked).await));
         }
-        let facts = Arc::new(facts);
-        self.answers.put_good(question.digest, &facts, asked);
-        let left = facts.subject.expires.saturating_sub(question.now);
+        let known = Arc::new(known);
+        self.answers.put_good(question.digest, &known, asked);
+        let left = known.facts.expires.saturating_sub(question.now);
         let kept = self.spec.cache.min(Duration::from_secs(left));
         if let Some((shared, claims)) = told.filter(|_| !kept.is_zero()) {
             shared
-                .put(&question.digest, &claims, bytes, kept, question.now)
+                .put(&question.digest, &claims, kept, question.now)
                 .await;
         }
-        Ok(Ok(facts))
+        Ok(Ok(known))
     }
 
     async fn verdict(&self, question: &Question<'_>, answer: &Answer) -> Result<Verdict, Unusable> {
@@ -370,13 +367,16 @@ struct Question<'q> {
 }
 
 impl Question<'_> {
-    fn facts(&self, claims: Map<String, Value>, bytes: usize) -> Result<Facts, NoFacts> {
-        let (name, spec): (&Name, _) = (self.issuer.name(), self.issuer.spec());
-        answer::facts(claims, bytes, self.beside, name, spec)
+    fn known(&self, mut claims: Map<String, Value>) -> Result<Known, NoFacts> {
+        let facts = answer::facts(&mut claims, self.beside, self.issuer.spec())?;
+        Ok(Known {
+            facts: Arc::new(facts),
+            claims: Value::Object(claims).to_string().into_bytes().into(),
+        })
     }
 
-    fn check_times(&self, facts: &Facts) -> Result<(), Refusal> {
-        facts.check_times(self.now, self.issuer.spec().leeway.as_secs())
+    fn check_times(&self, known: &Known) -> Result<(), Refusal> {
+        known.facts.check_times(self.now, self.issuer.spec())
     }
 }
 

@@ -34,8 +34,6 @@ pub(super) struct SharedAnswers {
 pub(super) struct Shared {
     /// What the issuer said of the token: it is good.
     pub(super) claims: Map<String, Value>,
-    /// How much of it there was.
-    pub(super) bytes: usize,
     /// How long ago, rounded up.
     pub(super) age: Duration,
 }
@@ -72,18 +70,13 @@ impl SharedAnswers {
         let opened = self.open(token, &mut sealed)?;
         let mut read = json::object(opened).ok()?;
         let answered = read.get("at").and_then(Value::as_u64)?;
-        let bytes = read.get("bytes").and_then(Value::as_u64)?;
         // By a clock that is ahead it would be kept for longer than it may.
         let age = now.checked_sub(answered)?.saturating_add(1);
         let age = Duration::from_secs(age);
         let Some(Value::Object(claims)) = read.remove("claims") else {
             return None;
         };
-        (age <= kept).then_some(Shared {
-            claims,
-            bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
-            age,
-        })
+        (age <= kept).then_some(Shared { claims, age })
     }
 
     /// Tells the others what was answered at `now`, for `kept`. What cannot be told they ask for.
@@ -91,11 +84,10 @@ impl SharedAnswers {
         &self,
         token: &TokenDigest,
         claims: &Map<String, Value>,
-        bytes: usize,
         kept: Duration,
         now: u64,
     ) {
-        let text = json!({ "at": now, "bytes": bytes, "claims": claims }).to_string();
+        let text = json!({ "at": now, "claims": claims }).to_string();
         let Some(sealed) = self.seal(token, text.into_bytes()) else {
             return;
         };
@@ -193,10 +185,10 @@ mod tests {
         let ours = answers(&state, SECRET, "gateway");
         let token = TokenDigest::of("a token");
         let claims = json!({ "sub": "alice" }).as_object().unwrap().clone();
-        ours.put(&token, &claims, 99, KEPT, 1_000).await;
+        ours.put(&token, &claims, KEPT, 1_000).await;
         let twin = answers(&state, SECRET, "gateway");
         let found = twin.get(&token, KEPT, 1_010).await.unwrap();
-        assert_eq!((found.claims, found.bytes), (claims.clone(), 99));
+        assert_eq!(found.claims, claims);
         assert_eq!(found.age, Duration::from_secs(11));
         let cases = [
             ("too old", &ours, &token, 1_030),
@@ -233,10 +225,10 @@ mod tests {
         let ours = answers(&state, SECRET, "gateway");
         let (good, wanted) = (TokenDigest::of("good"), TokenDigest::of("wanted"));
         let claims = json!({ "sub": "alice" }).as_object().unwrap().clone();
-        ours.put(&good, &claims, 99, KEPT, 1_000).await;
+        ours.put(&good, &claims, KEPT, 1_000).await;
         let sealed = state.get(Space::Introspection, &ours.key(&good)).await;
         let sealed = sealed.unwrap().unwrap();
-        let plain = json!({ "at": 1_000, "bytes": 9, "claims": claims }).to_string();
+        let plain = json!({ "at": 1_000, "claims": claims }).to_string();
         let mut changed = sealed.to_vec();
         *changed.last_mut().unwrap() ^= 1;
         let forged = [

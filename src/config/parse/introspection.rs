@@ -73,7 +73,15 @@ pub(super) fn introspection(
         .concurrency
         .optional(|node| node.count::<NonZeroUsize>(CONCURRENCY_MAX));
     let when_away = when_away(&file);
-    let share_key = file.share_key.optional(|node| path(node, around));
+    let share_key = file.share_key.optional(|node| {
+        if around.shares_state {
+            return path(node, around);
+        }
+        node.refuse(
+            "there is no `shared_state`, so nobody is told",
+            "remove it, or write `shared_state` with the store that several gateways share",
+        )
+    });
     Some(IntrospectionSpec {
         url: url?,
         tls: tls?,

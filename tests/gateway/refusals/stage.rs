@@ -29,7 +29,7 @@ pub struct Stage {
 }
 
 /// Names of the configuration, identities and addresses: no answer to a stranger has them.
-pub const SECRETS: [&str; 24] = [
+pub const SECRETS: [&str; 25] = [
     "orders",
     "open",
     "typed",
@@ -44,6 +44,7 @@ pub const SECRETS: [&str; 24] = [
     "absent",
     "spire",
     "corp",
+    "aged",
     "partners",
     "mesh",
     "tenant",
@@ -181,8 +182,14 @@ impl Stage {
         config.route("typed", "/typed/**", "orders");
         config.set(
             "routes.typed.token",
-            json!({ "issuer": "corp", "typ": "at+jwt", "scopes": ["read"], "claims": { "tenant": "a" } }),
+            json!({ "issuer": "corp", "typ": "at+jwt", "scopes": ["read"], "claims": { "tenant": "a" },
+                    "from": ["authorization", "cookie:token"] }),
         );
+        let mut aged = config.get("issuers.corp").clone();
+        aged["max_age"] = json!("1m");
+        config.set("issuers.aged", aged);
+        config.route("aged", "/aged/**", "orders");
+        config.set("routes.aged.token", json!({ "issuer": "aged" }));
         config.route("limited", "/limited/**", "orders");
         config.set(
             "routes.limited.limits",
