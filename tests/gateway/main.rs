@@ -27,6 +27,7 @@
 
 mod acme;
 mod admission;
+mod api_keys;
 mod attack;
 mod authentication;
 mod bench;

@@ -96,6 +96,14 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         Refusal::TokenOfAnotherPeer => {
             written(stage, Token::new().bound_to(&stage.world.gateway_identity))
         }
+        Refusal::ApiKeyMissing => Row::Request(at("/keyed/x")),
+        Refusal::ApiKeyUnknown => Row::Request(at("/keyed/x").header("x-api-key", "x")),
+        Refusal::ApiKeyExpired => {
+            Row::Request(at("/keyed/x").header("x-api-key", &stage.expired_key))
+        }
+        Refusal::ApiKeyOfAnotherPeer => {
+            Row::Request(at("/keyed/x").header("x-api-key", &stage.strangers_key))
+        }
         Refusal::CertificateMissing => Row::Steps(certificate_missing),
         Refusal::CertificateExpired => Row::Steps(certificate_expired),
         Refusal::CertificateUntrusted => Row::Steps(certificate_untrusted),

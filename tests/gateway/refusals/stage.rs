@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
+use crate::api_keys::{make, owners};
 use crate::bench::client::{Client, HOST};
 use crate::bench::config::{Config, free_port};
 use crate::bench::gateway::Gateway;
@@ -26,6 +27,9 @@ pub struct Stage {
     pub web: Identity,
     /// Signs the clients of the listener `rotating`, until its bundle is replaced.
     pub rotating: Authority,
+    /// An API key that is over, and one that belongs to other certificates.
+    pub expired_key: String,
+    pub strangers_key: String,
 }
 
 /// Names of the configuration, identities and addresses: no answer to a stranger has them.
@@ -190,6 +194,14 @@ impl Stage {
         config.set("issuers.aged", aged);
         config.route("aged", "/aged/**", "orders");
         config.set("routes.aged.token", json!({ "issuer": "aged" }));
+        let (over, bound) = (make("2020-01-01T00:00:00Z"), make("never"));
+        let clients = "clients: [\"dns:far.example\"]";
+        let far = format!("  far: {{ {clients}, keys: [{}] }}\n", bound.entry);
+        world.folder.write("keys.yaml", owners(&[&over]) + &far);
+        config.set("api_keys.keyed.file", "keys.yaml");
+        config.route("keyed", "/keyed/**", "orders");
+        config.remove("routes.keyed.token");
+        config.set("routes.keyed.api_key", "keyed");
         config.route("limited", "/limited/**", "orders");
         config.set(
             "routes.limited.limits",
@@ -214,6 +226,8 @@ impl Stage {
             mute,
             web,
             rotating,
+            expired_key: over.key,
+            strangers_key: bound.key,
         }
     }
 
