@@ -11,6 +11,7 @@
 
 pub mod api_keys;
 pub mod authenticator;
+pub mod introspection;
 pub mod issuer;
 pub mod jwks;
 pub mod keys;

@@ -195,6 +195,7 @@ sections! {
         audiences: "audiences",
         algorithms: "algorithms",
         keys: "keys",
+        introspection: "introspection",
         leeway: "leeway",
         trust_domain: "trust_domain",
         typ: "typ",
@@ -216,6 +217,22 @@ sections! {
     RefreshFile, "issuers.NAME.keys.refresh", {
         min: "min",
         max: "max",
+    }
+    /// How an issuer is asked about tokens.
+    IntrospectionFile, "issuers.NAME.introspection", {
+        url: "url",
+        tls: "tls",
+        client: "client",
+        tokens: "tokens",
+        signed: "signed",
+        audience: "audience",
+        cache: "cache",
+        negative_cache: "negative_cache",
+        timeout: "timeout",
+        concurrency: "concurrency",
+        when_away: "when_away",
+        max_stale: "max_stale",
+        share_key: "share_key",
     }
     /// TLS towards whatever the gateway asks over HTTPS.
     FetchTlsFile, "issuers.NAME.keys.tls", {

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
 use super::api_keys::{KeyListSpec, WantedKey};
+use super::introspection::IntrospectionSpec;
 use super::issuer_keys::IssuerKeysSpec;
 use super::oauth_client::OauthClientSpec;
 use super::shared_state::StoreSpec;
@@ -360,10 +361,12 @@ pub struct IssuerSpec {
     pub issuer: String,
     /// The token must be for one of these (`aud`). At least one.
     pub audiences: Vec<String>,
-    /// The algorithms that its keys may use. At least one, none symmetric.
+    /// The algorithms that its keys may use: none symmetric. At least one, if it has keys.
     pub algorithms: Vec<SignatureAlgorithm>,
     /// Where its keys are.
     pub keys: IssuerKeysSpec,
+    /// How it is asked about tokens. None only where there are `keys`.
+    pub introspection: Option<IntrospectionSpec>,
     /// How far clocks may differ. Default 30 s, at most 5 min.
     pub leeway: Duration,
     /// What else holds for all its tokens.

@@ -15,6 +15,7 @@ use super::metrics_acme::AcmeMetrics;
 use super::metrics_api_keys::ApiKeyMetrics;
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
 use super::metrics_crls::{CrlMetrics, CrlSeries};
+use super::metrics_introspection::IntrospectionMetrics;
 use super::metrics_issuer_keys::IssuerKeysMetrics;
 use super::metrics_listener::ListenerMetrics;
 use super::metrics_page::{Page, number};
@@ -58,6 +59,7 @@ pub struct Metrics {
     routes: Handles<RouteMetrics>,
     issuers: Handles<IssuerMetrics>,
     issuer_keys: Handles<IssuerKeysMetrics>,
+    introspections: Handles<IntrospectionMetrics>,
     unrouted: Arc<RouteMetrics>,
     refusals: Arc<RefusalTotals>,
     signed_identities: Arc<SignedIdentityMetrics>,
@@ -87,6 +89,7 @@ impl Metrics {
             routes: Handles::default(),
             issuers: Handles::default(),
             issuer_keys: Handles::default(),
+            introspections: Handles::default(),
             unrouted: RouteMetrics::new(Arc::clone(&refusals)),
             refusals,
             signed_identities: Arc::default(),
@@ -186,6 +189,12 @@ impl Metrics {
         keep(&self.issuer_keys, &names);
     }
 
+    /// The handle of the questions to an issuer about tokens.
+    #[must_use]
+    pub fn introspection(&self, name: &Name) -> Arc<IntrospectionMetrics> {
+        handle(&self.introspections, name, Arc::default)
+    }
+
     /// The handle of the tokens that tell services who asks.
     #[must_use]
     pub fn signed_identities(&self) -> Arc<SignedIdentityMetrics> {
@@ -205,6 +214,7 @@ impl Metrics {
         keep(&self.upstreams, upstreams);
         keep(&self.routes, routes);
         keep(&self.issuers, issuers);
+        keep(&self.introspections, issuers);
     }
 
     /// Replaces the certificates that are shown. At most 1,000 are, those that end first.
@@ -296,6 +306,7 @@ impl Metrics {
         each(&self.issuer_keys, |name, keys| {
             keys.show(&mut page, name, now)
         });
+        each(&self.introspections, |name, one| one.show(&mut page, name));
         for (refusal, count) in Refusal::ALL.iter().zip(self.refusals.values()) {
             page.counter(&table::REFUSALS, &[refusal.reason()], count);
         }

@@ -164,6 +164,16 @@ families! {
     ISSUER_KEYS_FETCHES: Counter "portcullis_issuer_keys_fetches_total"
         ["issuer", "cause", "result"]
         "Fetches of the keys of an issuer, by why they began and what came of them.";
+    // Asking issuers about tokens.
+    INTROSPECTIONS: Counter "portcullis_introspections_total"
+        ["issuer", "result"]
+        "Questions to an issuer about a token, by what came of them.";
+    INTROSPECTION_SECONDS: Histogram "portcullis_introspection_duration_seconds"
+        ["issuer"]
+        "How long an issuer took to answer about a token, or not to.";
+    INTROSPECTION_LOOKUPS: Counter "portcullis_introspection_cache_lookups_total"
+        ["issuer", "result"]
+        "Look-ups of a token among what issuers have answered, by where it was found.";
 
     SIGNED_IDENTITIES: Counter "portcullis_signed_identities_total"
         ["result"]

@@ -13,6 +13,7 @@ mod bundle_files;
 mod clients;
 pub mod compile;
 mod coverage;
+mod introspection;
 pub mod material;
 mod key_lists;
 mod oauth;

@@ -7,6 +7,7 @@ mod acme;
 mod api_keys;
 mod claims;
 mod fetch;
+mod introspection;
 mod issuer;
 mod issuer_keys;
 mod listener;
@@ -58,6 +59,8 @@ struct Around<'a> {
     routes: Names<'a>,
     /// Whether there is a section `signed_identity`, for the routes that ask for one.
     signs_identities: bool,
+    /// Whether there is a section `shared_state`, for those who share something.
+    shares_state: bool,
 }
 
 impl<'a> Around<'a> {
@@ -75,6 +78,7 @@ impl<'a> Around<'a> {
             upstreams: Names::of(&file.upstreams),
             routes: Names::of(&file.routes),
             signs_identities: file.signed_identity.written().is_some(),
+            shares_state: file.shared_state.written().is_some(),
         }
     }
 }

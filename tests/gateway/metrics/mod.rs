@@ -446,6 +446,21 @@ fn rows() -> BTreeMap<&'static str, Row> {
             After(&[("issuer", "corp"), ("result", "hit")], 1.0),
         ),
         (
+            "portcullis_introspections_total",
+            Elsewhere("tests/gateway/introspection/hostile.rs", "counted"),
+        ),
+        (
+            "portcullis_introspection_duration_seconds",
+            Elsewhere(
+                "tests/gateway/introspection/bounds.rs",
+                "portcullis_introspection_duration_seconds",
+            ),
+        ),
+        (
+            "portcullis_introspection_cache_lookups_total",
+            Elsewhere("tests/gateway/introspection/cache.rs", "found"),
+        ),
+        (
             NEXT,
             Elsewhere(
                 "tests/gateway/acme/issue.rs",
