@@ -68,6 +68,9 @@ impl Tokens {
         now: u64,
         told: &mut Told,
     ) -> Result<Arc<Subject>, Refusal> {
+        if token.len() > jws::TOKEN_BYTES_MAX {
+            return Err(Refusal::TokenMalformed);
+        }
         let fingerprint = Fingerprint::of(token);
         // What is remembered was once a token with all the right characters: they are not looked at again.
         let known = fingerprint.as_ref();
@@ -102,19 +105,20 @@ impl Tokens {
         })
     }
 
-    /// As [`Self::verify`], for claims that nobody signed.
+    /// As [`Self::verify`], for claims that nobody signed. Of several issuers, claims without `iss` are those
+    /// of the first, or of the one whose trust domain `sub` is of.
     pub(super) fn rehearse(
         &self,
         claims: &Map<String, Value>,
         peer: Option<&PeerIdentity>,
         now: u64,
     ) -> Result<Arc<Subject>, Refusal> {
-        let verifier = match &*self.any {
-            [only] => only,
-            several if !claims.contains_key("iss") && !claims.contains_key("sub") => {
-                several.first().ok_or(Refusal::Internal)?
-            }
-            _ => self.speaking_for(claims)?,
+        let sub = claims.get("sub").and_then(Value::as_str);
+        let verifier = if claims.contains_key("iss") && self.any.len() > 1 {
+            self.speaking_for(claims)?
+        } else {
+            let home = self.any.iter().find(|one| one.is_home_of(sub));
+            home.or(self.any.first()).ok_or(Refusal::Internal)?
         };
         verifier.rehearse(claims, peer, now)
     }

@@ -225,7 +225,7 @@ mod tests {
         for line in lines {
             let words: Vec<String> = line
                 .split_whitespace()
-                .take_while(|word| !matches!(*word, "&&" | ">" | "|"))
+                .take_while(|word| !matches!(*word, "&&" | ">" | "<" | "|"))
                 .map(|word| word.trim_matches('"').to_owned())
                 .collect();
             let parsed = CommandLine::try_parse_from(words);

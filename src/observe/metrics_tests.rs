@@ -40,6 +40,7 @@ fn metrics() -> Arc<Metrics> {
     metrics.route(&name("orders-read")).set_limits(1);
     metrics.route(&name("orders-read")).set_grace(true);
     drop(metrics.issuer(&name("corp")));
+    drop(metrics.api_keys(&name("partners")));
     drop(metrics.introspection(&name("corp")));
     metrics.issuer_keys(&name("corp")).set(KeysShown {
         count: 2,

@@ -190,13 +190,8 @@ pub enum TrustError {
         /// The file with the first that is too many.
         file: PathBuf,
     },
-    /// The file of a list of API keys has a mistake.
-    ApiKeys {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong, and where in it.
-        what: String,
-    },
+    /// The file of a list of API keys has a mistake: which, and where.
+    ApiKeys(String),
 }
 
 /// What a file should hold.
@@ -307,7 +302,7 @@ impl TrustError {
             Self::NameMissing { file, name } => {
                 format!("the certificate in {} is not for {name}", file.display())
             }
-            Self::NotIssued { why } => why.clone(),
+            Self::NotIssued { why } | Self::ApiKeys(why) => why.clone(),
             Self::Agent { agent, error } => format!("the agent at {agent} {}", error.what()),
             Self::NotBelow {
                 file,
@@ -331,7 +326,6 @@ impl TrustError {
             Self::DenyLine { file, line, what } => {
                 format!("line {line} of {} {what}", file.display())
             }
-            Self::ApiKeys { file, what } => format!("{}: {what}", file.display()),
             Self::DenyTooMany { file } => {
                 let max = super::deny::ENTRIES_MAX;
                 format!(
@@ -393,7 +387,7 @@ impl TrustError {
                 "write `spiffe://..`, `serial:HEX issuer:NAME`, `fingerprint:sha256/HEX` or \
                  `pin:sha256/BASE64`, one a line"
             }
-            Self::ApiKeys { .. } => "mend the file; `portcullis api-key new` makes its entries",
+            Self::ApiKeys(_) => "mend it; `portcullis api-key new` makes entries",
             Self::DenyTooMany { .. } => "take out what has expired, or revoke by CRL",
         }
     }

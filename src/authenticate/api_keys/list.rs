@@ -84,13 +84,11 @@ impl KeyList {
             let first = problems.first().map(ToString::to_string);
             let more = problems.len().saturating_sub(1);
             let first = first.unwrap_or_else(|| "it is no list of keys".to_owned());
-            TrustError::ApiKeys {
-                file: file.to_owned(),
-                what: match more {
-                    0 => first,
-                    _ => format!("{first}; and {more} more"),
-                },
-            }
+            let first = match more {
+                0 => first,
+                _ => format!("{first}; and {more} more"),
+            };
+            TrustError::ApiKeys(format!("{}: {first}", file.display()))
         })?;
         Ok(Self::new(name, owners, digest))
     }

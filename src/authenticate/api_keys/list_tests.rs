@@ -1,7 +1,5 @@
 //! Lists of API keys: what is found, what is refused, and what a file may not say.
 
-use std::time::Instant;
-
 use super::*;
 use crate::config::api_keys::KeySpec;
 
@@ -108,7 +106,7 @@ fn a_file_with_a_mistake_is_no_list() {
     let owners = |text: &str| format!("owners:\n  acme:\n    keys: [{text}]\n");
     let twice = format!("{good}, {good}");
     let cases = [
-        (String::new(), "owners"),
+        (String::new(), "empty"),
         ("[]".to_owned(), "keys are wanted"),
         ("owners:\n".to_owned(), "nothing"),
         ("owners: {}\nmore: 1\n".to_owned(), "no such key"),
@@ -135,7 +133,7 @@ fn a_file_with_a_mistake_is_no_list() {
         ),
         (owners(&good.replace("id: \"", "id: \"g")), "no such number"),
         (owners(&good.replace("id", "name")), "no such key"),
-        (owners(&good)[..60].to_owned(), ""),
+        (owners(&good).get(..60).unwrap().to_owned(), ""),
         (owners("\0"), "invisible"),
         (owners(&vec![&*good; 17].join(", ")), "17 keys of one owner"),
     ];
@@ -168,10 +166,10 @@ fn the_same_file_is_the_same_list_and_that_of_another_name_is_not() {
 }
 
 #[test]
-fn a_hundred_thousand_keys_are_read() {
+fn a_long_list_is_read() {
     use std::fmt::Write as _;
     let mut text = String::from("owners:\n");
-    for number in 0..50_000_u32 {
+    for number in 0..5_000_u32 {
         let key = |which: u8| {
             let mut bytes = [which; 32];
             bytes[..4].copy_from_slice(&number.to_be_bytes());
@@ -191,13 +189,6 @@ fn a_hundred_thousand_keys_are_read() {
             .unwrap();
         }
     }
-    let began = Instant::now();
     let list = load(&text).unwrap();
-    println!(
-        "{} keys, {} bytes, {:?}",
-        list.0.keys.len(),
-        text.len(),
-        began.elapsed()
-    );
-    assert_eq!(list.0.keys.len(), 100_000);
+    assert_eq!(list.0.keys.len(), 10_000);
 }

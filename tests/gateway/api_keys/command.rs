@@ -32,7 +32,7 @@ fn said(output: &Output) -> String {
 async fn a_key_that_the_command_makes_is_taken() {
     let world = World::new();
     let orders = world.orders().start().await;
-    let made = command(&["api-key", "new", "--owner", "acme", "--ttl", "90d"], "");
+    let made = command(&["api-key", "new", "--owner", "acme", "--ttl", "30m"], "");
     assert!(made.status.success(), "{}", said(&made));
     let text = said(&made);
     let key = text
@@ -51,6 +51,12 @@ async fn a_key_that_the_command_makes_is_taken() {
         .request(&Request::get("/keyed/x").header("x-api-key", &key))
         .await;
     assert_eq!(answer.status, 200);
+    let metrics = gateway.metrics().await;
+    for within in ["1h", "24h", "7d", "30d"] {
+        let labels = [("list", "partners"), ("within", within)];
+        let soon = metrics.value("portcullis_api_keys_expiring", &labels);
+        assert_eq!(soon, 1.0, "{within}");
+    }
     let file = world.folder.join("partners.yaml").display().to_string();
     let listed = command(&["api-key", "list", &file], "");
     let line = said(&listed);

@@ -591,6 +591,60 @@ fn rows() -> BTreeMap<&'static str, Row> {
             Elsewhere("tests/gateway/reload/material.rs", "REFRESHES"),
         ),
         (
+            "portcullis_api_key_uses_total",
+            Elsewhere(
+                "tests/gateway/api_keys/hostile.rs",
+                "portcullis_api_key_uses_total",
+            ),
+        ),
+        (
+            "portcullis_api_keys",
+            Elsewhere("tests/gateway/api_keys/hostile.rs", "portcullis_api_keys"),
+        ),
+        (
+            "portcullis_api_keys_expiring",
+            Elsewhere(
+                "tests/gateway/api_keys/command.rs",
+                "portcullis_api_keys_expiring",
+            ),
+        ),
+        (
+            "portcullis_shared_state_operations_total",
+            Elsewhere(
+                "tests/gateway/shared_state/store.rs",
+                "what_is_asked_is_counted",
+            ),
+        ),
+        (
+            "portcullis_shared_state_operation_duration_seconds",
+            Elsewhere(
+                "tests/gateway/shared_state/store.rs",
+                "what_is_asked_is_counted",
+            ),
+        ),
+        (
+            "portcullis_shared_state_local_entries",
+            Elsewhere("tests/gateway/shared_state/store.rs", "counts.entries"),
+        ),
+        (
+            "portcullis_shared_state_away_total",
+            Elsewhere("tests/gateway/shared_state/away.rs", "counts.away"),
+        ),
+        (
+            "portcullis_shared_state_nodes",
+            Elsewhere(
+                "tests/gateway/shared_state/gateways.rs",
+                "portcullis_shared_state_nodes",
+            ),
+        ),
+        (
+            "portcullis_shared_state_nodes_up",
+            Elsewhere(
+                "tests/gateway/shared_state/gateways.rs",
+                "portcullis_shared_state_nodes_up",
+            ),
+        ),
+        (
             "portcullis_build_info",
             While(&[("version", env!("CARGO_PKG_VERSION"))], |value| {
                 value == 1.0
