@@ -96,7 +96,7 @@ fn token(key: &SigningKey, number: u64) -> String {
         "iss": "https://keycloak.example.com/realms/shop", "aud": ["orders-api", "account"],
         "sub": id, "typ": "Bearer", "azp": "shop-frontend", "sid": format!("{id}-session"),
         "acr": "1", "allowed-origins": ["https://shop.example.com"],
-        "realm_access": { "roles": &roles[..2 + more.min(2)] },
+        "realm_access": { "roles": roles.iter().take(2 + more).collect::<Vec<_>>() },
         "resource_access": {
             "orders-api": { "roles": ["reader", "writer"] },
             "account": { "roles": ["manage-account", "manage-account-links", "view-profile"] },
