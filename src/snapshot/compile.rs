@@ -118,16 +118,9 @@ fn compile(
         terms,
     } = planner.finish();
     problems.extend(more);
-    let policies = policies(
-        &terms,
-        &spec,
-        &upstreams,
-        &material,
-        stores,
-        |place, error| {
-            problems.push(places.problem(place, error.to_string()));
-        },
-    );
+    let policies = policies(&terms, &material, stores, |place, error| {
+        problems.push(places.problem(place, error.to_string()));
+    });
     let routes = RouteTable::build(&spec.routes);
     let routes = match routes {
         Ok(routes) => routes,

@@ -24,13 +24,15 @@ use crate::authenticate::verifier::JwtVerifier;
 use crate::authorize::Rules;
 use crate::config::Places;
 use crate::config::problem::Problem;
-use crate::config::spec::{ListenerSpec, RouteSpec, Spec, TokenSpec, UpstreamSpec};
+use crate::config::spec::{
+    ListenerSpec, RouteSpec, Spec, TokenSpec, UpstreamSpec, UpstreamTlsSpec,
+};
 use crate::edge::listener::Listener;
 use crate::identity::name::Name;
 use crate::identity::pattern::ServerPattern;
 use crate::limit::in_flight::InFlight;
 use crate::observe::UpstreamMetrics;
-use crate::upstream::{InvalidPolicy, Policy, PolicyParts};
+use crate::upstream::{InvalidPolicy, Policy, PolicyParts, Protocol};
 
 /// What one compilation has built, and the problems that it met.
 pub(super) struct Planner<'c> {
@@ -228,7 +230,12 @@ impl<'c> Planner<'c> {
         self.known_terms.insert(key, id);
         self.terms.push(PolicyTerms {
             upstream: route.upstream.clone(),
-            accept: accept.clone(),
+            tls: UpstreamTlsSpec {
+                accept: accept.clone(),
+                ..upstream.tls.clone()
+            },
+            protocol: Protocol::Http1,
+            metrics: self.stores.metrics.upstream(&route.upstream),
             place: match narrowed {
                 true => format!("routes.{name}.accept"),
                 false => format!("upstreams.{}.tls", route.upstream),
@@ -323,21 +330,20 @@ fn listener_plan(
 /// could not be built is told to `failed`, by its place.
 pub(super) fn policies(
     terms: &[PolicyTerms],
-    spec: &Spec,
-    upstreams: &BTreeMap<Name, Arc<UpstreamPlan>>,
     material: &Material,
     stores: &Stores,
     mut failed: impl FnMut(&str, InvalidPolicy),
 ) -> Box<[Option<Arc<Policy>>]> {
     let policy = |terms: &PolicyTerms| {
-        let tls = &spec.upstreams.get(&terms.upstream)?.tls;
+        let tls = &terms.tls;
         let parts = PolicyParts {
             upstream: terms.upstream.clone(),
             key_pair: material.identity(&tls.identity)?,
             trust: material.trust_store(&tls.trust)?,
             server_name: tls.server_name.clone(),
-            accept: terms.accept.clone(),
-            metrics: Arc::clone(&upstreams.get(&terms.upstream)?.metrics),
+            accept: tls.accept.clone(),
+            protocol: terms.protocol,
+            metrics: Arc::clone(&terms.metrics),
         };
         let policy = stores.policies.policy(&parts);
         policy.map_err(|error| failed(&terms.place, error)).ok()

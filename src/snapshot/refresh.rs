@@ -45,17 +45,10 @@ pub fn refresh(before: &Snapshot, stores: &Stores, again: bool, now: UnixTime) -
             sound = false;
         },
     );
-    let policies = policies(
-        &before.terms,
-        &before.spec,
-        &before.upstreams,
-        &material,
-        stores,
-        |place, error| {
-            tracing::error!(place, %error, "new key material cannot be used, that of before stays");
-            sound = false;
-        },
-    );
+    let policies = policies(&before.terms, &material, stores, |place, error| {
+        tracing::error!(place, %error, "new key material cannot be used, that of before stays");
+        sound = false;
+    });
     let snapshot = sound.then(|| Snapshot {
         generation: before.generation + 1,
         spec: before.spec.clone(),
