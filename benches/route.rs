@@ -44,6 +44,7 @@ fn routes(count: usize) -> BTreeMap<Name, RouteSpec> {
             grace_after_expiry: None,
             token: TokenSpec::None,
             limits: Vec::new(),
+            external_authorization: None,
             upstream: "u".parse().expect("a name"),
             accept: Vec::new(),
             forward: ForwardSpec {

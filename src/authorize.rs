@@ -138,6 +138,7 @@ mod tests {
             grace_after_expiry: None,
             token,
             limits: vec![],
+            external_authorization: None,
             upstream: "orders".parse().unwrap(),
             accept: vec![],
             forward: ForwardSpec {

@@ -32,6 +32,7 @@ pub mod assertion;
 pub mod authorize;
 pub mod limit;
 pub mod upstream;
+pub mod external_authorization;
 pub mod snapshot;
 pub mod proxy;
 pub mod reload;

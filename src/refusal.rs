@@ -94,6 +94,8 @@ refusals! {
     ScopeMissing, FORBIDDEN, "scope_missing", "The token does not give access.";
     /// The token lacks a claim that the route asks for.
     ClaimMissing, FORBIDDEN, "claim_missing", "The token does not give access.";
+    /// The authorization service of the route says no. What the client is told is its to say.
+    ExternalAuthorizationDenied, FORBIDDEN, "external_authorization_denied", "Access is denied.";
     /// No route has this host and path with this method and these headers.
     RouteUnknown, NOT_FOUND, "route_unknown", "There is nothing here.";
     /// The listener is none of those that may reach the route. The client is told what it is told
@@ -134,6 +136,10 @@ refusals! {
     UpstreamClosed, BAD_GATEWAY, "upstream_closed", "The service did not answer.";
     /// The service answered with something that is not HTTP, or that no request had asked for.
     UpstreamProtocol, BAD_GATEWAY, "upstream_protocol", "The service did not answer.";
+    /// The authorization service of the route gave an answer that cannot be followed.
+    ExternalAuthorizationInvalid, BAD_GATEWAY, "external_authorization_invalid", "Something went wrong here.";
+    /// The authorization service of the route cannot be asked, or gave no answer.
+    ExternalAuthorizationUnavailable, SERVICE_UNAVAILABLE, "external_authorization_unavailable", "Please try again later.";
     /// The source of the gateway's own certificate for the upstream has given none yet.
     UpstreamIdentityUnavailable, SERVICE_UNAVAILABLE, "upstream_identity_unavailable", "Please try again later.";
     /// No endpoint of the upstream has an address.

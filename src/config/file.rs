@@ -49,6 +49,7 @@ sections! {
         identities: "identities",
         issuers: "issuers",
         upstreams: "upstreams",
+        external_authorization: "external_authorization",
         routes: "routes",
         tests: "tests",
     }
@@ -211,6 +212,17 @@ sections! {
         total: "total",
         idle: "idle",
     }
+    /// A service that is asked whether requests may pass.
+    ExternalAuthorizationFile, "external_authorization.NAME", {
+        endpoints: "endpoints",
+        tls: "tls",
+        timeout: "timeout",
+        when_away: "when_away",
+        in_flight: "in_flight",
+        certificate: "certificate",
+        send_credentials: "send_credentials",
+        may_set: "may_set",
+    }
     /// Who may ask what of which service.
     RouteFile, "routes.NAME", {
         matches: "match",
@@ -219,6 +231,7 @@ sections! {
         grace_after_expiry: "grace_after_expiry",
         token: "token",
         limits: "limits",
+        external_authorization: "external_authorization",
         upstream: "upstream",
         accept: "accept",
         forward: "forward",
@@ -239,6 +252,11 @@ sections! {
         claims: "claims",
         typ: "typ",
         bound_to_certificate: "bound_to_certificate",
+    }
+    /// Who else is asked, and whether the answer counts.
+    ExternallyAuthorizedFile, "routes.NAME.external_authorization", {
+        by: "by",
+        report_only: "report_only",
     }
     /// How often.
     LimitFile, "routes.NAME.limits[]", {

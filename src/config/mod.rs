@@ -6,6 +6,7 @@
 
 pub mod spec;
 pub mod acme;
+pub mod external_authorization;
 pub mod fetch;
 pub mod workload_api;
 pub mod problem;

@@ -345,6 +345,11 @@ impl<'a> Names<'a> {
         let entries = field.written().into_iter().flat_map(Node::below);
         Self(entries.map(|node| node.key()).collect(), field.key)
     }
+
+    /// Whether this is one of them.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
 }
 
 /// Reads all, so that the problems of all are found.

@@ -12,6 +12,7 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
+use super::external_authorization::{ExternalAuthorizationSpec, ExternallyAuthorizedSpec};
 use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
 use crate::identity::client_pattern::ClientPattern;
 use crate::identity::host::Host;
@@ -48,6 +49,8 @@ pub struct Spec {
     pub issuers: BTreeMap<Name, IssuerSpec>,
     /// The services.
     pub upstreams: BTreeMap<Name, UpstreamSpec>,
+    /// Services that are asked whether requests may pass.
+    pub external_authorization: BTreeMap<Name, ExternalAuthorizationSpec>,
     /// Who may ask what of which service.
     pub routes: BTreeMap<Name, RouteSpec>,
     /// Rehearsals that must pass before this configuration is used.
@@ -436,6 +439,8 @@ pub struct RouteSpec {
     pub token: TokenSpec,
     /// How often.
     pub limits: Vec<LimitSpec>,
+    /// Who else is asked.
+    pub external_authorization: Option<ExternallyAuthorizedSpec>,
     /// To which service.
     pub upstream: Name,
     /// Who may answer, if narrower than the upstream says. Empty: as the upstream says.

@@ -30,6 +30,34 @@ labels! {
         /// We connect to a service.
         Upstream = "upstream";
     }
+    /// What came of asking an authorization service.
+    CheckResult {
+        /// It said yes.
+        Allowed = "allowed";
+        /// It said no.
+        Denied = "denied";
+        /// No connection could be made.
+        Unreachable = "unreachable";
+        /// It did not answer in time.
+        TimedOut = "timed_out";
+        /// The connection broke, or it said that it is away.
+        Unavailable = "unavailable";
+        /// mTLS did not come about: it is somebody else, or refuses us.
+        NotProven = "not_proven";
+        /// As many questions were under way as may be: it was not asked.
+        Busy = "busy";
+        /// It said that it failed.
+        Failed = "failed";
+        /// Its answer could not be followed.
+        Unusable = "unusable";
+    }
+    /// Why a request went on for which an authorization service did not say yes.
+    Waived {
+        /// It is away, and the configuration lets requests pass then.
+        Away = "away";
+        /// Its answers are only reported.
+        ReportOnly = "report_only";
+    }
     /// Why a connection was closed before its handshake began.
     ConnectionRefused {
         /// The listener has as many open connections as it may.

@@ -14,6 +14,7 @@ use super::logging::{LogCounts, Logging};
 use super::metrics_acme::AcmeMetrics;
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
 use super::metrics_crls::{CrlMetrics, CrlSeries};
+use super::metrics_external_authorization::ExternalAuthorizationMetrics;
 use super::metrics_listener::ListenerMetrics;
 use super::metrics_page::{Page, number};
 use super::metrics_process as process;
@@ -53,6 +54,7 @@ pub struct Metrics {
     upstreams: Handles<UpstreamMetrics>,
     routes: Handles<RouteMetrics>,
     issuers: Handles<IssuerMetrics>,
+    external_authorizations: Handles<ExternalAuthorizationMetrics>,
     unrouted: Arc<RouteMetrics>,
     refusals: Arc<RefusalTotals>,
     signed_identities: Arc<SignedIdentityMetrics>,
@@ -79,6 +81,7 @@ impl Metrics {
             upstreams: Handles::default(),
             routes: Handles::default(),
             issuers: Handles::default(),
+            external_authorizations: Handles::default(),
             unrouted: RouteMetrics::new(Arc::clone(&refusals)),
             refusals,
             signed_identities: Arc::default(),
@@ -145,6 +148,21 @@ impl Metrics {
     #[must_use]
     pub fn issuer(&self, name: &Name) -> Arc<IssuerMetrics> {
         handle(&self.issuers, name, Arc::default)
+    }
+
+    /// The handle of an authorization service.
+    #[must_use]
+    pub fn external_authorization(&self, name: &Name) -> Arc<ExternalAuthorizationMetrics> {
+        handle(
+            &self.external_authorizations,
+            name,
+            ExternalAuthorizationMetrics::new,
+        )
+    }
+
+    /// Forgets the series of all authorization services but these.
+    pub fn keep_external_authorizations(&self, names: &[Name]) {
+        keep(&self.external_authorizations, names);
     }
 
     /// The handle of the tokens that tell services who asks.
@@ -253,6 +271,9 @@ impl Metrics {
             route.show(&mut page, name, idle)
         });
         each(&self.issuers, |name, issuer| issuer.show(&mut page, name));
+        each(&self.external_authorizations, |name, asked| {
+            asked.show(&mut page, name)
+        });
         for (refusal, count) in Refusal::ALL.iter().zip(self.refusals.values()) {
             page.counter(&table::REFUSALS, &[refusal.reason()], count);
         }

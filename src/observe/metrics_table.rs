@@ -145,6 +145,20 @@ families! {
         ["upstream"]
         "Connections dropped because the service sent bytes before it was asked.";
 
+    // Authorization services.
+    EXTERNAL_AUTHORIZATION_CHECKS: Counter "portcullis_external_authorization_checks_total"
+        ["external_authorization", "result"]
+        "Questions to an authorization service, by what came of them.";
+    EXTERNAL_AUTHORIZATION_WAIVED: Counter "portcullis_external_authorization_waived_total"
+        ["external_authorization", "why"]
+        "Requests that went on although the authorization service did not say yes.";
+    EXTERNAL_AUTHORIZATION_IN_PROGRESS: Gauge "portcullis_external_authorization_checks_in_progress"
+        ["external_authorization"]
+        "Questions to an authorization service under way.";
+    EXTERNAL_AUTHORIZATION_SECONDS: Histogram "portcullis_external_authorization_duration_seconds"
+        ["external_authorization"]
+        "How long questions to an authorization service took, connecting included.";
+
     // Configuration.
     CERTIFICATE_NOT_BEFORE: Gauge "portcullis_certificate_not_before_timestamp_seconds"
         ["place", "serial", "subject", "ca"]

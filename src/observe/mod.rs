@@ -17,6 +17,7 @@ mod metrics_crls;
 mod metrics_handshake;
 mod metrics_listener;
 mod metrics_upstream;
+mod metrics_external_authorization;
 mod metrics_route;
 mod metrics_signed;
 mod metrics_configuration;
@@ -52,11 +53,14 @@ pub use client_record::{ClientHandshake, ClientRecord, Rehearsals};
 pub use failure_page::FailureFilter;
 pub use failure_record::FailureRecord;
 pub use handshake_log::{HandshakeFailureLine, HandshakeLog};
-pub use labels::{ConnectFailed, ConnectionAbuse, ConnectionRefused, ReloadFailure, Side};
+pub use labels::{
+    CheckResult, ConnectFailed, ConnectionAbuse, ConnectionRefused, ReloadFailure, Side, Waived,
+};
 pub use logging::{Logging, LoggingNotStarted, start_logging};
 pub use metrics::{CONTENT_TYPE, Metrics};
 pub use metrics_configuration::CertificateSeries;
 pub use metrics_crls::CrlSeries;
+pub use metrics_external_authorization::{CheckInProgress, ExternalAuthorizationMetrics};
 pub use metrics_handshake::HandshakeInProgress;
 pub use metrics_listener::{ListenerMetrics, OpenConnection};
 pub use metrics_route::{IssuerMetrics, RouteMetrics};

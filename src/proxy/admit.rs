@@ -6,12 +6,14 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName};
 use rustls::pki_types::UnixTime;
 
-use super::head::RequestHead;
+use super::external;
+use super::head::{RequestHead, target};
 use super::journey::Story;
 use crate::authenticate::authenticator::{Asked, Authenticated};
 use crate::authenticate::told::Reply;
 use crate::config::spec::LimitKey;
 use crate::edge::facts::{ConnectionFacts, source_key};
+use crate::external_authorization::Changes;
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::host::Authority;
@@ -35,6 +37,7 @@ pub struct Admitted {
     path: NormalPath,
     query: Option<Box<str>>,
     certificate_over: u32,
+    changes: Option<Box<Changes>>,
     _of_peer: InFlightGuard,
     _of_upstream: InFlightGuard,
 }
@@ -58,13 +61,16 @@ impl Admitted {
         self.subject.as_deref()
     }
 
+    /// What the authorization service that was asked changes.
+    #[must_use]
+    pub fn changes(&self) -> Option<&Changes> {
+        self.changes.as_deref()
+    }
+
     /// `path?query` as it is forwarded: the form that was matched.
     #[must_use]
     pub fn target(&self) -> String {
-        match &self.query {
-            Some(query) => format!("{}?{query}", self.path.as_str()),
-            None => self.path.as_str().to_owned(),
-        }
+        target(&self.path, self.query.as_deref())
     }
 
     /// For how many seconds the client's certificate has been over: 0 unless the route has a grace.
@@ -76,10 +82,15 @@ impl Admitted {
     /// The host as it is forwarded, with the port if the client named one.
     #[must_use]
     pub fn authority_text(&self) -> String {
-        match self.authority.port {
-            Some(port) => format!("{}:{port}", self.authority.host),
-            None => self.authority.host.to_string(),
-        }
+        authority_text(&self.authority)
+    }
+}
+
+/// `HOST` or `HOST:PORT`.
+pub(super) fn authority_text(authority: &Authority) -> String {
+    match authority.port {
+        Some(port) => format!("{}:{port}", authority.host),
+        None => authority.host.to_string(),
     }
 }
 
@@ -149,6 +160,7 @@ pub async fn admit(
         .in_flight
         .enter(&())
         .ok_or(Refusal::UpstreamInFlightExceeded)?;
+    let changes = external::authorize(head, facts, now, route, story).await?;
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     facts.used(&route.metrics, &route.name, seconds);
     Ok(Decision::Admitted(Box::new(Admitted {
@@ -159,6 +171,7 @@ pub async fn admit(
         path: head.path.clone(),
         query: head.query.map(Into::into),
         certificate_over: over,
+        changes,
         _of_peer: of_peer,
         _of_upstream: of_upstream,
     })))

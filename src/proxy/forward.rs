@@ -7,6 +7,7 @@ use http::header::CONTENT_LENGTH;
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::errors::carry;
+use super::external;
 use super::headers;
 use super::journey::Journey;
 use crate::config::spec::ListenerLimits;
@@ -31,7 +32,11 @@ pub(super) fn rewrite(request: &mut RequestHeader, journey: &Journey) -> pingora
     if request.raw_path() != target.as_bytes() {
         request.set_raw_path(target.as_bytes())?;
     }
-    headers::set_ours(request, facts, admitted, ids)
+    headers::set_ours(request, facts, admitted, ids)?;
+    match admitted.changes() {
+        Some(changes) => external::change_request(request, changes),
+        None => Ok(()),
+    }
 }
 
 /// Counts a piece of the request's body: its size, its speed and the time of the whole request.

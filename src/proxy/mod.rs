@@ -5,6 +5,7 @@ mod client_cert;
 pub mod connection;
 pub mod sweep;
 mod errors;
+mod external;
 mod forward;
 mod gateway_proxy;
 mod head;

@@ -297,6 +297,7 @@ impl Reloader {
             &names.routes,
             &names.issuers,
         );
+        metrics.keep_external_authorizations(&names.external_authorizations);
         metrics.reload_succeeded(generation, unix_seconds());
         tracing::info!(generation, "configuration reloaded");
     }

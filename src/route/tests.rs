@@ -54,6 +54,7 @@ fn route(rule: &str, headers: &[(&str, &str)]) -> RouteSpec {
         grace_after_expiry: None,
         token: TokenSpec::None,
         limits: Vec::new(),
+        external_authorization: None,
         upstream: "u".parse().unwrap(),
         accept: Vec::new(),
         forward: ForwardSpec {

@@ -106,6 +106,7 @@ fn compile(
     planner.issuers(&spec);
     let upstreams = planner.upstreams(&spec);
     let asserter = planner.asserter(&spec);
+    planner.external_authorizations(&spec);
     let plans = planner.routes(&spec, &upstreams, asserter.as_ref());
     let grace = |name: &Name| largest_grace(name, &plans);
     let listeners = listeners(&spec, &material, stores, previous, grace, |place, error| {
@@ -116,6 +117,7 @@ fn compile(
         mut warnings,
         issuers,
         terms,
+        external_authorizations,
     } = planner.finish();
     problems.extend(more);
     let policies = policies(&terms, &material, stores, |place, error| {
@@ -145,6 +147,7 @@ fn compile(
         listeners,
         issuers,
         asserter,
+        external_authorizations,
         upstreams,
         routes: Arc::new(routes),
         plans: plans.into(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::external_authorization::ExternalAuthorizationPlan;
 use crate::assertion::Asserter;
 use crate::authenticate::authenticator::Authenticator;
 use crate::authorize::Rules;
@@ -48,6 +49,8 @@ pub struct RoutePlan {
     pub forward: ForwardSpec,
     /// Who signs what the service is told, if the route wants that.
     pub asserter: Option<Arc<Asserter>>,
+    /// Who else is asked whether a request may pass.
+    pub external_authorization: Option<ExternalAuthorizationPlan>,
     /// The largest body, in bytes.
     pub max_body: u64,
     /// Whether WebSocket may be spoken.

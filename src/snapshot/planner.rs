@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Snapshot;
+use super::external_authorization::ExternalAuthorizationPlan;
 use super::material::Material;
 use super::plan::{LimitPlan, ListenerPlan, PolicyId, PolicyTerms, RoutePlan, UpstreamPlan};
 use super::reach::grace_seconds;
@@ -38,11 +39,12 @@ use crate::upstream::{InvalidPolicy, Policy, PolicyParts, Protocol};
 pub(super) struct Planner<'c> {
     places: &'c Places,
     pub(super) stores: &'c Stores,
-    previous: Option<&'c Snapshot>,
+    pub(super) previous: Option<&'c Snapshot>,
     issuers: HashMap<Name, Arc<Issuer>>,
     /// Terms by upstream and narrowed `accept`: routes share them.
     terms: Vec<PolicyTerms>,
     known_terms: HashMap<(Name, Vec<ServerPattern>), PolicyId>,
+    pub(super) external_authorizations: BTreeMap<Name, ExternalAuthorizationPlan>,
     problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
 }
@@ -53,6 +55,7 @@ pub(super) struct Planned {
     pub(super) warnings: Vec<String>,
     pub(super) issuers: HashMap<Name, Arc<Issuer>>,
     pub(super) terms: Vec<PolicyTerms>,
+    pub(super) external_authorizations: BTreeMap<Name, ExternalAuthorizationPlan>,
 }
 
 impl<'c> Planner<'c> {
@@ -68,6 +71,7 @@ impl<'c> Planner<'c> {
             issuers: HashMap::new(),
             terms: Vec::new(),
             known_terms: HashMap::new(),
+            external_authorizations: BTreeMap::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
         }
@@ -79,6 +83,7 @@ impl<'c> Planner<'c> {
             warnings: self.warnings,
             issuers: self.issuers,
             terms: self.terms,
+            external_authorizations: self.external_authorizations,
         }
     }
 
@@ -156,6 +161,7 @@ impl<'c> Planner<'c> {
                 let mut plan = self.route(name, route, upstream, policy, authenticator);
                 let wanted = route.forward.signed_identity;
                 plan.asserter = asserter.filter(|_| wanted).map(Arc::clone);
+                plan.external_authorization = self.external_authorization(route);
                 plans.push(Arc::new(plan));
             }
         }
@@ -197,6 +203,7 @@ impl<'c> Planner<'c> {
             policy,
             forward: route.forward,
             asserter: None,
+            external_authorization: None,
             max_body: route.max_body,
             websocket: route.websocket,
             metrics,
@@ -226,9 +233,7 @@ impl<'c> Planner<'c> {
         if let Some(known) = self.known_terms.get(&key) {
             return *known;
         }
-        let id = PolicyId(self.terms.len());
-        self.known_terms.insert(key, id);
-        self.terms.push(PolicyTerms {
+        let id = self.add_terms(PolicyTerms {
             upstream: route.upstream.clone(),
             tls: UpstreamTlsSpec {
                 accept: accept.clone(),
@@ -241,6 +246,13 @@ impl<'c> Planner<'c> {
                 false => format!("upstreams.{}.tls", route.upstream),
             },
         });
+        self.known_terms.insert(key, id);
+        id
+    }
+
+    pub(super) fn add_terms(&mut self, terms: PolicyTerms) -> PolicyId {
+        let id = PolicyId(self.terms.len());
+        self.terms.push(terms);
         id
     }
 

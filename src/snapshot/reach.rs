@@ -151,6 +151,7 @@ mod tests {
             grace_after_expiry: None,
             token: TokenSpec::None,
             limits: vec![],
+            external_authorization: None,
             upstream: "orders".parse().unwrap(),
             accept: vec![],
             forward: ForwardSpec {

@@ -56,6 +56,7 @@ pub fn refresh(before: &Snapshot, stores: &Stores, again: bool, now: UnixTime) -
         listeners,
         issuers: before.issuers.clone(),
         asserter: before.asserter.clone(),
+        external_authorizations: before.external_authorizations.clone(),
         upstreams: BTreeMap::clone(&before.upstreams),
         routes: before.routes.clone(),
         plans: before.plans.clone(),

@@ -6,7 +6,7 @@ use super::sources::SourceStore;
 use crate::assertion::AssertionStore;
 use crate::fetch::ClientStore;
 use crate::limit::store::LimitStore;
-use crate::observe::Metrics;
+use crate::observe::{HandshakeLog, Metrics};
 use crate::upstream::{EndpointStore, Policies};
 
 /// One of each for the whole process.
@@ -14,6 +14,8 @@ use crate::upstream::{EndpointStore, Policies};
 pub struct Stores {
     /// Every counter that `/metrics` shows.
     pub metrics: Arc<Metrics>,
+    /// Who hears of each handshake that failed.
+    pub handshakes: Arc<HandshakeLog>,
     /// Counters of rate limits, by route and rate.
     pub limits: Arc<LimitStore>,
     /// TLS policies towards services, by content.
@@ -33,6 +35,7 @@ impl Default for Stores {
         let metrics = Metrics::new();
         Self {
             assertions: AssertionStore::new(metrics.signed_identities()),
+            handshakes: Arc::new(HandshakeLog::new(Arc::clone(metrics.failures()))),
             metrics,
             limits: LimitStore::new(),
             policies: Policies::new(),

@@ -86,6 +86,8 @@ pub struct Policy {
     pub upstream: Name,
     /// The SNI that we send.
     pub server_name: Host,
+    /// What is spoken with it.
+    pub protocol: Protocol,
     /// The certificate that we show there.
     pub certificate: Option<Fingerprint>,
     /// Built once, so that sessions resume.
@@ -132,6 +134,7 @@ impl Policy {
             group_key,
             upstream: parts.upstream.clone(),
             server_name: parts.server_name.clone(),
+            protocol: parts.protocol,
             certificate: parts
                 .key_pair
                 .certified_key()

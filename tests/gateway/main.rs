@@ -33,6 +33,7 @@ mod bench;
 mod clients;
 mod dashboards;
 mod demo;
+mod external_authorization;
 mod forwarding;
 mod handshake;
 mod headers;

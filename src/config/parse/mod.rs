@@ -5,6 +5,7 @@
 
 mod acme;
 mod claims;
+mod external_authorization;
 mod fetch;
 mod issuer;
 mod listener;
@@ -47,9 +48,28 @@ struct Around<'a> {
     identities: Names<'a>,
     issuers: Names<'a>,
     upstreams: Names<'a>,
+    external_authorization: Names<'a>,
     routes: Names<'a>,
     /// Whether there is a section `signed_identity`, for the routes that ask for one.
     signs_identities: bool,
+}
+
+impl<'a> Around<'a> {
+    fn of(folder: &'a Path, file: &RootFile<'a>) -> Self {
+        Self {
+            folder,
+            listeners: Names::of(&file.listeners),
+            trust: Names::of(&file.trust),
+            acme: Names::of(&file.acme),
+            workload_api: Names::of(&file.workload_api),
+            identities: Names::of(&file.identities),
+            issuers: Names::of(&file.issuers),
+            upstreams: Names::of(&file.upstreams),
+            external_authorization: Names::of(&file.external_authorization),
+            routes: Names::of(&file.routes),
+            signs_identities: file.signed_identity.written().is_some(),
+        }
+    }
 }
 
 /// The shape that this gateway reads. It changes when a file of before would mean something else.
@@ -76,18 +96,7 @@ const SHUTDOWN_DELAY_MAX: Duration = Duration::from_secs(600);
 pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let root = Node::root(report);
     let file = RootFile::read(&root)?;
-    let around = Around {
-        folder,
-        listeners: Names::of(&file.listeners),
-        trust: Names::of(&file.trust),
-        acme: Names::of(&file.acme),
-        workload_api: Names::of(&file.workload_api),
-        identities: Names::of(&file.identities),
-        issuers: Names::of(&file.issuers),
-        upstreams: Names::of(&file.upstreams),
-        routes: Names::of(&file.routes),
-        signs_identities: file.signed_identity.written().is_some(),
-    };
+    let around = Around::of(folder, &file);
     if file
         .version
         .needed("write `version: 1` at the top", version)
@@ -115,8 +124,15 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let acme = section(&file.acme, |node| acme::acme(node, &around));
     apart(&file, admin.as_ref(), &listeners, &acme);
     let upstreams = section(&file.upstreams, |node| upstream::upstream(node, &around));
+    let external_authorization = external_authorization::authorizations(&file, &around);
     let trust = section(&file.trust, |node| trust::trust(node, &around));
-    trust::federated(&file, &trust, &listeners, &upstreams);
+    trust::federated(
+        &file,
+        &trust,
+        &listeners,
+        &upstreams,
+        &external_authorization,
+    );
     Some(Spec {
         trust,
         workers: file
@@ -138,6 +154,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         issuers: section(&file.issuers, |node| issuer::issuer(node, &around)),
         routes: section(&file.routes, |node| route::route(node, &around, &upstreams)),
         upstreams,
+        external_authorization,
         tests: file
             .tests
             .or_go_on(Vec::new(), |node| rehearsal::tests(node, &around)),

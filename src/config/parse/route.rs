@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::web::FieldUse;
-use super::{Around, claims, quantity, upstream, web};
+use super::{Around, claims, external_authorization, quantity, upstream, web};
 use crate::config::file::{ForwardFile, LimitFile, MatchFile, RouteFile, TokenFile};
 use crate::config::node::{Field, Node, all};
 use crate::config::problem::{nearest, shown};
@@ -73,6 +73,9 @@ pub(super) fn route(
     let limits = file.limits.or(Vec::new(), |node| {
         all(&node.items("`[{ rate: 100/s, per: client }]`")?, limit)
     });
+    let external_authorization = file
+        .external_authorization
+        .optional(|node| external_authorization::of_route(node, around));
     let upstream = file
         .upstream
         .needed("write `upstream: NAME`, an entry of `upstreams`", |node| {
@@ -92,6 +95,7 @@ pub(super) fn route(
         grace_after_expiry: grace_after_expiry?,
         token: token?,
         limits: limits?,
+        external_authorization: external_authorization?,
         upstream: upstream?,
         accept: accept?,
         forward: forward?,

@@ -11,6 +11,7 @@ use crate::bench::gateway::Gateway;
 use crate::bench::pki::{Authority, Identity, Leaf};
 use crate::bench::service::{Plain, Reply, Service};
 use crate::bench::{ORDERS_ID, ORDERS_NAME, World};
+use crate::external_authorization::{external_authorization, server as asked};
 
 pub struct Stage {
     pub world: World,
@@ -21,13 +22,18 @@ pub struct Stage {
     foreign: Service,
     /// Takes connections and never says a word of TLS.
     mute: Plain,
+    /// Whom the route `asked` asks: it says no below `/asked/no`, and nonsense below
+    /// `/asked/nonsense`.
+    asked: asked::Service,
     pub web: Identity,
     /// Signs the clients of the listener `rotating`, until its bundle is replaced.
     pub rotating: Authority,
 }
 
 /// Names of the configuration, identities and addresses: no answer to a stranger has them.
-pub const SECRETS: [&str; 24] = [
+pub const SECRETS: [&str; 26] = [
+    "asked",
+    "opa",
     "orders",
     "open",
     "typed",
@@ -54,6 +60,11 @@ pub const SECRETS: [&str; 24] = [
     "portcullis",
 ];
 
+/// Where nobody listens.
+fn gone() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
+}
+
 /// More than one listener holds 127.0.0.1; each stands for one set of bounds.
 fn listeners(config: &mut Config) {
     let edge = config.get("listeners.edge").clone();
@@ -79,7 +90,7 @@ fn listeners(config: &mut Config) {
 /// Upstreams that fail, each in its own way, with a route to each below `/NAME/**`.
 fn upstreams(config: &mut Config, orders: SocketAddr, foreign: SocketAddr, mute: SocketAddr) {
     config.endpoints("orders", &[orders]);
-    let gone = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let gone = gone();
     let other = "spiffe://mesh.example/ns/shop/sa/other";
     let list = [
         ("impostor", orders, other),
@@ -128,7 +139,20 @@ impl Stage {
         let foreign = world.service_as(&stranger).start().await;
         let mute = Plain::start(b"").await;
         world.folder.write("deny.list", "# nobody yet\n");
+        let asked = asked::Service::start(&world).await;
+        asked.decide(|question| match &*question.path {
+            "/asked/no" => asked::Script::Say(asked::no()),
+            _ => asked::Script::Say(Vec::new()),
+        });
         let mut config = world.config();
+        for (name, at) in [("asked", asked.address), ("unasked", gone())] {
+            config.set(
+                &format!("external_authorization.{name}"),
+                external_authorization(at),
+            );
+            config.route(name, &format!("/{name}/**"), "orders");
+            config.set(&format!("routes.{name}.external_authorization"), name);
+        }
         config.set("deny", "deny.list");
         config.set("trust.rotating.ca", "rotating-ca.pem");
         listeners(&mut config);
@@ -159,6 +183,7 @@ impl Stage {
             orders,
             foreign,
             mute,
+            asked,
             web,
             rotating,
         }

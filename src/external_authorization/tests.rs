@@ -1,0 +1,1 @@
+//! How an authorization service is asked, and what is made of its answers.
