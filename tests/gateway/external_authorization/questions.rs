@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::Stage;
-use super::server::Script;
 use crate::bench::WEB_ID;
 use crate::bench::client::HOST;
 use crate::bench::http1::Request;
@@ -124,25 +123,4 @@ async fn only_what_everything_else_lets_through_is_asked_about() {
     assert_eq!(client.request(&request).await.status, 200);
     assert_eq!(client.request(&request).await.status, 429);
     assert_eq!(stage.opa.counts().questions, 1);
-}
-
-#[tokio::test]
-async fn a_client_that_goes_away_takes_its_question_back() {
-    let stage = Stage::with(&[("in_flight", json!(1)), ("timeout", json!("10s"))]).await;
-    stage.opa.play(Script::Hang);
-    let client = stage.gateway.client(&stage.world.web());
-    let mut connection = client.connect().await;
-    let head = format!("GET /open/x HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
-    connection.send(&head).await.expect("to send");
-    stage
-        .opa
-        .wait_until("a question", |c| c.questions == 1)
-        .await;
-    let (status, reason) = stage.get("/open/x").await;
-    assert_eq!(
-        (status, &*reason),
-        (503, super::UNAVAILABLE),
-        "one at a time"
-    );
-    assert_eq!(stage.checks("busy").await, 1.0);
 }

@@ -146,7 +146,7 @@ impl Service {
                 });
                 let state = Arc::clone(&state);
                 connections.spawn(async move {
-                    drop(serve(stream, number, Arc::clone(&state)).await);
+                    let _ended = serve(stream, number, Arc::clone(&state)).await;
                     state.counts.send_modify(|counts| counts.closed += 1);
                 });
             }
