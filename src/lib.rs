@@ -19,12 +19,15 @@
 pub mod identity;
 pub mod refusal;
 pub mod handshake_failure;
+pub mod json;
 pub mod config;
 pub mod trust;
 pub mod observe;
 pub mod acme;
+pub mod oauth;
 pub mod pki;
 pub mod transport;
+pub mod shared_state;
 pub mod edge;
 pub mod route;
 pub mod authenticate;

@@ -14,6 +14,7 @@ pub mod compile;
 mod coverage;
 pub mod external_authorization;
 pub mod material;
+mod oauth;
 pub mod plan;
 mod planner;
 mod reach;

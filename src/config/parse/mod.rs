@@ -9,6 +9,7 @@ mod external_authorization;
 mod fetch;
 mod issuer;
 mod listener;
+mod oauth_client;
 mod pattern;
 mod quantity;
 mod rehearsal;
@@ -46,6 +47,7 @@ struct Around<'a> {
     acme: Names<'a>,
     workload_api: Names<'a>,
     identities: Names<'a>,
+    oauth_clients: Names<'a>,
     issuers: Names<'a>,
     upstreams: Names<'a>,
     external_authorization: Names<'a>,
@@ -63,6 +65,7 @@ impl<'a> Around<'a> {
             acme: Names::of(&file.acme),
             workload_api: Names::of(&file.workload_api),
             identities: Names::of(&file.identities),
+            oauth_clients: Names::of(&file.oauth_clients),
             issuers: Names::of(&file.issuers),
             upstreams: Names::of(&file.upstreams),
             external_authorization: Names::of(&file.external_authorization),
@@ -151,6 +154,9 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
             .deny
             .or_go_on(Vec::new(), |node| trust::files(node, &around)),
         identities: section(&file.identities, |node| identity(node, &around)),
+        oauth_clients: section(&file.oauth_clients, |node| {
+            oauth_client::oauth_client(node, &around)
+        }),
         issuers: section(&file.issuers, |node| issuer::issuer(node, &around)),
         routes: section(&file.routes, |node| route::route(node, &around, &upstreams)),
         upstreams,
