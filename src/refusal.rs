@@ -53,6 +53,9 @@ refusals! {
     ConnectionNominates, BAD_REQUEST, "connection_nominates", "The Connection field names a field that it may not name.";
     /// `Transfer-Encoding` is anything but one `chunked`.
     FramingAmbiguous, BAD_REQUEST, "framing_ambiguous", "The length of the body is ambiguous.";
+    /// More than one credential is shown, or one of them twice: whom the request acts for would depend
+    /// on who reads it.
+    CredentialsSeveral, BAD_REQUEST, "credentials_several", "The request shows more than one credential.";
     /// The route wants a token and there is none.
     TokenMissing, UNAUTHORIZED, "token_missing", "A token is required.";
     /// The token is not a JWT that we read: parts, base64, JSON, sizes, duplicate members.
@@ -73,12 +76,19 @@ refusals! {
     TokenExpired, UNAUTHORIZED, "token_expired", "The token has expired.";
     /// The token's time has not begun.
     TokenNotYetValid, UNAUTHORIZED, "token_not_yet_valid", "The token is not valid yet.";
+    /// The token is older than its issuer's `max_age`.
+    TokenTooOld, UNAUTHORIZED, "token_too_old", "The token has expired.";
+    /// The token lacks a claim that its issuer's or its route's profile requires: one of RFC 9068,
+    /// section 2.2, or `iat` where a `max_age` counts from it.
+    TokenIncomplete, UNAUTHORIZED, "token_incomplete", "The token is not valid.";
     /// `typ` is not what the route wants.
     TokenType, UNAUTHORIZED, "token_type", "The token is not valid.";
     /// The route wants a token that is bound to a certificate, and this one is bound to none.
     TokenUnbound, UNAUTHORIZED, "token_unbound", "The token is not bound to a certificate.";
     /// The token is bound to another certificate (RFC 8705, section 3).
     TokenOfAnotherPeer, UNAUTHORIZED, "token_of_another_peer", "The token is not bound to this connection.";
+    /// The authorization server does not take the token for an exchange.
+    TokenExchangeRefused, UNAUTHORIZED, "token_exchange_refused", "The token is not valid.";
     /// The route wants a client certificate and the connection has none.
     CertificateMissing, FORBIDDEN, "certificate_missing", "A client certificate is required.";
     /// The client certificate ended while the connection was open, or longer ago than the route's
@@ -94,6 +104,8 @@ refusals! {
     ScopeMissing, FORBIDDEN, "scope_missing", "The token does not give access.";
     /// The token lacks a claim that the route asks for.
     ClaimMissing, FORBIDDEN, "claim_missing", "The token does not give access.";
+    /// The authorization server gives no token for the route's service in exchange for this one.
+    TokenExchangeDenied, FORBIDDEN, "token_exchange_denied", "The token does not give access.";
     /// The authorization service of the route says no. What the client is told is its to say.
     ExternalAuthorizationDenied, FORBIDDEN, "external_authorization_denied", "Access is denied.";
     /// No route has this host and path with this method and these headers.
@@ -140,6 +152,11 @@ refusals! {
     ExternalAuthorizationInvalid, BAD_GATEWAY, "external_authorization_invalid", "Something went wrong here.";
     /// The authorization service of the route cannot be asked, or gave no answer.
     ExternalAuthorizationUnavailable, SERVICE_UNAVAILABLE, "external_authorization_unavailable", "Please try again later.";
+    /// The issuer's keys were never fetched, not for too long, or not since a token came with a key
+    /// that is not among them: nobody can say whether the token is good.
+    IssuerKeysUnavailable, SERVICE_UNAVAILABLE, "issuer_keys_unavailable", "Please try again later.";
+    /// The token cannot be exchanged now, and that is not the client's fault.
+    TokenExchangeUnavailable, SERVICE_UNAVAILABLE, "token_exchange_unavailable", "Please try again later.";
     /// The source of the gateway's own certificate for the upstream has given none yet.
     UpstreamIdentityUnavailable, SERVICE_UNAVAILABLE, "upstream_identity_unavailable", "Please try again later.";
     /// No endpoint of the upstream has an address.

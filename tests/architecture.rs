@@ -28,7 +28,7 @@ const LAYERS: &[&[&str]] = &[
         "upstream",
         "assertion",
     ],
-    &["external_authorization"],
+    &["external_authorization", "exchange"],
     &["snapshot"],
     &["proxy", "reload", "admin"],
     &["gateway"],

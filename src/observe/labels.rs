@@ -30,6 +30,17 @@ labels! {
         /// We connect to a service.
         Upstream = "upstream";
     }
+    /// What came of exchanging a token.
+    ExchangeResult {
+        /// There is a new one.
+        Exchanged = "exchanged";
+        /// The server does not take the client's.
+        Refused = "refused";
+        /// The server does not give one for this service.
+        Denied = "denied";
+        /// The server gave nothing that can be used, and that is not the client's fault.
+        Failed = "failed";
+    }
     /// What came of asking an authorization service.
     CheckResult {
         /// It said yes.

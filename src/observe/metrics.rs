@@ -14,7 +14,9 @@ use super::logging::{LogCounts, Logging};
 use super::metrics_acme::AcmeMetrics;
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
 use super::metrics_crls::{CrlMetrics, CrlSeries};
+use super::metrics_exchange::ExchangeMetrics;
 use super::metrics_external_authorization::ExternalAuthorizationMetrics;
+use super::metrics_issuer_keys::IssuerKeysMetrics;
 use super::metrics_listener::ListenerMetrics;
 use super::metrics_page::{Page, number};
 use super::metrics_process as process;
@@ -55,6 +57,8 @@ pub struct Metrics {
     routes: Handles<RouteMetrics>,
     issuers: Handles<IssuerMetrics>,
     external_authorizations: Handles<ExternalAuthorizationMetrics>,
+    exchanges: Handles<ExchangeMetrics>,
+    issuer_keys: Handles<IssuerKeysMetrics>,
     unrouted: Arc<RouteMetrics>,
     refusals: Arc<RefusalTotals>,
     signed_identities: Arc<SignedIdentityMetrics>,
@@ -82,6 +86,8 @@ impl Metrics {
             routes: Handles::default(),
             issuers: Handles::default(),
             external_authorizations: Handles::default(),
+            exchanges: Handles::default(),
+            issuer_keys: Handles::default(),
             unrouted: RouteMetrics::new(Arc::clone(&refusals)),
             refusals,
             signed_identities: Arc::default(),
@@ -160,9 +166,28 @@ impl Metrics {
         )
     }
 
-    /// Forgets the series of all authorization services but these.
-    pub fn keep_external_authorizations(&self, names: &[Name]) {
-        keep(&self.external_authorizations, names);
+    /// The handle of the tokens that are exchanged as an OAuth client.
+    #[must_use]
+    pub fn exchange(&self, client: &Name) -> Arc<ExchangeMetrics> {
+        handle(&self.exchanges, client, ExchangeMetrics::new)
+    }
+
+    /// Forgets the series of all authorization services, and of all OAuth clients, but these.
+    pub fn keep_asked(&self, external_authorizations: &[Name], oauth_clients: &[Name]) {
+        keep(&self.external_authorizations, external_authorizations);
+        keep(&self.exchanges, oauth_clients);
+    }
+
+    /// The handle of an issuer's keys, if they are fetched.
+    #[must_use]
+    pub fn issuer_keys(&self, name: &Name) -> Arc<IssuerKeysMetrics> {
+        handle(&self.issuer_keys, name, Arc::default)
+    }
+
+    /// Forgets the fetched keys of all issuers but these.
+    pub fn issuer_keys_keep_only<'n>(&self, names: impl Iterator<Item = &'n Name>) {
+        let names: Vec<Name> = names.cloned().collect();
+        keep(&self.issuer_keys, &names);
     }
 
     /// The handle of the tokens that tell services who asks.
@@ -273,6 +298,13 @@ impl Metrics {
         each(&self.issuers, |name, issuer| issuer.show(&mut page, name));
         each(&self.external_authorizations, |name, asked| {
             asked.show(&mut page, name)
+        });
+        each(&self.exchanges, |client, asked| {
+            asked.show(&mut page, client)
+        });
+        let now = unix_now();
+        each(&self.issuer_keys, |name, keys| {
+            keys.show(&mut page, name, now)
         });
         for (refusal, count) in Refusal::ALL.iter().zip(self.refusals.values()) {
             page.counter(&table::REFUSALS, &[refusal.reason()], count);

@@ -14,9 +14,11 @@ mod metrics_table;
 mod metrics_page;
 mod metrics_seconds;
 mod metrics_crls;
+mod metrics_issuer_keys;
 mod metrics_handshake;
 mod metrics_listener;
 mod metrics_upstream;
+mod metrics_exchange;
 mod metrics_external_authorization;
 mod metrics_route;
 mod metrics_signed;
@@ -54,14 +56,17 @@ pub use failure_page::FailureFilter;
 pub use failure_record::FailureRecord;
 pub use handshake_log::{HandshakeFailureLine, HandshakeLog};
 pub use labels::{
-    CheckResult, ConnectFailed, ConnectionAbuse, ConnectionRefused, ReloadFailure, Side, Waived,
+    CheckResult, ConnectFailed, ConnectionAbuse, ConnectionRefused, ExchangeResult, ReloadFailure,
+    Side, Waived,
 };
 pub use logging::{Logging, LoggingNotStarted, start_logging};
 pub use metrics::{CONTENT_TYPE, Metrics};
 pub use metrics_configuration::CertificateSeries;
 pub use metrics_crls::CrlSeries;
+pub use metrics_exchange::{ExchangeInProgress, ExchangeMetrics};
 pub use metrics_external_authorization::{CheckInProgress, ExternalAuthorizationMetrics};
 pub use metrics_handshake::HandshakeInProgress;
+pub use metrics_issuer_keys::{IssuerKeysMetrics, KeysFetchCause, KeysFetchResult, KeysShown};
 pub use metrics_listener::{ListenerMetrics, OpenConnection};
 pub use metrics_route::{IssuerMetrics, RouteMetrics};
 pub use metrics_signed::SignedIdentityMetrics;

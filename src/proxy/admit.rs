@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::pki_types::UnixTime;
 
+use super::credentials;
 use super::external;
 use super::head::{RequestHead, target};
 use super::journey::Story;
@@ -38,6 +39,7 @@ pub struct Admitted {
     query: Option<Box<str>>,
     certificate_over: u32,
     changes: Option<Box<Changes>>,
+    authorization: Option<HeaderValue>,
     _of_peer: InFlightGuard,
     _of_upstream: InFlightGuard,
 }
@@ -65,6 +67,12 @@ impl Admitted {
     #[must_use]
     pub fn changes(&self) -> Option<&Changes> {
         self.changes.as_deref()
+    }
+
+    /// What stands in place of the client's credential, if it was exchanged.
+    #[must_use]
+    pub const fn authorization(&self) -> Option<&HeaderValue> {
+        self.authorization.as_ref()
     }
 
     /// `path?query` as it is forwarded: the form that was matched.
@@ -134,6 +142,7 @@ pub async fn admit(
     story.certificate_over = over;
     let peer = facts.identity().map(AsRef::as_ref);
     route.rules.check_peer(peer)?;
+    credentials::check_fields(head.headers, &route.authenticator)?;
     let asked = asked(head, peer, time);
     let subject = match route
         .authenticator
@@ -161,6 +170,7 @@ pub async fn admit(
         .enter(&())
         .ok_or(Refusal::UpstreamInFlightExceeded)?;
     let changes = external::authorize(head, facts, now, route, story).await?;
+    let authorization = exchange(&asked, route, subject.as_deref()).await?;
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     facts.used(&route.metrics, &route.name, seconds);
     Ok(Decision::Admitted(Box::new(Admitted {
@@ -169,9 +179,10 @@ pub async fn admit(
         subject,
         authority: head.authority.clone(),
         path: head.path.clone(),
-        query: head.query.map(Into::into),
+        query: credentials::without_parameters(head.query, &route.authenticator).map(Into::into),
         certificate_over: over,
         changes,
+        authorization,
         _of_peer: of_peer,
         _of_upstream: of_upstream,
     })))
@@ -244,6 +255,21 @@ fn body_size(head: &RequestHead<'_>, route: &RoutePlan) -> Result<(), Refusal> {
         Some(_) => Err(Refusal::BodyTooLarge),
         None => Err(Refusal::FramingAmbiguous),
     }
+}
+
+/// The token for the service, where the route wants that the client's is exchanged.
+async fn exchange(
+    asked: &Asked<'_>,
+    route: &RoutePlan,
+    subject: Option<&Subject>,
+) -> Result<Option<HeaderValue>, Refusal> {
+    let Some(exchange) = &route.exchange else {
+        return Ok(None);
+    };
+    let subject = subject.ok_or(Refusal::TokenMissing)?;
+    let token = route.authenticator.shown_token(asked)?;
+    let authorization = exchange.authorization(token, subject, asked.now);
+    authorization.await.map(Some)
 }
 
 fn limits(

@@ -6,13 +6,16 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, SET_COO
 use http::{HeaderName, HeaderValue, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use rustls::pki_types::UnixTime;
+use serde_json::Map;
 
 use super::admit::authority_text;
-use super::head::RequestHead;
+use super::credentials;
+use super::head::{RequestHead, target};
 use super::headers::{folded, is_of_one_hop, is_ours, is_protected, overrides_method};
 use super::ids::RequestIds;
 use super::journey::Story;
 use crate::authenticate::told::Reply;
+use crate::config::token::Carrier;
 use crate::edge::facts::ConnectionFacts;
 use crate::external_authorization::{
     Change, Changes, Denial, Failure, FieldRules, How, Question, Verdict,
@@ -103,7 +106,14 @@ async fn ask(
     story: &Story,
 ) -> Result<Verdict, Failure> {
     let host = authority_text(&head.authority);
-    let target = head.target();
+    let query = credentials::without_parameters(head.query, &route.authenticator);
+    let target = target(&head.path, query.as_deref());
+    let carriers = route.authenticator.carriers();
+    let credentials = carriers.filter_map(|carrier| match carrier {
+        Carrier::Header(name) => Some(name.clone()),
+        Carrier::Authorization | Carrier::Cookie(_) | Carrier::Query(_) => None,
+    });
+    let credentials: Vec<_> = credentials.collect();
     let subject = Known::of(story.subject.as_deref());
     let mut context = vec![
         ("listener", facts.listener.as_str()),
@@ -129,7 +139,7 @@ async fn ask(
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.trim().parse().ok()),
         headers: head.headers,
-        credentials: &[],
+        credentials: &credentials,
         source: facts.source,
         principal: spiffe.as_deref().or_else(|| facts.identity_text()),
         certificate: facts.chain().first().map(AsRef::as_ref),
@@ -156,7 +166,7 @@ impl<'s> Known<'s> {
             issuer: subject.issuer.as_str(),
             sub: subject.sub.as_deref(),
             scopes: scopes.join(" "),
-            claims: serde_json::Value::Object(subject.claims.clone()).to_string(),
+            claims: serde_json::Value::Object(Map::clone(&subject.claims)).to_string(),
         })
     }
 

@@ -62,12 +62,6 @@ impl<'r> RequestHead<'r> {
             version: request.version,
         })
     }
-
-    /// `path?query` as it is forwarded.
-    #[must_use]
-    pub fn target(&self) -> String {
-        target(&self.path, self.query)
-    }
 }
 
 /// `path?query` in the form that was matched.

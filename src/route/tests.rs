@@ -55,6 +55,7 @@ fn route(rule: &str, headers: &[(&str, &str)]) -> RouteSpec {
         token: TokenSpec::None,
         limits: Vec::new(),
         external_authorization: None,
+        exchange: None,
         upstream: "u".parse().unwrap(),
         accept: Vec::new(),
         forward: ForwardSpec {

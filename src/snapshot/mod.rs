@@ -12,6 +12,7 @@ mod bundle_files;
 mod clients;
 pub mod compile;
 mod coverage;
+mod exchange;
 pub mod external_authorization;
 pub mod material;
 mod oauth;
@@ -111,6 +112,15 @@ impl Snapshot {
         }
         self.material.publish(&stores.sources);
         stores.clients.renew(|terms| self.material.fetch_tls(terms));
+        let fetched = self
+            .issuers
+            .values()
+            .filter_map(|issuer| issuer.remote_keys());
+        let fetched: Vec<_> = fetched.map(Arc::clone).collect();
+        stores
+            .metrics
+            .issuer_keys_keep_only(fetched.iter().map(|keys| keys.name()));
+        stores.issuer_keys.keep(fetched);
         stores.metrics.set_sources(self.material.sources());
         stores
             .metrics
@@ -142,6 +152,7 @@ impl Snapshot {
                 self.spec.upstreams.keys().chain(asked).cloned().collect()
             },
             external_authorizations: self.spec.external_authorization.keys().cloned().collect(),
+            oauth_clients: self.spec.oauth_clients.keys().cloned().collect(),
             routes: self.plans.iter().map(|plan| plan.name.clone()).collect(),
             issuers: self.spec.issuers.keys().cloned().collect(),
         }
@@ -159,6 +170,7 @@ pub struct Names {
     pub routes: Vec<Name>,
     pub issuers: Vec<Name>,
     pub external_authorizations: Vec<Name>,
+    pub oauth_clients: Vec<Name>,
 }
 
 /// The one pointer that a reload swaps.

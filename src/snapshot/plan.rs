@@ -8,6 +8,7 @@ use crate::authenticate::authenticator::Authenticator;
 use crate::authorize::Rules;
 use crate::config::spec::{ForwardSpec, LimitKey, UpstreamTimeouts, UpstreamTlsSpec};
 use crate::edge::listener::Listener;
+use crate::exchange::Exchange;
 use crate::identity::name::Name;
 use crate::limit::in_flight::InFlight;
 use crate::limit::store::Limiter;
@@ -51,6 +52,8 @@ pub struct RoutePlan {
     pub asserter: Option<Arc<Asserter>>,
     /// Who else is asked whether a request may pass.
     pub external_authorization: Option<ExternalAuthorizationPlan>,
+    /// What becomes of the client's token.
+    pub exchange: Option<Arc<Exchange>>,
     /// The largest body, in bytes.
     pub max_body: u64,
     /// Whether WebSocket may be spoken.

@@ -39,7 +39,7 @@ pub(super) fn largest_grace(listener: &Name, routes: &[Arc<RoutePlan>]) -> Durat
 fn needs_certificate(route: &RouteSpec) -> bool {
     let bound = match &route.token {
         TokenSpec::None => false,
-        TokenSpec::Jwt(jwt) => jwt.bound_to_certificate,
+        TokenSpec::Wanted(tokens) => tokens.any.iter().all(|jwt| jwt.bound_to_certificate),
     };
     bound || route.clients != ClientsSpec::Any
 }
@@ -152,6 +152,7 @@ mod tests {
             token: TokenSpec::None,
             limits: vec![],
             external_authorization: None,
+            exchange: None,
             upstream: "orders".parse().unwrap(),
             accept: vec![],
             forward: ForwardSpec {

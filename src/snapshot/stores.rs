@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::sources::SourceStore;
 use crate::assertion::AssertionStore;
+use crate::authenticate::keys::store::IssuerKeyStore;
+use crate::exchange::ExchangeStore;
 use crate::fetch::ClientStore;
 use crate::limit::store::LimitStore;
 use crate::observe::{HandshakeLog, Metrics};
@@ -27,6 +29,10 @@ pub struct Stores {
     pub endpoints: Arc<EndpointStore>,
     /// Clients that ask servers over HTTPS, by their terms.
     pub clients: Arc<ClientStore>,
+    /// Keys of issuers that are fetched, by issuer.
+    pub issuer_keys: Arc<IssuerKeyStore>,
+    /// What was given for tokens that were exchanged.
+    pub exchanges: Arc<ExchangeStore>,
     /// Keys that sign identities, and tokens that may go out again.
     pub assertions: Arc<AssertionStore>,
     /// What several gateways share, or what this one would.
@@ -45,6 +51,8 @@ impl Default for Stores {
             sources: Arc::default(),
             endpoints: EndpointStore::new(),
             clients: Arc::default(),
+            exchanges: Arc::default(),
+            issuer_keys: Arc::default(),
             shared: Arc::new(SharedState::in_memory()),
         }
     }

@@ -49,6 +49,7 @@ mod revocation;
 mod routing;
 mod shutdown;
 mod telemetry;
+mod token_exchange;
 mod trust;
 mod upstream;
 mod workload_api;

@@ -5,9 +5,11 @@
 
 mod acme;
 mod claims;
+mod exchange;
 mod external_authorization;
 mod fetch;
 mod issuer;
+mod issuer_keys;
 mod listener;
 mod oauth_client;
 mod pattern;
@@ -15,6 +17,7 @@ mod quantity;
 mod rehearsal;
 mod route;
 mod signed_identity;
+mod token;
 mod trust;
 mod upstream;
 mod web;
@@ -127,15 +130,10 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let acme = section(&file.acme, |node| acme::acme(node, &around));
     apart(&file, admin.as_ref(), &listeners, &acme);
     let upstreams = section(&file.upstreams, |node| upstream::upstream(node, &around));
-    let external_authorization = external_authorization::authorizations(&file, &around);
+    let asked = external_authorization::authorizations(&file, &around);
+    let issuers = section(&file.issuers, |node| issuer::issuer(node, &around));
     let trust = section(&file.trust, |node| trust::trust(node, &around));
-    trust::federated(
-        &file,
-        &trust,
-        &listeners,
-        &upstreams,
-        &external_authorization,
-    );
+    trust::federated(&file, &trust, &listeners, &upstreams, &asked);
     Some(Spec {
         trust,
         workers: file
@@ -157,10 +155,12 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         oauth_clients: section(&file.oauth_clients, |node| {
             oauth_client::oauth_client(node, &around)
         }),
-        issuers: section(&file.issuers, |node| issuer::issuer(node, &around)),
-        routes: section(&file.routes, |node| route::route(node, &around, &upstreams)),
+        routes: section(&file.routes, |node| {
+            route::route(node, &around, &upstreams, &issuers)
+        }),
+        issuers,
         upstreams,
-        external_authorization,
+        external_authorization: asked,
         tests: file
             .tests
             .or_go_on(Vec::new(), |node| rehearsal::tests(node, &around)),

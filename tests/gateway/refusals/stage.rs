@@ -12,6 +12,7 @@ use crate::bench::pki::{Authority, Identity, Leaf};
 use crate::bench::service::{Plain, Reply, Service};
 use crate::bench::{ORDERS_ID, ORDERS_NAME, World};
 use crate::external_authorization::{external_authorization, server as asked};
+use crate::token_exchange;
 
 pub struct Stage {
     pub world: World,
@@ -25,6 +26,8 @@ pub struct Stage {
     /// Whom the route `asked` asks: it says no below `/asked/no`, and nonsense below
     /// `/asked/nonsense`.
     asked: asked::Service,
+    /// Where the token of the route `exchanged` is exchanged, or not, as its subject says.
+    tokens: Service,
     pub web: Identity,
     /// Signs the clients of the listener `rotating`, until its bundle is replaced.
     pub rotating: Authority,
@@ -153,6 +156,16 @@ impl Stage {
             config.route(name, &format!("/{name}/**"), "orders");
             config.set(&format!("routes.{name}.external_authorization"), name);
         }
+        let tokens = token_exchange::server(&world)
+            .reply(|request| match token_exchange::subject(request).as_str() {
+                "refused" => token_exchange::error(400, "invalid_grant"),
+                "denied" => token_exchange::error(400, "invalid_target"),
+                _ => token_exchange::error(500, "server_error"),
+            })
+            .start()
+            .await;
+        config.route("exchanged", "/exchanged/**", "orders");
+        token_exchange::set(&mut config, "exchanged", &world, tokens.address);
         config.set("deny", "deny.list");
         config.set("trust.rotating.ca", "rotating-ca.pem");
         listeners(&mut config);
@@ -184,6 +197,7 @@ impl Stage {
             foreign,
             mute,
             asked,
+            tokens,
             web,
             rotating,
         }
