@@ -119,6 +119,12 @@ async fn clients_cannot_make_it_be_away() {
         .opa
         .wait_until("a question", |c| c.questions == 1)
         .await;
+    let under_way = [("external_authorization", "opa")];
+    let in_progress = "portcullis_external_authorization_checks_in_progress";
+    assert_eq!(
+        stage.gateway.metrics().await.value(in_progress, &under_way),
+        1.0
+    );
     let (status, reason) = stage.get("/open/x").await;
     assert_eq!((status, &*reason), (503, UNAVAILABLE));
     assert_eq!(stage.waived("away").await, 0.0);

@@ -53,6 +53,9 @@ async fn it_is_told_who_asks_for_what_from_where() {
     assert_eq!(h2.request(&Request::get("/open/x")).await.status, 200);
     assert_eq!(stage.opa.last().protocol, "HTTP/2");
     assert_eq!(stage.opa.counts().connections, 1, "one carries them all");
+    let took = "portcullis_external_authorization_duration_seconds_count";
+    let labels = [("external_authorization", "opa")];
+    assert_eq!(stage.gateway.metrics().await.value(took, &labels), 2.0);
 }
 
 #[tokio::test]

@@ -130,6 +130,12 @@ async fn many_who_come_at_once_with_one_token_ask_once() {
         waiting.push(h2.start(&Request::get("/open/x").bearer(&token)).await);
     }
     stage.tokens.wait_for_requests(1).await;
+    let labels = [("client", "us")];
+    let in_progress = "portcullis_token_exchanges_in_progress";
+    assert_eq!(
+        stage.gateway.metrics().await.value(in_progress, &labels),
+        1.0
+    );
     gate.notify_waiters();
     gate.notify_one();
     for answer in waiting {
@@ -139,6 +145,8 @@ async fn many_who_come_at_once_with_one_token_ask_once() {
     }
     assert_eq!(stage.tokens.requests().len(), 1);
     assert_eq!(stage.orders.requests().len(), 20);
+    let took = "portcullis_token_exchange_duration_seconds_count";
+    assert_eq!(stage.gateway.metrics().await.value(took, &labels), 1.0);
 }
 
 #[tokio::test]
