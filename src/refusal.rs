@@ -83,12 +83,22 @@ refusals! {
     TokenIncomplete, UNAUTHORIZED, "token_incomplete", "The token is not valid.";
     /// `typ` is not what the route wants.
     TokenType, UNAUTHORIZED, "token_type", "The token is not valid.";
+    /// The issuer says that the token is not, or no longer, good (RFC 7662, section 2.2).
+    TokenInactive, UNAUTHORIZED, "token_inactive", "The token is not valid.";
     /// The route wants a token that is bound to a certificate, and this one is bound to none.
     TokenUnbound, UNAUTHORIZED, "token_unbound", "The token is not bound to a certificate.";
     /// The token is bound to another certificate (RFC 8705, section 3).
     TokenOfAnotherPeer, UNAUTHORIZED, "token_of_another_peer", "The token is not bound to this connection.";
     /// The authorization server does not take the token for an exchange.
     TokenExchangeRefused, UNAUTHORIZED, "token_exchange_refused", "The token is not valid.";
+    /// The route wants an API key and there is none.
+    ApiKeyMissing, UNAUTHORIZED, "api_key_missing", "An API key is required.";
+    /// The API key is none of the route's list: made up, mistyped, taken back, or of another list.
+    ApiKeyUnknown, UNAUTHORIZED, "api_key_unknown", "The API key is not valid.";
+    /// The API key is over.
+    ApiKeyExpired, UNAUTHORIZED, "api_key_expired", "The API key has expired.";
+    /// The API key came with a certificate that is none of its owner's.
+    ApiKeyOfAnotherPeer, UNAUTHORIZED, "api_key_of_another_peer", "The API key is not bound to this connection.";
     /// The route wants a client certificate and the connection has none.
     CertificateMissing, FORBIDDEN, "certificate_missing", "A client certificate is required.";
     /// The client certificate ended while the connection was open, or longer ago than the route's
@@ -157,6 +167,8 @@ refusals! {
     IssuerKeysUnavailable, SERVICE_UNAVAILABLE, "issuer_keys_unavailable", "Please try again later.";
     /// The token cannot be exchanged now, and that is not the client's fault.
     TokenExchangeUnavailable, SERVICE_UNAVAILABLE, "token_exchange_unavailable", "Please try again later.";
+    /// The issuer could not be asked about the token, or did not answer in a way that can be believed.
+    IntrospectionUnavailable, SERVICE_UNAVAILABLE, "introspection_unavailable", "Please try again later.";
     /// The source of the gateway's own certificate for the upstream has given none yet.
     UpstreamIdentityUnavailable, SERVICE_UNAVAILABLE, "upstream_identity_unavailable", "Please try again later.";
     /// No endpoint of the upstream has an address.

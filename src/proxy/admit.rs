@@ -19,7 +19,7 @@ use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::host::Authority;
 use crate::identity::path::NormalPath;
-use crate::identity::subject::Subject;
+use crate::identity::subject::{Credential, Subject};
 use crate::limit::in_flight::InFlightGuard;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
@@ -267,6 +267,10 @@ async fn exchange(
         return Ok(None);
     };
     let subject = subject.ok_or(Refusal::TokenMissing)?;
+    match subject.credential {
+        Credential::Jwt | Credential::Introspected => {}
+        Credential::ApiKey | Credential::Login => return Err(Refusal::TokenMissing), // no token
+    }
     let token = route.authenticator.shown_token(asked)?;
     let authorization = exchange.authorization(token, subject, asked.now);
     authorization.await.map(Some)

@@ -107,6 +107,7 @@ fn compile(
     let upstreams = planner.upstreams(&spec);
     let asserter = planner.asserter(&spec);
     planner.external_authorizations(&spec);
+    let sharing = planner.sharing(&spec, &material);
     let plans = planner.routes(&spec, &upstreams, asserter.as_ref());
     let grace = |name: &Name| largest_grace(name, &plans);
     let listeners = listeners(&spec, &material, stores, previous, grace, |place, error| {
@@ -148,6 +149,7 @@ fn compile(
         issuers,
         asserter,
         external_authorizations,
+        sharing,
         upstreams,
         routes: Arc::new(routes),
         plans: plans.into(),

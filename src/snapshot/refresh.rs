@@ -49,6 +49,7 @@ pub fn refresh(before: &Snapshot, stores: &Stores, again: bool, now: UnixTime) -
         tracing::error!(place, %error, "new key material cannot be used, that of before stays");
         sound = false;
     });
+    let sharing = before.sharing.as_ref().map(|before| before.with(&material));
     let snapshot = sound.then(|| Snapshot {
         generation: before.generation + 1,
         spec: before.spec.clone(),
@@ -57,6 +58,7 @@ pub fn refresh(before: &Snapshot, stores: &Stores, again: bool, now: UnixTime) -
         issuers: before.issuers.clone(),
         asserter: before.asserter.clone(),
         external_authorizations: before.external_authorizations.clone(),
+        sharing,
         upstreams: BTreeMap::clone(&before.upstreams),
         routes: before.routes.clone(),
         plans: before.plans.clone(),

@@ -42,6 +42,7 @@ pub struct Stores {
 impl Default for Stores {
     fn default() -> Self {
         let metrics = Metrics::new();
+        let shared = Arc::clone(metrics.shared_state());
         Self {
             assertions: AssertionStore::new(metrics.signed_identities()),
             handshakes: Arc::new(HandshakeLog::new(Arc::clone(metrics.failures()))),
@@ -52,8 +53,8 @@ impl Default for Stores {
             endpoints: EndpointStore::new(),
             clients: Arc::default(),
             exchanges: Arc::default(),
+            shared: Arc::new(SharedState::new(shared)),
             issuer_keys: Arc::default(),
-            shared: Arc::new(SharedState::in_memory()),
         }
     }
 }

@@ -5,18 +5,34 @@ use serde_json::json;
 use crate::bench::World;
 use crate::bench::gateway::Reloaded;
 use crate::bench::http1::Request;
-use crate::bench::provider::{Grant, Provider, TOKEN, claims_of};
+use crate::bench::provider::{Grant, SECRET, TOKEN, claims_of};
 
 #[tokio::test]
 async fn the_certified_server_exchanges_tokens_as_each_of_our_clients() {
     let world = World::new();
     let provider = world.provider().await;
     let orders = world.orders().start().await;
-    for client in ["gateway", "gateway-mtls", "gateway-key"] {
+    world.folder.write("client.secret", SECRET);
+    let key = json!({ "key_file": "client.key", "kid": "client", "algorithm": "ES256" });
+    let clients = [
+        (
+            "gateway",
+            json!({ "client_id": "gateway", "secret_file": "client.secret" }),
+        ),
+        (
+            "gateway-mtls",
+            json!({ "client_id": "gateway-mtls", "tls": "gateway" }),
+        ),
+        (
+            "gateway-key",
+            json!({ "client_id": "gateway-key", "private_key_jwt": key }),
+        ),
+    ];
+    for (client, us) in clients {
         let mut config = world.config();
         config.endpoints("orders", &[orders.address]);
         config.set("trust.provider.ca", "provider-ca.pem");
-        config.set("oauth_clients.us", Provider::gateway_client(client));
+        config.set("oauth_clients.us", us);
         config.set("issuers.corp.issuer", provider.issuer.as_str());
         config.set(
             "issuers.corp.keys",
