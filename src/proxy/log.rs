@@ -99,6 +99,7 @@ fn line(
         path: story.path.as_deref().unwrap_or(&raw_path),
         route: story.route.as_ref().map(|route| route.name.as_str()),
         status,
+        external_authorization: story.external_authorization,
         refusal: journey.refusal(),
         closed: journey
             .abuse
@@ -145,6 +146,7 @@ pub(super) fn unread(
         path: "-",
         route: None,
         status,
+        external_authorization: None,
         refusal: Some(refusal),
         closed: (refusal == Refusal::HeadTimeout).then_some(ConnectionAbuse::HeaderTimeout.label()),
         upstream: None,

@@ -76,6 +76,13 @@ fn values(metrics: &Metrics, name: &str, label: &str, with: &[(&str, &str)]) -> 
     values.cloned().collect()
 }
 
+/// Has the route `open` ask others, of whom none is there.
+fn ask_others(world: &World, config: &mut crate::bench::config::Config, address: SocketAddr) {
+    let opa = crate::external_authorization::external_authorization(address);
+    config.set("external_authorization.opa", opa);
+    crate::token_exchange::set(config, "open", world, address);
+}
+
 #[tokio::test]
 async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
     let world = World::new();
@@ -92,6 +99,7 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
     );
     await_certificate(&world, &mut config, "awaited.example.com");
     config.set("routes.open.grace_after_expiry", "1h");
+    ask_others(&world, &mut config, orders.address);
     world.folder.write("keys.yaml", "owners: {}\n");
     config.set("api_keys.partners.file", "keys.yaml");
     let crl = crate::bench::crl::Crl::of(&[]).pem(&world.partners);
@@ -217,6 +225,21 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
             "result",
             "#### `result` of handshakes",
         ),
+        (
+            crate::external_authorization::CHECKS,
+            "result",
+            "#### `result` of questions",
+        ),
+        (
+            crate::external_authorization::WAIVED,
+            "why",
+            "#### `why` of waived answers",
+        ),
+        (
+            crate::token_exchange::EXCHANGES,
+            "result",
+            "#### `result` of exchanges",
+        ),
     ];
     for (name, label, heading) in known {
         assert_eq!(
@@ -331,6 +354,59 @@ enum Row {
 fn rows() -> BTreeMap<&'static str, Row> {
     use Row::{After, Elsewhere, While};
     BTreeMap::from([
+        (
+            "portcullis_external_authorization_checks_total",
+            Elsewhere(
+                "tests/gateway/external_authorization/answers.rs",
+                "stage.checks(\"denied\")",
+            ),
+        ),
+        (
+            "portcullis_external_authorization_waived_total",
+            Elsewhere(
+                "tests/gateway/external_authorization/away.rs",
+                "stage.waived(\"away\")",
+            ),
+        ),
+        (
+            "portcullis_external_authorization_checks_in_progress",
+            Elsewhere(
+                "tests/gateway/external_authorization/away.rs",
+                "portcullis_external_authorization_checks_in_progress",
+            ),
+        ),
+        (
+            "portcullis_external_authorization_duration_seconds",
+            Elsewhere(
+                "tests/gateway/external_authorization/questions.rs",
+                "portcullis_external_authorization_duration_seconds",
+            ),
+        ),
+        (
+            "portcullis_token_exchanges_total",
+            Elsewhere(
+                "tests/gateway/token_exchange/faults.rs",
+                "stage.exchanges(result)",
+            ),
+        ),
+        (
+            "portcullis_token_exchange_cache_total",
+            Elsewhere("tests/gateway/token_exchange/cached.rs", "CACHE, &found"),
+        ),
+        (
+            "portcullis_token_exchanges_in_progress",
+            Elsewhere(
+                "tests/gateway/token_exchange/cached.rs",
+                "portcullis_token_exchanges_in_progress",
+            ),
+        ),
+        (
+            "portcullis_token_exchange_duration_seconds",
+            Elsewhere(
+                "tests/gateway/token_exchange/cached.rs",
+                "portcullis_token_exchange_duration_seconds",
+            ),
+        ),
         (
             "portcullis_certificate_verification_duration_seconds",
             After(&[("side", "upstream"), ("name", "orders")], 1.0),
