@@ -40,8 +40,9 @@ pub struct Stage {
 }
 
 /// Names of the configuration, identities and addresses: no answer to a stranger has them.
-pub const SECRETS: [&str; 27] = [
+pub const SECRETS: [&str; 28] = [
     "asked",
+    "introspected",
     "opa",
     "orders",
     "open",
@@ -103,7 +104,7 @@ fn upstreams(
     orders: SocketAddr,
     foreign: SocketAddr,
     mute: SocketAddr,
-    asked: &str,
+    introspection: &str,
 ) {
     config.endpoints("orders", &[orders]);
     let gone = gone();
@@ -137,12 +138,12 @@ fn upstreams(
     let client = json!({ "client_id": "client-of-it", "tls": "gateway" });
     config.set("oauth_clients.us", client);
     for (name, url) in [
-        ("asked", asked),
-        ("unasked", &format!("https://{gone}/ask")),
+        ("introspected", introspection),
+        ("unintrospected", &format!("https://{gone}/ask")),
     ] {
-        let introspection = json!({ "url": url, "tls": { "trust": "mesh" }, "client": "us" });
+        let asking = json!({ "url": url, "tls": { "trust": "mesh" }, "client": "us" });
         let issuer = json!({
-            "issuer": "https://id.example", "audiences": ["orders-api"], "introspection": introspection,
+            "issuer": "https://id.example", "audiences": ["orders-api"], "introspection": asking,
         });
         config.set(&format!("issuers.{name}"), issuer);
         config.route(name, &format!("/{name}/**"), "orders");
@@ -184,7 +185,7 @@ impl Stage {
         );
         let issuer = Service::builder(&issuer, &world.mesh);
         let issuer = issuer.reply(move |_| inactive.clone()).start().await;
-        let asked = format!("https://localhost:{}/ask", issuer.address.port());
+        let introspection = format!("https://localhost:{}/ask", issuer.address.port());
         world.folder.write("deny.list", "# nobody yet\n");
         let asked = asked::Service::start(&world).await;
         asked.decide(|question| match &*question.path {
@@ -218,7 +219,7 @@ impl Stage {
             orders.address,
             foreign.address,
             mute.address,
-            &asked,
+            &introspection,
         );
         config.route("typed", "/typed/**", "orders");
         config.set(
