@@ -30,6 +30,7 @@ use portcullis::pki::{
 use portcullis::proxy::admit::admit;
 use portcullis::proxy::{RequestHead, Story};
 use portcullis::refusal::Refusal;
+use portcullis::shared_state::SharedState;
 use portcullis::snapshot::Snapshot;
 use portcullis::snapshot::compile::build;
 use portcullis::snapshot::stores::Stores;
@@ -170,6 +171,7 @@ fn stores() -> Stores {
         policies: Policies::new(),
         sources: Arc::default(),
         endpoints: EndpointStore::new(),
+        shared: Arc::new(SharedState::in_memory()),
     }
 }
 

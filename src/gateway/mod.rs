@@ -34,6 +34,7 @@ use crate::proxy::GatewayProxy;
 use crate::proxy::connection::{Door, Proxy, serve};
 use crate::proxy::sweep::Sweeper;
 use crate::reload::{AtStart, Reloader, unix_seconds};
+use crate::shared_state::SharedState;
 use crate::snapshot::Live;
 use crate::snapshot::compile::{Compiled, build};
 use crate::snapshot::stores::Stores;
@@ -130,6 +131,7 @@ fn stores() -> Stores {
         policies: Policies::new(),
         sources: Arc::default(),
         endpoints: EndpointStore::new(),
+        shared: Arc::new(SharedState::in_memory()),
     }
 }
 

@@ -6,6 +6,7 @@ use super::sources::SourceStore;
 use crate::assertion::AssertionStore;
 use crate::limit::store::LimitStore;
 use crate::observe::Metrics;
+use crate::shared_state::SharedState;
 use crate::upstream::{EndpointStore, Policies};
 
 /// One of each for the whole process.
@@ -23,4 +24,6 @@ pub struct Stores {
     pub endpoints: Arc<EndpointStore>,
     /// Keys that sign identities, and tokens that may go out again.
     pub assertions: Arc<AssertionStore>,
+    /// What several gateways share, or what this one would.
+    pub shared: Arc<SharedState>,
 }
