@@ -117,6 +117,7 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::possession::Demand;
     use crate::config::spec::{
         ForwardSpec, HostPattern, JwtSpec, MatchSpec, PathPattern, SegmentPattern,
     };
@@ -224,7 +225,8 @@ mod tests {
                     ("groups".into(), json!("ops")),
                 ]),
                 typ: None,
-                bound_to_certificate: false,
+                bound_to_certificate: Demand::No,
+                dpop: Demand::No,
             }),
         )
     }

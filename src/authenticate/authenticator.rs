@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
+use super::bearer;
 use super::told::{Reply, Told};
 use super::verifier::JwtVerifier;
 use crate::identity::certificate::PeerIdentity;
@@ -65,13 +66,17 @@ impl Authenticator {
     pub async fn authenticate(
         &self,
         asked: &Asked<'_>,
-        _told: &mut Told,
+        told: &mut Told,
     ) -> Result<Authenticated, Refusal> {
         match &self.token {
             None => Ok(Authenticated::Anyone),
             Some(verifier) => {
-                let subject = verifier.check(asked.headers, asked.peer, asked.now)?;
-                Ok(Authenticated::As(subject))
+                let possession = verifier.possession();
+                possession.announce(asked.headers, told);
+                let shown = bearer::token(asked.headers)?;
+                let facts = verifier.check(shown.1, asked.now)?;
+                possession.check(&facts.binding, shown, asked, told).await?;
+                Ok(Authenticated::As(Arc::clone(&facts.subject)))
             }
         }
     }

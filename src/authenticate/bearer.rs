@@ -1,19 +1,20 @@
-//! The token in the `Authorization` field (RFC 6750, section 2.1). Other places for a token (form
+//! The token in the `Authorization` field (RFC 6750, section 2.1; RFC 9449, section 7.1). Other places for a token (form
 //! body, query) are never looked at.
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+use super::possession::Scheme;
 use crate::refusal::Refusal;
 
-/// The bearer token of a request, as a `b64token`.
+/// The token of a request, as a `b64token`, and how it is shown.
 ///
 /// # Errors
 ///
 /// [`Refusal::TokenMissing`] without the field, or with another scheme or no token in it;
 /// [`Refusal::HeaderAmbiguous`] with the field twice; [`Refusal::TokenMalformed`] with characters
 /// that no token has.
-pub(super) fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
+pub(super) fn token(headers: &HeaderMap) -> Result<(Scheme, &str), Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(Refusal::TokenMissing)?;
     if values.next().is_some() {
@@ -24,9 +25,13 @@ pub(super) fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
         return Err(Refusal::TokenMissing);
     };
     // Case does not matter: RFC 9110, section 11.1.
-    if !scheme.eq_ignore_ascii_case(b"Bearer") {
+    let scheme = if scheme.eq_ignore_ascii_case(b"Bearer") {
+        Scheme::Bearer
+    } else if scheme.eq_ignore_ascii_case(b"DPoP") {
+        Scheme::Dpop
+    } else {
         return Err(Refusal::TokenMissing);
-    }
+    };
     // One space or more: RFC 6750, section 2.1.
     let spaces = rest.iter().take_while(|&&byte| byte == b' ').count();
     let (_spaces, token) = rest.split_at(spaces);
@@ -36,7 +41,8 @@ pub(super) fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
     if !token.iter().all(|&byte| is_b64token(byte)) {
         return Err(Refusal::TokenMalformed);
     }
-    str::from_utf8(token).map_err(|_not_ascii| Refusal::TokenMalformed)
+    let token = str::from_utf8(token).map_err(|_not_ascii| Refusal::TokenMalformed)?;
+    Ok((scheme, token))
 }
 
 const fn is_b64token(byte: u8) -> bool {
@@ -53,7 +59,7 @@ mod tests {
         for value in values {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
         }
-        token(&headers).map(str::to_owned)
+        token(&headers).map(|(_scheme, token)| token.to_owned())
     }
 
     #[test]
@@ -69,15 +75,29 @@ mod tests {
     }
 
     #[test]
+    fn the_scheme_says_whether_a_proof_comes_with_it() {
+        let cases = [
+            ("bearer a.b.c", Scheme::Bearer),
+            ("DPoP a.b.c", Scheme::Dpop),
+            ("dpop  a.b.c", Scheme::Dpop),
+        ];
+        for (value, scheme) in cases {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
+            assert_eq!(token(&headers), Ok((scheme, "a.b.c")), "{value}");
+        }
+    }
+
+    #[test]
     fn what_is_not_one_bearer_token_is_refused() {
-        let cases: [(&[&[u8]], Refusal); 17] = [
+        let cases: [(&[&[u8]], Refusal); 18] = [
             (&[], Refusal::TokenMissing),
             (&[b""], Refusal::TokenMissing),
             (&[b"Bearer"], Refusal::TokenMissing),
             (&[b"Bearer "], Refusal::TokenMissing),
             (&[b"Bearer\ta.b.c"], Refusal::TokenMissing),
             (&[b"Basic YTpi"], Refusal::TokenMissing),
-            (&[b"DPoP a.b.c"], Refusal::TokenMissing),
+            (&[b"DPoP"], Refusal::TokenMissing),
+            (&[b"DPoPX a.b.c"], Refusal::TokenMissing),
             (&[b"BearerX a.b.c"], Refusal::TokenMissing),
             (&[b" Bearer a.b.c"], Refusal::TokenMissing),
             (&[b"a.b.c"], Refusal::TokenMissing),

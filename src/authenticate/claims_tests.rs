@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::minting::{
-    LEEWAY, NOW, bearer, claims, claims_with, es256, good_token, issuer, verifier,
-};
+use super::minting::{LEEWAY, NOW, claims, claims_with, es256, good_token, issuer, verifier};
 use crate::refusal::Refusal;
 
 fn with_claim(name: &str, value: impl Into<Option<Value>>) -> Result<(), Refusal> {
@@ -168,7 +166,7 @@ fn scopes_come_from_scope_or_else_from_scp() {
         (json!({"scp": {"a": 1}}), Err(Refusal::TokenMalformed)),
         (json!({"scope": 1}), Err(Refusal::TokenMalformed)),
     ];
-    let verifier = verifier(&issuer(), None, false);
+    let verifier = verifier(&issuer(), None);
     for (claims, want) in cases {
         let got = verifier.rehearse(claims.as_object().unwrap(), None, NOW);
         let got = got.map(|subject| subject.scopes.iter().map(ToString::to_string).collect());
@@ -180,8 +178,9 @@ fn scopes_come_from_scope_or_else_from_scp() {
 
 #[test]
 fn the_subject_is_what_the_issuer_signed() {
-    let checked = verifier(&issuer(), None, false).check(&bearer(&good_token()), None, NOW);
-    let subject = checked.unwrap();
+    let checked = verifier(&issuer(), None).check(&good_token(), NOW);
+    let facts = checked.unwrap();
+    let subject = &facts.subject;
     assert_eq!(subject.issuer.as_str(), "corp");
     assert_eq!(subject.sub.as_deref(), Some("alice"));
     assert_eq!(subject.expires, NOW + 300);

@@ -25,6 +25,16 @@ pub(super) struct Signed {
     pub(super) payload: Vec<u8>,
 }
 
+/// A JWS whose signature nobody has looked at yet.
+#[derive(Debug)]
+pub(super) struct Parts<'t> {
+    /// What was signed.
+    signed: &'t str,
+    pub(super) header: Map<String, Value>,
+    pub(super) payload: Vec<u8>,
+    signature: Vec<u8>,
+}
+
 /// The longest token that is read. Half of what servers take for all header fields together.
 pub(super) const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
@@ -38,18 +48,33 @@ pub(super) fn verify(token: &str, keys: &KeySet) -> Result<Signed, Refusal> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(Refusal::TokenMalformed);
     }
+    let parts = take_apart(token)?;
+    let header = Header::read(&parts.header)?;
+    let key = keys.find(header.kid, header.algorithm)?;
+    verify_signature(&parts, key, header.algorithm)?;
+    Ok(Signed {
+        typ: header.typ.map(normal_typ),
+        payload: parts.payload,
+    })
+}
+
+/// Takes a JWS in compact form apart. The caller bounds its length.
+///
+/// # Errors
+///
+/// [`Refusal::TokenMalformed`] unless it has three parts in base64url, the first of them JSON.
+pub(super) fn take_apart(text: &str) -> Result<Parts<'_>, Refusal> {
     // Exactly three parts: with more, as in a JWE (RFC 7516), the payload has a dot, which is not
     // base64url.
-    let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::TokenMalformed)?;
+    let (signed, signature) = text.rsplit_once('.').ok_or(Refusal::TokenMalformed)?;
     let (header, payload) = signed.split_once('.').ok_or(Refusal::TokenMalformed)?;
     let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
     let header = json::object(&header).map_err(|_not_one_object| Refusal::TokenMalformed)?;
-    let header = Header::read(&header)?;
-    let key = keys.find(header.kid, header.algorithm)?;
-    verify_signature(signed, &signature, key, header.algorithm)?;
-    Ok(Signed {
-        typ: header.typ.map(normal_typ),
+    Ok(Parts {
+        signed,
+        header,
         payload,
+        signature,
     })
 }
 
@@ -103,9 +128,13 @@ fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
         .map_err(|_not_base64url| Refusal::TokenMalformed)
 }
 
-fn verify_signature(
-    signed: &str,
-    signature: &Vec<u8>,
+/// Whether a key signed it, with this algorithm.
+///
+/// # Errors
+///
+/// [`Refusal::TokenAlgorithm`] if the key is none of this algorithm; [`Refusal::TokenSignature`].
+pub(super) fn verify_signature(
+    parts: &Parts<'_>,
     key: &Key,
     algorithm: SignatureAlgorithm,
 ) -> Result<(), Refusal> {
@@ -115,6 +144,6 @@ fn verify_signature(
     let verifier = (DEFAULT_PROVIDER.verifier_factory)(&of_crate, key.decoding())
         .map_err(|_other_kind_of_key| Refusal::TokenAlgorithm)?;
     verifier
-        .verify(signed.as_bytes(), signature)
+        .verify(parts.signed.as_bytes(), &parts.signature)
         .map_err(|_wrong| Refusal::TokenSignature)
 }

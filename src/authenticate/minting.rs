@@ -12,14 +12,19 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
 use super::issuer::Issuer;
+use super::possession::Possession;
+use super::possession::nonces::NonceSecrets;
+use super::possession::replays::Replays;
+use super::possession::terms::ProofTerms;
 use super::verifier::JwtVerifier;
+use crate::config::possession::{Demand, DpopSpec};
 use crate::config::spec::{IssuerSpec, JwtSpec, SignatureAlgorithm};
+use crate::observe::Metrics;
 use crate::refusal::Refusal;
+use crate::shared_state::SharedState;
 
 pub(super) enum Signer {
     P256(EcdsaKeyPair),
@@ -190,6 +195,13 @@ pub(super) fn issuer_spec() -> IssuerSpec {
         ],
         keys: "jwks.json".into(),
         leeway: Duration::from_secs(LEEWAY),
+        dpop: DpopSpec {
+            algorithms: vec![SignatureAlgorithm::ES256, SignatureAlgorithm::EdDSA],
+            window: Duration::from_secs(60),
+            nonces: Demand::No,
+            nonce_lifetime: Duration::from_secs(300),
+            nonce_keys: vec![],
+        },
     }
 }
 
@@ -202,20 +214,36 @@ pub(super) fn issuer_of(set: &Value, previous: Option<&Arc<Issuer>>) -> Arc<Issu
     Arc::new(Issuer::new(&name, &issuer_spec(), set.as_bytes(), metrics, previous).unwrap())
 }
 
-pub(super) fn verifier(issuer: &Arc<Issuer>, typ: Option<&str>, bound: bool) -> JwtVerifier {
+pub(super) fn verifier(issuer: &Arc<Issuer>, typ: Option<&str>) -> JwtVerifier {
+    verifier_with(issuer, typ, Demand::No, Demand::No)
+}
+
+/// Of a route that asks for these: a certificate, and a key.
+pub(super) fn verifier_with(
+    issuer: &Arc<Issuer>,
+    typ: Option<&str>,
+    certificate: Demand,
+    key: Demand,
+) -> JwtVerifier {
     let spec = JwtSpec {
         issuer: issuer.name().clone(),
         scopes: vec![],
         claims: std::collections::BTreeMap::new(),
         typ: typ.map(str::to_owned),
-        bound_to_certificate: bound,
+        bound_to_certificate: certificate,
+        dpop: key,
     };
-    JwtVerifier::new(Arc::clone(issuer), &spec)
+    JwtVerifier::new(Arc::clone(issuer), &spec, possession(certificate, key))
 }
 
-pub(super) fn bearer(token: &str) -> HeaderMap {
-    let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
-    HeaderMap::from_iter([(AUTHORIZATION, value)])
+/// What a route of the issuer asks beside a token; proofs are remembered in a memory of its own.
+pub(super) fn possession(certificate: Demand, key: Demand) -> Possession {
+    let name = "corp".parse().unwrap();
+    let secrets = NonceSecrets::OfProcess(Arc::default());
+    let replays = Replays::new(Arc::new(SharedState::in_memory()));
+    let terms = ProofTerms::new(&name, &issuer_spec(), secrets, replays);
+    let metrics = Metrics::new().route(&"orders".parse().unwrap());
+    Possession::new(certificate, key, Arc::new(terms), metrics)
 }
 
 pub(super) fn issuer() -> Arc<Issuer> {
@@ -224,9 +252,7 @@ pub(super) fn issuer() -> Arc<Issuer> {
 
 /// What a route without wishes says to a token from a client without a certificate.
 pub(super) fn outcome(token: &str) -> Result<(), Refusal> {
-    verifier(&issuer(), None, false)
-        .check(&bearer(token), None, NOW)
-        .map(drop)
+    verifier(&issuer(), None).check(token, NOW).map(drop)
 }
 
 pub(super) fn es256(header: &str, payload: &str) -> Result<(), Refusal> {

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use super::bearer;
-use super::claims::{Binding, Facts};
+use super::claims::Facts;
 use super::issuer::Issuer;
 use super::jws::normal_typ;
+use super::possession::Possession;
 use crate::config::spec::JwtSpec;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::subject::Subject;
@@ -21,52 +19,47 @@ pub struct JwtVerifier {
     issuer: Arc<Issuer>,
     /// The `typ` that the token must have, as [`normal_typ`] writes it.
     typ: Option<Box<str>>,
-    bound_to_certificate: bool,
+    possession: Possession,
 }
 
 impl JwtVerifier {
     /// A verifier for tokens of `issuer`, which must be the one that `spec` names.
     #[must_use]
-    pub fn new(issuer: Arc<Issuer>, spec: &JwtSpec) -> Self {
+    pub fn new(issuer: Arc<Issuer>, spec: &JwtSpec, possession: Possession) -> Self {
         Self {
             issuer,
             typ: spec.typ.as_deref().map(normal_typ),
-            bound_to_certificate: spec.bound_to_certificate,
+            possession,
         }
     }
 
-    /// Verifies the bearer token of a request that came at `now` (seconds since 1970) over a
-    /// connection of `peer`.
-    ///
-    /// A token that is bound to a certificate (RFC 8705) must be bound to the peer's, whether the
-    /// route asks for a bound token or not: it is never accepted as a plain bearer token.
+    /// Verifies a token at `now`, in seconds since 1970. Whether it comes from whom it is bound to is
+    /// still to be asked of [`Self::possession`].
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with the `Authorization` field or with the token.
-    pub fn check(
-        &self,
-        headers: &HeaderMap,
-        peer: Option<&PeerIdentity>,
-        now: u64,
-    ) -> Result<Arc<Subject>, Refusal> {
-        let token = bearer::token(headers)?;
+    /// The first thing that is wrong with it.
+    pub(super) fn check(&self, token: &str, now: u64) -> Result<Arc<Facts>, Refusal> {
         let facts = self.issuer.facts(token, now)?;
         if self.typ.is_some() && self.typ != facts.typ {
             return Err(Refusal::TokenType);
         }
-        self.check_binding(&facts, peer)?;
-        Ok(Arc::clone(&facts.subject))
+        Ok(facts)
     }
 
-    /// As [`Self::check`], for a token that was never signed: the rehearsal of `tests:`.
+    /// What must come with the token.
+    pub(super) const fn possession(&self) -> &Possession {
+        &self.possession
+    }
+
+    /// Verifies a token that was never signed, and whom it is bound to: the rehearsal of `tests:`.
     ///
     /// What the claims do not say counts as right: `iss`, `aud`, `exp`, and, where the route asks
     /// for a bound token, `cnf`. `typ` is not looked at, for it is no claim.
     ///
     /// # Errors
     ///
-    /// What [`Self::check`] would refuse these claims for.
+    /// What a token with these claims would be refused for.
     pub fn rehearse(
         &self,
         claims: &Map<String, Value>,
@@ -81,31 +74,10 @@ impl JwtVerifier {
         assume("iss", json!(spec.issuer));
         assume("aud", json!(spec.audiences));
         assume("exp", json!(now.saturating_add(60)));
-        if let Some(peer) = peer
-            && self.bound_to_certificate
-        {
-            assume(
-                "cnf",
-                json!({ "x5t#S256": peer.fingerprint.to_base64url() }),
-            );
-        }
+        self.possession.assume(&mut claims, peer);
         let facts = Facts::of_claims(claims, None, self.issuer.name(), spec)?;
         facts.check_times(now, spec.leeway.as_secs())?;
-        self.check_binding(&facts, peer)?;
+        self.possession.rehearse(&facts.binding, peer)?;
         Ok(facts.subject)
-    }
-
-    fn check_binding(&self, facts: &Facts, peer: Option<&PeerIdentity>) -> Result<(), Refusal> {
-        match (&facts.binding, peer) {
-            (Binding::Nobody, _) if self.bound_to_certificate => Err(Refusal::TokenUnbound),
-            (Binding::Nobody, _) => Ok(()),
-            (Binding::Certificate(hash), Some(peer)) => {
-                verify_slices_are_equal(hash, peer.fingerprint.as_bytes())
-                    .map_err(|_differ| Refusal::TokenOfAnotherPeer)
-            }
-            (Binding::Certificate(_), None) | (Binding::Unknown, _) => {
-                Err(Refusal::TokenOfAnotherPeer)
-            }
-        }
     }
 }

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::issuer::Issuer;
 use super::minting::{
-    KEYS, LEEWAY, NOW, base64url, bearer, claims, claims_with, good_token, issuer, issuer_of,
-    issuer_spec, set, verifier,
+    KEYS, LEEWAY, NOW, base64url, claims, good_token, issuer, issuer_of, issuer_spec, set,
+    verifier, verifier_with,
 };
+use crate::config::possession::Demand;
 use crate::identity::certificate::{PeerIdentity, peer_identity};
 use crate::refusal::Refusal;
 
@@ -26,9 +27,9 @@ fn the_route_says_which_type() {
     let check = |header_typ: &str, want: Option<&str>| {
         let header = json!({"alg": "ES256", "kid": "ec", "typ": header_typ}).to_string();
         let token = KEYS.es256.token(&header, &claims().to_string());
-        let verifier = verifier(&issuer, want, false);
-        let first = verifier.check(&bearer(&token), None, NOW).map(drop);
-        let cached = verifier.check(&bearer(&token), None, NOW).map(drop);
+        let verifier = verifier(&issuer, want);
+        let first = verifier.check(&token, NOW).map(drop);
+        let cached = verifier.check(&token, NOW).map(drop);
         assert_eq!(first, cached, "the cache makes no difference");
         first
     };
@@ -54,112 +55,34 @@ fn the_route_says_which_type() {
     let none = KEYS
         .es256
         .token(r#"{"alg":"ES256","kid":"ec"}"#, &claims().to_string());
-    let checked = verifier(&issuer, Some("at+jwt"), false).check(&bearer(&none), None, NOW);
+    let checked = verifier(&issuer, Some("at+jwt")).check(&none, NOW);
     assert_eq!(checked.err(), Some(Refusal::TokenType));
-}
-
-#[test]
-fn a_bound_token_is_good_only_with_its_certificate() {
-    let [alice, mallory] = two_peers();
-    let issuer = issuer();
-    let thumbprint = alice.fingerprint.to_base64url();
-    let payload = claims_with("cnf", Some(json!({"x5t#S256": thumbprint})));
-    let token = KEYS.es256.token(r#"{"alg":"ES256","kid":"ec"}"#, &payload);
-    for asked_for in [true, false] {
-        let verifier = verifier(&issuer, None, asked_for);
-        let check = |peer| verifier.check(&bearer(&token), peer, NOW).map(drop);
-        // Twice, and in turns: what is cached is not that the binding held.
-        for _ in 0..2 {
-            assert_eq!(check(Some(&alice)), Ok(()));
-            assert_eq!(check(Some(&mallory)), Err(Refusal::TokenOfAnotherPeer));
-            assert_eq!(check(None), Err(Refusal::TokenOfAnotherPeer));
-        }
-    }
-    assert_eq!(issuer.cached_tokens(), 1);
-}
-
-#[test]
-fn a_route_that_wants_bound_tokens_takes_no_others() {
-    let [alice, _] = two_peers();
-    let thumbprint = alice.fingerprint.to_base64url();
-    let issuer = issuer();
-    let check = |cnf: Option<Value>, bound| {
-        let payload = claims_with("cnf", cnf);
-        let token = KEYS.es256.token(r#"{"alg":"ES256","kid":"ec"}"#, &payload);
-        verifier(&issuer, None, bound)
-            .check(&bearer(&token), Some(&alice), NOW)
-            .map(drop)
-    };
-    assert_eq!(check(None, true), Err(Refusal::TokenUnbound));
-    assert_eq!(check(None, false), Ok(()));
-    let hex = alice.fingerprint.to_string();
-    let bad = [
-        // Proofs that we cannot check: no plain bearer tokens either.
-        (json!({}), Refusal::TokenOfAnotherPeer),
-        (
-            json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
-            Refusal::TokenOfAnotherPeer,
-        ),
-        (json!({"jwk": {}}), Refusal::TokenOfAnotherPeer),
-        (json!({"kid": "x"}), Refusal::TokenOfAnotherPeer),
-        (
-            json!({"x5t#S256": thumbprint, "jkt": "x"}),
-            Refusal::TokenOfAnotherPeer,
-        ),
-        (json!({"X5T#S256": thumbprint}), Refusal::TokenOfAnotherPeer),
-        (
-            json!({"x5t#S256": base64url([0; 32])}),
-            Refusal::TokenOfAnotherPeer,
-        ),
-        (json!({"x5t#S256": hex}), Refusal::TokenMalformed),
-        (json!({"x5t#S256": ""}), Refusal::TokenMalformed),
-        (
-            json!({"x5t#S256": format!("{thumbprint}=")}),
-            Refusal::TokenMalformed,
-        ),
-        (
-            json!({"x5t#S256": base64url([0; 31])}),
-            Refusal::TokenMalformed,
-        ),
-        (json!({"x5t#S256": null}), Refusal::TokenMalformed),
-        (json!(thumbprint), Refusal::TokenMalformed),
-        (json!(null), Refusal::TokenMalformed),
-        (json!([]), Refusal::TokenMalformed),
-    ];
-    for (cnf, want) in bad {
-        assert_eq!(check(Some(cnf.clone()), true), Err(want), "{cnf}");
-        assert_eq!(
-            check(Some(cnf.clone()), false),
-            Err(want),
-            "{cnf}, not asked for"
-        );
-    }
 }
 
 #[test]
 fn a_token_is_verified_once_and_forgotten_at_its_end() {
     let issuer = issuer();
-    let verifier = verifier(&issuer, None, false);
-    let headers = bearer(&good_token());
-    let first = verifier.check(&headers, None, NOW).unwrap();
-    let second = verifier.check(&headers, None, NOW + 299).unwrap();
+    let verifier = verifier(&issuer, None);
+    let token = good_token();
+    let first = verifier.check(&token, NOW).unwrap();
+    let second = verifier.check(&token, NOW + 299).unwrap();
     assert!(Arc::ptr_eq(&first, &second), "the same facts");
     assert_eq!(issuer.lookups(), (1, 1));
     // Between `exp` and the leeway the token is good but no longer remembered.
-    assert!(verifier.check(&headers, None, NOW + 300).is_ok());
+    assert!(verifier.check(&token, NOW + 300).is_ok());
     assert_eq!(issuer.lookups(), (1, 2));
     assert_eq!(issuer.cached_tokens(), 0);
-    let late = verifier.check(&headers, None, NOW + 300 + LEEWAY);
+    let late = verifier.check(&token, NOW + 300 + LEEWAY);
     assert_eq!(late.err(), Some(Refusal::TokenExpired));
 }
 
 #[test]
 fn a_remembered_token_is_still_not_valid_before_its_time() {
     let issuer = issuer();
-    let verifier = verifier(&issuer, None, false);
-    let headers = bearer(&good_token());
-    assert!(verifier.check(&headers, None, NOW).is_ok());
-    let early = verifier.check(&headers, None, NOW - 10 - LEEWAY - 1);
+    let verifier = verifier(&issuer, None);
+    let token = good_token();
+    assert!(verifier.check(&token, NOW).is_ok());
+    let early = verifier.check(&token, NOW - 10 - LEEWAY - 1);
     assert_eq!(early.err(), Some(Refusal::TokenNotYetValid));
     assert_eq!(issuer.lookups().0, 1);
 }
@@ -167,12 +90,12 @@ fn a_remembered_token_is_still_not_valid_before_its_time() {
 #[test]
 fn refused_tokens_are_not_remembered() {
     let issuer = issuer();
-    let verifier = verifier(&issuer, None, false);
+    let verifier = verifier(&issuer, None);
     let token = KEYS
         .stranger
         .token(r#"{"alg":"ES256","kid":"ec"}"#, &claims().to_string());
     for _ in 0..3 {
-        let checked = verifier.check(&bearer(&token), None, NOW);
+        let checked = verifier.check(&token, NOW);
         assert_eq!(checked.err(), Some(Refusal::TokenSignature));
     }
     assert_eq!(issuer.cached_tokens(), 0);
@@ -182,16 +105,12 @@ fn refused_tokens_are_not_remembered() {
 #[test]
 fn the_cache_outlives_a_reload_only_if_nothing_changed() {
     let first = issuer();
-    let headers = bearer(&good_token());
-    verifier(&first, None, false)
-        .check(&headers, None, NOW)
-        .unwrap();
+    let token = good_token();
+    verifier(&first, None).check(&token, NOW).unwrap();
     let same = issuer_of(&set(), Some(&first));
     assert!(same.is_same(&first));
     assert_eq!(same.cached_tokens(), 1);
-    verifier(&same, None, false)
-        .check(&headers, None, NOW)
-        .unwrap();
+    verifier(&same, None).check(&token, NOW).unwrap();
     assert_eq!(same.lookups(), (1, 1));
 
     // The key is taken away: the token that was remembered is not let in again.
@@ -199,12 +118,12 @@ fn the_cache_outlives_a_reload_only_if_nothing_changed() {
     assert!(!rotated.is_same(&same));
     assert_eq!(rotated.cached_tokens(), 0);
     assert_eq!(rotated.lookups(), (1, 1), "counters go on");
-    let checked = verifier(&rotated, None, false).check(&headers, None, NOW);
+    let checked = verifier(&rotated, None).check(&token, NOW);
     assert_eq!(checked.err(), Some(Refusal::TokenKeyUnknown));
 
     // Another key under the same name, and a key under another algorithm.
     let swapped = issuer_of(&json!({"keys": [KEYS.stranger.jwk("ec")]}), Some(&same));
-    let checked = verifier(&swapped, None, false).check(&headers, None, NOW);
+    let checked = verifier(&swapped, None).check(&token, NOW);
     assert_eq!(checked.err(), Some(Refusal::TokenSignature));
     let mut spec = issuer_spec();
     spec.audiences = vec!["other-api".into()];
@@ -217,7 +136,7 @@ fn the_cache_outlives_a_reload_only_if_nothing_changed() {
         Some(&same),
     )
     .unwrap();
-    let checked = verifier(&Arc::new(other), None, false).check(&headers, None, NOW);
+    let checked = verifier(&Arc::new(other), None).check(&token, NOW);
     assert_eq!(checked.err(), Some(Refusal::TokenAudience));
 }
 
@@ -225,7 +144,8 @@ fn the_cache_outlives_a_reload_only_if_nothing_changed() {
 fn a_rehearsal_assumes_only_what_the_claims_do_not_say() {
     let [alice, _] = two_peers();
     let check = |claims: Value, bound, peer| {
-        let verifier = verifier(&issuer(), None, bound);
+        let bound = if bound { Demand::Required } else { Demand::No };
+        let verifier = verifier_with(&issuer(), None, bound, Demand::No);
         verifier
             .rehearse(claims.as_object().unwrap(), peer, NOW)
             .map(drop)

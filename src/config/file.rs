@@ -179,6 +179,15 @@ sections! {
         algorithms: "algorithms",
         keys: "keys",
         leeway: "leeway",
+        dpop: "dpop",
+    }
+    /// Which proofs are taken with its tokens.
+    DpopFile, "issuers.NAME.dpop", {
+        algorithms: "algorithms",
+        window: "window",
+        nonces: "nonces",
+        nonce_lifetime: "nonce_lifetime",
+        nonce_keys: "nonce_keys",
     }
     /// Where the keys of an issuer are.
     IssuerKeysFile, "issuers.NAME.keys", {
@@ -239,6 +248,7 @@ sections! {
         claims: "claims",
         typ: "typ",
         bound_to_certificate: "bound_to_certificate",
+        dpop: "dpop",
     }
     /// How often.
     LimitFile, "routes.NAME.limits[]", {

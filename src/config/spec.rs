@@ -12,6 +12,7 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
+use super::possession::{Demand, DpopSpec};
 use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
 use crate::identity::client_pattern::ClientPattern;
 use crate::identity::host::Host;
@@ -354,6 +355,8 @@ pub struct IssuerSpec {
     pub keys: PathBuf,
     /// How far clocks may differ. Default 30 s, at most 5 min.
     pub leeway: Duration,
+    /// Which proofs are taken with its tokens.
+    pub dpop: DpopSpec,
 }
 
 /// The algorithms of JWS that a token may be signed with (RFC 7518, section 3.1; RFC 8037).
@@ -522,7 +525,9 @@ pub struct JwtSpec {
     /// The `typ` that the token must have, compared without case and without `application/`.
     pub typ: Option<String>,
     /// Whether `cnf.x5t#S256` must be the fingerprint of the connection's certificate (RFC 8705).
-    pub bound_to_certificate: bool,
+    pub bound_to_certificate: Demand,
+    /// Whether `cnf.jkt` must be there, and a proof of its key with the token (RFC 9449).
+    pub dpop: Demand,
 }
 
 /// One entry of `routes.NAME.limits`.

@@ -118,6 +118,10 @@ families! {
         ["issuer", "result"]
         "Look-ups of a token in the cache of verified tokens.";
 
+    POSSESSION: Counter "portcullis_possession_total"
+        ["route", "method", "result"]
+        "Tokens that were held against what they are bound to, by what came of it.";
+
     SIGNED_IDENTITIES: Counter "portcullis_signed_identities_total"
         ["result"]
         "Requests whose service was to be told who asks in a signed token, by where it came from.";

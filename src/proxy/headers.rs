@@ -199,6 +199,7 @@ pub(super) fn set_ours(
     }
     if !forward.authorization {
         request.remove_header(&AUTHORIZATION);
+        request.remove_header("dpop"); // says nothing without the token
     }
     ids.set(request)
 }

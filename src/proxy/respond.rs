@@ -162,12 +162,20 @@ fn challenge(refusal: Refusal, story: &Story) -> Option<String> {
     {
         return Some(challenge.clone());
     }
+    let scopes = || {
+        let route = story.route.as_ref();
+        route.map(|route| route.rules.scopes().join(" "))
+    };
+    let bearer = bearer(refusal, scopes);
+    match &story.told.dpop {
+        Some(dpop) => dpop.field(refusal, scopes, bearer),
+        None => bearer,
+    }
+}
+
+fn bearer(refusal: Refusal, scopes: impl Fn() -> Option<String>) -> Option<String> {
     if refusal == Refusal::ScopeMissing {
-        let scopes = story
-            .route
-            .as_ref()
-            .map(|route| route.rules.scopes().join(" "));
-        return Some(match scopes {
+        return Some(match scopes() {
             Some(scopes) => format!("Bearer error=\"insufficient_scope\", scope=\"{scopes}\""),
             None => "Bearer error=\"insufficient_scope\"".to_owned(),
         });

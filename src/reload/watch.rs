@@ -201,6 +201,10 @@ pub(super) fn difference(before: &Digest, now: &Digest) -> BTreeSet<PathBuf> {
 /// The configuration file and every file that it names.
 pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
     let key_sets = spec.issuers.values().map(|issuer| &issuer.keys);
+    let nonce_keys = spec
+        .issuers
+        .values()
+        .flat_map(|issuer| &issuer.dpop.nonce_keys);
     let signing_keys = spec
         .signed_identity
         .iter()
@@ -211,6 +215,7 @@ pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
     material(spec)
         .chain(key_sets)
         .chain(signing_keys)
+        .chain(nonce_keys)
         .cloned()
         .chain([file.to_owned()])
         .collect()

@@ -15,6 +15,7 @@ mod coverage;
 pub mod material;
 pub mod plan;
 mod planner;
+mod possession;
 mod reach;
 pub mod refresh;
 pub mod rehearse;

@@ -20,6 +20,7 @@ use crate::assertion::Asserter;
 use crate::authenticate::authenticator::Authenticator;
 use crate::authenticate::issuer::Issuer;
 use crate::authenticate::jwks;
+use crate::authenticate::possession::terms::ProofTerms;
 use crate::authenticate::verifier::JwtVerifier;
 use crate::authorize::Rules;
 use crate::config::Places;
@@ -38,6 +39,7 @@ pub(super) struct Planner<'c> {
     pub(super) stores: &'c Stores,
     previous: Option<&'c Snapshot>,
     issuers: HashMap<Name, Arc<Issuer>>,
+    pub(super) proof_terms: HashMap<Name, Arc<ProofTerms>>,
     /// Terms by upstream and narrowed `accept`: routes share them.
     terms: Vec<PolicyTerms>,
     known_terms: HashMap<(Name, Vec<ServerPattern>), PolicyId>,
@@ -64,6 +66,7 @@ impl<'c> Planner<'c> {
             stores,
             previous,
             issuers: HashMap::new(),
+            proof_terms: HashMap::new(),
             terms: Vec::new(),
             known_terms: HashMap::new(),
             problems: Vec::new(),
@@ -149,7 +152,7 @@ impl<'c> Planner<'c> {
                 continue;
             };
             let policy = self.policy(name, route, settings);
-            if let Some(authenticator) = self.authenticator(route) {
+            if let Some(authenticator) = self.authenticator(name, route) {
                 let upstream = Arc::clone(upstream);
                 let mut plan = self.route(name, route, upstream, policy, authenticator);
                 let wanted = route.forward.signed_identity;
@@ -201,12 +204,12 @@ impl<'c> Planner<'c> {
         }
     }
 
-    fn authenticator(&self, route: &RouteSpec) -> Option<Authenticator> {
+    fn authenticator(&self, name: &Name, route: &RouteSpec) -> Option<Authenticator> {
         let token = match &route.token {
             TokenSpec::None => None,
             TokenSpec::Jwt(jwt) => {
                 let issuer = Arc::clone(self.issuers.get(&jwt.issuer)?);
-                Some(JwtVerifier::new(issuer, jwt))
+                Some(JwtVerifier::new(issuer, jwt, self.possession(name, jwt)?))
             }
         };
         Some(Authenticator::new(token))

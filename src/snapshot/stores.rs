@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::sources::SourceStore;
 use crate::assertion::AssertionStore;
+use crate::authenticate::possession::nonces::MadeSecrets;
 use crate::fetch::ClientStore;
 use crate::limit::store::LimitStore;
 use crate::observe::Metrics;
@@ -27,6 +28,8 @@ pub struct Stores {
     pub clients: Arc<ClientStore>,
     /// Keys that sign identities, and tokens that may go out again.
     pub assertions: Arc<AssertionStore>,
+    /// Secrets of this process that nonces are made with.
+    pub nonce_secrets: Arc<MadeSecrets>,
     /// What several gateways share, or what this one would.
     pub shared: Arc<SharedState>,
 }
@@ -42,6 +45,7 @@ impl Default for Stores {
             sources: Arc::default(),
             endpoints: EndpointStore::new(),
             clients: Arc::default(),
+            nonce_secrets: Arc::default(),
             shared: Arc::new(SharedState::in_memory()),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Around, path, quantity};
+use super::{Around, path, possession, quantity};
 use crate::config::file::{IssuerFile, IssuerKeysFile};
 use crate::config::node::Node;
 use crate::config::problem::shown;
@@ -52,16 +52,20 @@ pub(super) fn issuer(node: &Node<'_>, around: &Around<'_>) -> Option<IssuerSpec>
     let leeway = file.leeway.or_go_on(LEEWAY, |node| {
         quantity::duration(node, Duration::ZERO..=LEEWAY_MAX)
     });
+    let dpop = file.dpop.or_go_on(possession::unwritten(), |node| {
+        possession::dpop(node, around)
+    });
     Some(IssuerSpec {
         issuer: issuer?.to_owned(),
         audiences: audiences?,
         algorithms: algorithms?,
         keys: keys?,
         leeway,
+        dpop,
     })
 }
 
-fn algorithm(node: &Node<'_>) -> Option<SignatureAlgorithm> {
+pub(super) fn algorithm(node: &Node<'_>) -> Option<SignatureAlgorithm> {
     if let Some(text) = node.as_text() {
         let symmetric = text
             .get(..2)

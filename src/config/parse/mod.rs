@@ -9,6 +9,7 @@ mod fetch;
 mod issuer;
 mod listener;
 mod pattern;
+mod possession;
 mod quantity;
 mod rehearsal;
 mod route;

@@ -5,9 +5,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::web::FieldUse;
-use super::{Around, claims, quantity, upstream, web};
+use super::{Around, claims, possession, quantity, upstream, web};
 use crate::config::file::{ForwardFile, LimitFile, MatchFile, RouteFile, TokenFile};
 use crate::config::node::{Field, Node, all};
+use crate::config::possession::Demand;
 use crate::config::problem::{nearest, shown};
 use crate::config::spec::{
     ClientsSpec, ForwardSpec, HostPattern, JwtSpec, LimitKey, LimitSpec, MatchSpec, PathPattern,
@@ -231,13 +232,15 @@ fn token(node: &Node<'_>, around: &Around<'_>) -> Option<TokenSpec> {
     let typ = file
         .typ
         .optional(|node| Some(node.text("`at+jwt`")?.to_owned()));
-    let bound = file.bound_to_certificate.or(false, Node::flag);
+    let bound = file.bound_to_certificate.or(Demand::No, possession::demand);
+    let dpop = file.dpop.or(Demand::No, possession::demand);
     Some(TokenSpec::Jwt(JwtSpec {
         issuer: issuer?,
         scopes: scopes?,
         claims: wanted?,
         typ: typ?,
         bound_to_certificate: bound?,
+        dpop: dpop?,
     }))
 }
 

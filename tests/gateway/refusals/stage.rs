@@ -108,6 +108,22 @@ fn upstreams(config: &mut Config, orders: SocketAddr, foreign: SocketAddr, mute:
     config.set("upstreams.absent.tls.identity", "absent");
 }
 
+/// What the key file of nonces has.
+pub const NONCE_SECRET: &str = "a secret of more than 32 letters, for nonces";
+
+/// `/proved/**` asks for a proof, `/nonced/**` for one with a nonce.
+fn possession(world: &World, config: &mut Config) {
+    world.folder.write("nonce.key", NONCE_SECRET);
+    let mut noncing = config.get("issuers.corp").clone();
+    noncing["dpop"] = json!({ "nonces": "required", "nonce_keys": ["nonce.key"] });
+    config.set("issuers.noncing", noncing);
+    for (name, issuer) in [("proved", "corp"), ("nonced", "noncing")] {
+        config.route(name, &format!("/{name}/**"), "orders");
+        let token = json!({ "issuer": issuer, "dpop": true });
+        config.set(&format!("routes.{name}.token"), token);
+    }
+}
+
 impl Stage {
     pub async fn set() -> Self {
         let world = World::new();
@@ -138,6 +154,7 @@ impl Stage {
             "routes.typed.token",
             json!({ "issuer": "corp", "typ": "at+jwt", "scopes": ["read"], "claims": { "tenant": "a" } }),
         );
+        possession(&world, &mut config);
         config.route("limited", "/limited/**", "orders");
         config.set(
             "routes.limited.limits",
