@@ -24,6 +24,7 @@ pub mod config;
 pub mod trust;
 pub mod observe;
 pub mod acme;
+pub mod oauth;
 pub mod pki;
 pub mod transport;
 pub mod shared_state;

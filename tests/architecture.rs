@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["config", "trust", "pki", "transport", "shared_state"],
     &["observe"],
     &["fetch"],
-    &["acme"],
+    &["acme", "oauth"],
     &[
         "edge",
         "route",
