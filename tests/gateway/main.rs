@@ -42,6 +42,7 @@ mod identity;
 mod limits;
 mod logs;
 mod metrics;
+mod possession;
 mod refusals;
 mod reload;
 mod revocation;

@@ -49,22 +49,16 @@ pub(super) fn dpop(node: &Node<'_>, around: &Around<'_>) -> Option<DpopSpec> {
         .window
         .or(WINDOW, |node| quantity::duration(node, WINDOW_BOUNDS));
     let nonces = file.nonces.or(Demand::No, |node| node.word(&NONCES));
-    let without = nonces == Some(Demand::No);
     let nonce_lifetime = file.nonce_lifetime.or(NONCE_LIFETIME, |node| {
-        let lifetime = quantity::duration(node, NONCE_LIFETIME_BOUNDS)?;
-        if without {
-            without_nonces(node)
-        } else {
-            Some(lifetime)
-        }
+        quantity::duration(node, NONCE_LIFETIME_BOUNDS)
     });
     let nonce_keys = file.nonce_keys.or(Vec::new(), |node| {
         let keys = keys(node, around)?;
-        if without {
-            without_nonces(node)
-        } else {
-            Some(keys)
+        if nonces == Some(Demand::No) {
+            let what = "nonces are off, so that nothing is made with keys";
+            return node.refuse_key(what, "write `nonces: required` beside it, or remove it");
         }
+        Some(keys)
     });
     Some(DpopSpec {
         algorithms: algorithms?,
@@ -73,11 +67,6 @@ pub(super) fn dpop(node: &Node<'_>, around: &Around<'_>) -> Option<DpopSpec> {
         nonce_lifetime: nonce_lifetime?,
         nonce_keys: nonce_keys?,
     })
-}
-
-fn without_nonces<T>(node: &Node<'_>) -> Option<T> {
-    let what = "nonces are off, so that nothing is done with it";
-    node.refuse_key(what, "write `nonces: required` beside it, or remove it")
 }
 
 const NONCES: [(&str, Demand); 3] = [
