@@ -1,26 +1,15 @@
-//! The token in the `Authorization` field (RFC 6750, section 2.1; RFC 9449, section 7.1). Other places for a token (form
-//! body, query) are never looked at.
-
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+//! The token in the `Authorization` field (RFC 6750, section 2.1; RFC 9449, section 7.1).
 
 use super::possession::Scheme;
 use crate::refusal::Refusal;
 
-/// The token of a request, as a `b64token`, and how it is shown.
+/// The token of the field's value, and how it is shown; its characters are not looked at.
 ///
 /// # Errors
 ///
-/// [`Refusal::TokenMissing`] without the field, or with another scheme or no token in it;
-/// [`Refusal::HeaderAmbiguous`] with the field twice; [`Refusal::TokenMalformed`] with characters
-/// that no token has.
-pub(super) fn token(headers: &HeaderMap) -> Result<(Scheme, &str), Refusal> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(Refusal::TokenMissing)?;
-    if values.next().is_some() {
-        return Err(Refusal::HeaderAmbiguous);
-    }
-    let mut parts = value.as_bytes().splitn(2, |&byte| byte == b' ');
+/// [`Refusal::TokenMissing`] with another scheme or nothing behind it.
+pub(super) fn token(value: &[u8]) -> Result<(Scheme, &[u8]), Refusal> {
+    let mut parts = value.splitn(2, |&byte| byte == b' ');
     let (Some(scheme), Some(rest)) = (parts.next(), parts.next()) else {
         return Err(Refusal::TokenMissing);
     };
@@ -38,11 +27,19 @@ pub(super) fn token(headers: &HeaderMap) -> Result<(Scheme, &str), Refusal> {
     if token.is_empty() {
         return Err(Refusal::TokenMissing);
     }
+    Ok((scheme, token))
+}
+
+/// A token as a text, if it is a `b64token`.
+///
+/// # Errors
+///
+/// [`Refusal::TokenMalformed`] with characters that no token has.
+pub(super) fn text(token: &[u8]) -> Result<&str, Refusal> {
     if !token.iter().all(|&byte| is_b64token(byte)) {
         return Err(Refusal::TokenMalformed);
     }
-    let token = str::from_utf8(token).map_err(|_not_ascii| Refusal::TokenMalformed)?;
-    Ok((scheme, token))
+    str::from_utf8(token).map_err(|_not_ascii| Refusal::TokenMalformed)
 }
 
 const fn is_b64token(byte: u8) -> bool {
@@ -52,14 +49,9 @@ const fn is_b64token(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
-    fn of(values: &[&[u8]]) -> Result<String, Refusal> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
-        }
-        token(&headers).map(|(_scheme, token)| token.to_owned())
+    fn of(value: &[u8]) -> Result<&str, Refusal> {
+        token(value).and_then(|(_scheme, token)| text(token))
     }
 
     #[test]
@@ -70,7 +62,7 @@ mod tests {
             "BEARER a.b.c",
             "Bearer   a.b.c",
         ] {
-            assert_eq!(of(&[value.as_bytes()]), Ok("a.b.c".into()), "{value}");
+            assert_eq!(of(value.as_bytes()), Ok("a.b.c"), "{value}");
         }
     }
 
@@ -82,38 +74,32 @@ mod tests {
             ("dpop  a.b.c", Scheme::Dpop),
         ];
         for (value, scheme) in cases {
-            let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
-            assert_eq!(token(&headers), Ok((scheme, "a.b.c")), "{value}");
+            let came = token(value.as_bytes());
+            assert_eq!(came, Ok((scheme, &b"a.b.c"[..])), "{value}");
         }
     }
 
     #[test]
     fn what_is_not_one_bearer_token_is_refused() {
-        let cases: [(&[&[u8]], Refusal); 18] = [
-            (&[], Refusal::TokenMissing),
-            (&[b""], Refusal::TokenMissing),
-            (&[b"Bearer"], Refusal::TokenMissing),
-            (&[b"Bearer "], Refusal::TokenMissing),
-            (&[b"Bearer\ta.b.c"], Refusal::TokenMissing),
-            (&[b"Basic YTpi"], Refusal::TokenMissing),
-            (&[b"DPoP"], Refusal::TokenMissing),
-            (&[b"DPoPX a.b.c"], Refusal::TokenMissing),
-            (&[b"BearerX a.b.c"], Refusal::TokenMissing),
-            (&[b" Bearer a.b.c"], Refusal::TokenMissing),
-            (&[b"a.b.c"], Refusal::TokenMissing),
-            (
-                &[b"Bearer a.b.c", b"Bearer a.b.c"],
-                Refusal::HeaderAmbiguous,
-            ),
-            (&[b"Bearer a.b.c", b"Basic YTpi"], Refusal::HeaderAmbiguous),
-            (&[b"Bearer a.b.c, Bearer d.e.f"], Refusal::TokenMalformed),
-            (&[b"Bearer a.b.c d"], Refusal::TokenMalformed),
-            (&[b"Bearer a.b.c "], Refusal::TokenMalformed),
-            (&[b"Bearer \"a.b.c\""], Refusal::TokenMalformed),
-            (&[b"Bearer a.\xffb.c"], Refusal::TokenMalformed),
+        let cases: [(&[u8], Refusal); 15] = [
+            (b"", Refusal::TokenMissing),
+            (b"Bearer", Refusal::TokenMissing),
+            (b"Bearer ", Refusal::TokenMissing),
+            (b"Bearer\ta.b.c", Refusal::TokenMissing),
+            (b"Basic YTpi", Refusal::TokenMissing),
+            (b"DPoP", Refusal::TokenMissing),
+            (b"DPoPX a.b.c", Refusal::TokenMissing),
+            (b"BearerX a.b.c", Refusal::TokenMissing),
+            (b" Bearer a.b.c", Refusal::TokenMissing),
+            (b"a.b.c", Refusal::TokenMissing),
+            (b"Bearer a.b.c, Bearer d.e.f", Refusal::TokenMalformed),
+            (b"Bearer a.b.c d", Refusal::TokenMalformed),
+            (b"Bearer a.b.c ", Refusal::TokenMalformed),
+            (b"Bearer \"a.b.c\"", Refusal::TokenMalformed),
+            (b"Bearer a.\xffb.c", Refusal::TokenMalformed),
         ];
-        for (values, want) in cases {
-            assert_eq!(of(values), Err(want), "{values:?}");
+        for (value, want) in cases {
+            assert_eq!(of(value), Err(want), "{value:?}");
         }
     }
 }

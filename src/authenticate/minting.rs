@@ -12,16 +12,26 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt as _;
+use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
+use super::authenticator::Asked;
 use super::issuer::Issuer;
-use super::possession::Possession;
 use super::possession::nonces::NonceSecrets;
 use super::possession::replays::Replays;
 use super::possession::terms::ProofTerms;
+use super::possession::{Possession, Scheme};
+use super::tokens::Tokens;
+use super::told::Told;
 use super::verifier::JwtVerifier;
+use crate::config::issuer_keys::IssuerKeysSpec;
 use crate::config::possession::{Demand, DpopSpec};
 use crate::config::spec::{IssuerSpec, JwtSpec, SignatureAlgorithm};
+use crate::identity::certificate::PeerIdentity;
+use crate::identity::host::Authority;
+use crate::identity::path::NormalPath;
+use crate::identity::subject::Subject;
 use crate::observe::Metrics;
 use crate::refusal::Refusal;
 use crate::shared_state::SharedState;
@@ -148,6 +158,8 @@ pub(super) fn claims() -> Value {
         "nbf": NOW - 10,
         "iat": NOW - 10,
         "scope": "orders:read orders:list",
+        "client_id": "shop",
+        "jti": "1",
     })
 }
 
@@ -193,15 +205,10 @@ pub(super) fn issuer_spec() -> IssuerSpec {
             SignatureAlgorithm::RS256,
             SignatureAlgorithm::PS384,
         ],
-        keys: "jwks.json".into(),
+        keys: IssuerKeysSpec::File("jwks.json".into()),
         leeway: Duration::from_secs(LEEWAY),
-        dpop: DpopSpec {
-            algorithms: vec![SignatureAlgorithm::ES256, SignatureAlgorithm::EdDSA],
-            window: Duration::from_secs(60),
-            nonces: Demand::No,
-            nonce_lifetime: Duration::from_secs(300),
-            nonce_keys: vec![],
-        },
+        dpop: DpopSpec::default(),
+        profile: crate::config::token::TokenProfile::default(),
     }
 }
 
@@ -214,26 +221,26 @@ pub(super) fn issuer_of(set: &Value, previous: Option<&Arc<Issuer>>) -> Arc<Issu
     Arc::new(Issuer::new(&name, &issuer_spec(), set.as_bytes(), metrics, previous).unwrap())
 }
 
-pub(super) fn verifier(issuer: &Arc<Issuer>, typ: Option<&str>) -> JwtVerifier {
-    verifier_with(issuer, typ, Demand::No, Demand::No)
+/// An issuer with the usual keys and other rules.
+pub(super) fn issuer_with(change: impl FnOnce(&mut IssuerSpec)) -> Arc<Issuer> {
+    let mut spec = issuer_spec();
+    change(&mut spec);
+    let (name, set) = ("corp".parse().unwrap(), set().to_string());
+    Arc::new(Issuer::new(&name, &spec, set.as_bytes(), Arc::default(), None).unwrap())
 }
 
-/// Of a route that asks for these: a certificate, and a key.
-pub(super) fn verifier_with(
-    issuer: &Arc<Issuer>,
-    typ: Option<&str>,
-    certificate: Demand,
-    key: Demand,
-) -> JwtVerifier {
+pub(super) fn verifier(issuer: &Arc<Issuer>, typ: Option<&str>, bound: bool) -> JwtVerifier {
+    let certificate = if bound { Demand::Required } else { Demand::No };
     let spec = JwtSpec {
         issuer: issuer.name().clone(),
         scopes: vec![],
         claims: std::collections::BTreeMap::new(),
         typ: typ.map(str::to_owned),
         bound_to_certificate: certificate,
-        dpop: key,
+        dpop: Demand::No,
     };
-    JwtVerifier::new(Arc::clone(issuer), &spec, possession(certificate, key))
+    let possession = possession(certificate, Demand::No);
+    JwtVerifier::new(Arc::clone(issuer), &spec, possession)
 }
 
 /// What a route of the issuer asks beside a token; proofs are remembered in a memory of its own.
@@ -246,13 +253,36 @@ pub(super) fn possession(certificate: Demand, key: Demand) -> Possession {
     Possession::new(certificate, key, Arc::new(terms), metrics)
 }
 
+/// What comes of a bearer token that is shown at `now`, with keys that are there at once.
+pub(super) fn show(
+    tokens: &Tokens,
+    token: &str,
+    peer: Option<&PeerIdentity>,
+    now: u64,
+) -> Result<Arc<Subject>, Refusal> {
+    let asked = Asked {
+        method: &Method::GET,
+        authority: &Authority::parse("api.example.com").unwrap(),
+        path: &NormalPath::parse(b"/orders/7").unwrap(),
+        query: None,
+        headers: &HeaderMap::new(),
+        peer,
+        now,
+    };
+    let mut told = Told::default();
+    let shown = tokens.verify_shown((Scheme::Bearer, token.as_bytes()), &asked, &mut told);
+    shown.now_or_never().unwrap()
+}
+
 pub(super) fn issuer() -> Arc<Issuer> {
     issuer_of(&set(), None)
 }
 
 /// What a route without wishes says to a token from a client without a certificate.
 pub(super) fn outcome(token: &str) -> Result<(), Refusal> {
-    verifier(&issuer(), None).check(token, NOW).map(drop)
+    verifier(&issuer(), None, false)
+        .check(token, None, NOW)
+        .map(drop)
 }
 
 pub(super) fn es256(header: &str, payload: &str) -> Result<(), Refusal> {

@@ -32,3 +32,16 @@ pub struct DpopSpec {
     /// its own.
     pub nonce_keys: Vec<PathBuf>,
 }
+
+impl Default for DpopSpec {
+    /// What an issuer without `dpop` has; `docs/config.md` says why each.
+    fn default() -> Self {
+        Self {
+            algorithms: vec![SignatureAlgorithm::ES256, SignatureAlgorithm::EdDSA],
+            window: Duration::from_secs(60),
+            nonces: Demand::No,
+            nonce_lifetime: Duration::from_secs(300),
+            nonce_keys: Vec::new(),
+        }
+    }
+}

@@ -29,11 +29,6 @@ pub enum PossessionResult {
     Refused,
 }
 
-const METHODS: [PossessionMethod; 3] = [
-    PossessionMethod::Certificate,
-    PossessionMethod::Dpop,
-    PossessionMethod::Nonce,
-];
 const RESULTS: [PossessionResult; 3] = [
     PossessionResult::Proved,
     PossessionResult::Reported,
@@ -41,6 +36,9 @@ const RESULTS: [PossessionResult; 3] = [
 ];
 
 impl PossessionMethod {
+    /// Every method.
+    pub const ALL: [Self; 3] = [Self::Certificate, Self::Dpop, Self::Nonce];
+
     /// The label in metrics and logs.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -83,7 +81,7 @@ impl PossessionAsked {
 
 /// The counts of one route.
 #[derive(Debug)]
-pub(super) struct PossessionCounts(Counts<{ METHODS.len() * RESULTS.len() }>);
+pub(super) struct PossessionCounts(Counts<{ PossessionMethod::ALL.len() * RESULTS.len() }>);
 
 impl PossessionCounts {
     pub(super) fn add(&self, method: PossessionMethod, result: PossessionResult) {
@@ -92,7 +90,7 @@ impl PossessionCounts {
 
     /// Shows the methods that the route asks for, and those that were used without.
     pub(super) fn show(&self, page: &mut Page, route: &str, asked: &PossessionAsked) {
-        let series = METHODS
+        let series = PossessionMethod::ALL
             .iter()
             .flat_map(|method| RESULTS.iter().map(move |result| (*method, *result)));
         for ((method, result), count) in series.zip(self.0.values()) {

@@ -163,8 +163,8 @@ fn challenge(refusal: Refusal, story: &Story) -> Option<String> {
         return Some(challenge.clone());
     }
     let scopes = || {
-        let route = story.route.as_ref();
-        route.map(|route| route.rules.scopes().join(" "))
+        let route = story.route.as_ref().zip(story.subject.as_ref());
+        route.map(|(route, subject)| route.rules.scopes(subject).join(" "))
     };
     let bearer = bearer(refusal, scopes);
     match &story.told.dpop {

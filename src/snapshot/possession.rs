@@ -27,7 +27,15 @@ impl Planner<'_> {
         }
     }
 
-    /// What a route wants beside a token.
+    /// To be called before [`Self::possession`] is asked for each of a route's issuers.
+    pub(super) fn begin_possession(&self, route: &Name) {
+        let metrics = self.stores.metrics.route(route);
+        for method in PossessionMethod::ALL {
+            metrics.set_possession(method, false);
+        }
+    }
+
+    /// What a route wants beside a token of one issuer.
     pub(super) fn possession(&self, route: &Name, token: &JwtSpec) -> Option<Possession> {
         let terms = self.proof_terms.get(&token.issuer)?;
         let metrics = self.stores.metrics.route(route);
@@ -90,9 +98,13 @@ impl Planner<'_> {
 /// The metrics that a route has from the start.
 fn set_series(metrics: &RouteMetrics, token: &JwtSpec, terms: &ProofTerms) {
     let asks = |demand| demand != Demand::No;
-    let dpop = asks(token.dpop);
-    let certificate = asks(token.bound_to_certificate);
-    metrics.set_possession(PossessionMethod::Certificate, certificate);
-    metrics.set_possession(PossessionMethod::Dpop, dpop);
-    metrics.set_possession(PossessionMethod::Nonce, dpop && asks(terms.nonces()));
+    if asks(token.bound_to_certificate) {
+        metrics.set_possession(PossessionMethod::Certificate, true);
+    }
+    if asks(token.dpop) {
+        metrics.set_possession(PossessionMethod::Dpop, true);
+    }
+    if asks(token.dpop) && asks(terms.nonces()) {
+        metrics.set_possession(PossessionMethod::Nonce, true);
+    }
 }

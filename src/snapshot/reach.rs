@@ -40,7 +40,10 @@ pub(super) fn largest_grace(listener: &Name, routes: &[Arc<RoutePlan>]) -> Durat
 fn needs_certificate(route: &RouteSpec) -> bool {
     let bound = match &route.token {
         TokenSpec::None => false,
-        TokenSpec::Jwt(jwt) => jwt.bound_to_certificate == Demand::Required,
+        TokenSpec::Wanted(tokens) => tokens
+            .any
+            .iter()
+            .all(|jwt| jwt.bound_to_certificate == Demand::Required),
     };
     bound || route.clients != ClientsSpec::Any
 }

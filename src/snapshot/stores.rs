@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::sources::SourceStore;
 use crate::assertion::AssertionStore;
+use crate::authenticate::keys::store::IssuerKeyStore;
 use crate::authenticate::possession::nonces::MadeSecrets;
 use crate::fetch::ClientStore;
 use crate::limit::store::LimitStore;
@@ -26,6 +27,8 @@ pub struct Stores {
     pub endpoints: Arc<EndpointStore>,
     /// Clients that ask servers over HTTPS, by their terms.
     pub clients: Arc<ClientStore>,
+    /// Keys of issuers that are fetched, by issuer.
+    pub issuer_keys: Arc<IssuerKeyStore>,
     /// Keys that sign identities, and tokens that may go out again.
     pub assertions: Arc<AssertionStore>,
     /// Secrets of this process that nonces are made with.
@@ -46,6 +49,7 @@ impl Default for Stores {
             endpoints: EndpointStore::new(),
             clients: Arc::default(),
             nonce_secrets: Arc::default(),
+            issuer_keys: Arc::default(),
             shared: Arc::new(SharedState::in_memory()),
         }
     }

@@ -27,14 +27,12 @@ mod proof_tests;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use self::binding::Binding;
 use self::challenge::DpopChallenge;
 use self::terms::ProofTerms;
 use super::authenticator::Asked;
-use super::bearer;
 use super::told::Told;
 use crate::config::possession::Demand;
 use crate::identity::certificate::PeerIdentity;
@@ -77,18 +75,20 @@ impl Possession {
         }
     }
 
-    /// Notes what a refusal will tell the client of how tokens are shown here. To be called before
-    /// the token is looked at.
-    pub fn announce(&self, headers: &HeaderMap, told: &mut Told) {
-        let tried = matches!(bearer::token(headers), Ok((Scheme::Dpop, _)));
-        told.dpop = match self.key {
-            Demand::Required => Some(DpopChallenge::alone(self.terms.names())),
-            Demand::No | Demand::ReportOnly if tried => {
-                Some(DpopChallenge::alone(self.terms.names()))
-            }
-            Demand::ReportOnly => Some(DpopChallenge::beside_bearer(self.terms.names())),
-            Demand::No => None,
-        };
+    /// Whether a proof of a key must come with a token.
+    pub(super) const fn demand(&self) -> Demand {
+        self.key
+    }
+
+    /// What a client is told that is refused: that only a token with a proof would do, or one without
+    /// as well.
+    pub(super) fn challenge(&self, alone: bool) -> DpopChallenge {
+        let names = self.terms.names();
+        if alone {
+            DpopChallenge::alone(names)
+        } else {
+            DpopChallenge::beside_bearer(names)
+        }
     }
 
     /// Whether `token`, which is known to be good and to be bound so, comes from whom it is bound to.
@@ -103,7 +103,7 @@ impl Possession {
     pub async fn check(
         &self,
         binding: &Binding,
-        (scheme, token): (Scheme, &str),
+        (scheme, token): (Scheme, &[u8]),
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<(), Refusal> {
@@ -164,14 +164,14 @@ impl Possession {
     async fn check_key(
         &self,
         binding: &Binding,
-        (scheme, token): (Scheme, &str),
+        (scheme, token): (Scheme, &[u8]),
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<Option<PossessionResult>, Refusal> {
         let key = match (&binding.key, scheme) {
             (Some(key), Scheme::Dpop) => key,
             (Some(_), Scheme::Bearer) => {
-                told.dpop = Some(DpopChallenge::alone(self.terms.names()));
+                told.dpop = Some(self.challenge(true));
                 return Err(Refusal::TokenBoundToKey);
             }
             (None, Scheme::Bearer) => {

@@ -36,7 +36,7 @@ pub(super) struct Wanted<'a> {
     pub(super) method: &'a Method,
     pub(super) authority: &'a Authority,
     pub(super) path: &'a NormalPath,
-    pub(super) token: &'a str,
+    pub(super) token: &'a [u8],
     /// The key that the token is bound to.
     pub(super) key: &'a Thumbprint,
     /// The algorithms that it may be signed with.
@@ -201,7 +201,7 @@ fn check_claims(claims: &Map<String, Value>, wanted: &Wanted<'_>) -> Result<(), 
     if !target::is_for(needed("htu")?, wanted.authority, wanted.path) {
         return Err(Refusal::ProofTarget);
     }
-    let token = URL_SAFE_NO_PAD.encode(sha256(wanted.token.as_bytes()));
+    let token = URL_SAFE_NO_PAD.encode(sha256(wanted.token));
     let same = text(claims, "ath")?.is_some_and(|ath| ath == token);
     same.then_some(()).ok_or(Refusal::ProofToken)
 }

@@ -51,7 +51,7 @@ fn show(
         now: NOW,
     };
     let mut told = Told::default();
-    let check = possession.check(&binding, (scheme, TOKEN), &asked, &mut told);
+    let check = possession.check(&binding, (scheme, TOKEN.as_bytes()), &asked, &mut told);
     check.now_or_never().expect("memory is there at once")
 }
 

@@ -69,7 +69,7 @@ impl ProofTerms {
     pub(super) async fn verify(
         &self,
         key: &Thumbprint,
-        token: &str,
+        token: &[u8],
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<Option<PossessionResult>, Refusal> {

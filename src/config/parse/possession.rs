@@ -9,50 +9,33 @@ use crate::config::file::DpopFile;
 use crate::config::node::Node;
 use crate::config::possession::{Demand, DpopSpec};
 use crate::config::problem::shown;
-use crate::config::spec::SignatureAlgorithm;
 use crate::config::tree::Value;
 
-/// What clients sign with; both are quick to verify.
-const ALGORITHMS: [SignatureAlgorithm; 2] = [SignatureAlgorithm::ES256, SignatureAlgorithm::EdDSA];
-
-/// Time enough for any one request, and for clocks to differ.
-const WINDOW: Duration = Duration::from_secs(60);
 /// Each proof is remembered for so long.
 const WINDOW_BOUNDS: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(300);
 
-/// A client gets a new one with an answer before it is over.
-const NONCE_LIFETIME: Duration = Duration::from_secs(300);
+/// Time for a client to come back with it, and no more than a session of work.
 const NONCE_LIFETIME_BOUNDS: RangeInclusive<Duration> =
     Duration::from_secs(10)..=Duration::from_secs(3_600);
 
 /// One that makes nonces, one that comes, one that goes; and room for those who are slower.
 const NONCE_KEYS_MAX: usize = 8;
 
-/// What an issuer without `dpop` has.
-pub(super) fn unwritten() -> DpopSpec {
-    DpopSpec {
-        algorithms: ALGORITHMS.to_vec(),
-        window: WINDOW,
-        nonces: Demand::No,
-        nonce_lifetime: NONCE_LIFETIME,
-        nonce_keys: Vec::new(),
-    }
-}
-
 /// `issuers.NAME.dpop`.
 pub(super) fn dpop(node: &Node<'_>, around: &Around<'_>) -> Option<DpopSpec> {
     let file = DpopFile::read(node)?;
-    let algorithms = file.algorithms.or(ALGORITHMS.to_vec(), |node| {
+    let default = DpopSpec::default();
+    let algorithms = file.algorithms.or(default.algorithms, |node| {
         node.some("`[ES256]`", issuer::algorithm)
     });
-    let window = file
-        .window
-        .or(WINDOW, |node| quantity::duration(node, WINDOW_BOUNDS));
-    let nonces = file.nonces.or(Demand::No, |node| node.word(&NONCES));
-    let nonce_lifetime = file.nonce_lifetime.or(NONCE_LIFETIME, |node| {
+    let window = file.window.or(default.window, |node| {
+        quantity::duration(node, WINDOW_BOUNDS)
+    });
+    let nonces = file.nonces.or(default.nonces, |node| node.word(&NONCES));
+    let nonce_lifetime = file.nonce_lifetime.or(default.nonce_lifetime, |node| {
         quantity::duration(node, NONCE_LIFETIME_BOUNDS)
     });
-    let nonce_keys = file.nonce_keys.or(Vec::new(), |node| {
+    let nonce_keys = file.nonce_keys.or(default.nonce_keys, |node| {
         let keys = keys(node, around)?;
         if nonces == Some(Demand::No) {
             let what = "nonces are off, so that nothing is made with keys";
