@@ -67,6 +67,7 @@ fn route(key: &SigningKey) -> Authenticator {
         keys: IssuerKeysSpec::File("jwks.json".into()),
         leeway: Duration::from_secs(30),
         dpop: DpopSpec::default(),
+        introspection: None,
         profile: TokenProfile::default(),
     };
     let name = "keycloak".parse().expect("a name");

@@ -202,6 +202,9 @@ pub(super) fn set_ours(
         credentials::remove(request, &admitted.route().authenticator);
         request.remove_header("dpop"); // says nothing without the token
     }
+    if !forward.api_key {
+        credentials::remove_keys(request, &admitted.route().authenticator);
+    }
     ids.set(request)
 }
 

@@ -40,6 +40,7 @@ pub struct Stores {
 impl Default for Stores {
     fn default() -> Self {
         let metrics = Metrics::new();
+        let shared = Arc::clone(metrics.shared_state());
         Self {
             assertions: AssertionStore::new(metrics.signed_identities()),
             metrics,
@@ -49,8 +50,8 @@ impl Default for Stores {
             endpoints: EndpointStore::new(),
             clients: Arc::default(),
             nonce_secrets: Arc::default(),
+            shared: Arc::new(SharedState::new(shared)),
             issuer_keys: Arc::default(),
-            shared: Arc::new(SharedState::in_memory()),
         }
     }
 }
