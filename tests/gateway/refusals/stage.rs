@@ -158,6 +158,22 @@ fn upstreams(
     config.set("upstreams.absent.tls.identity", "absent");
 }
 
+/// What the key file of nonces has.
+pub const NONCE_SECRET: &str = "a secret of more than 32 letters, for nonces";
+
+/// `/proved/**` asks for a proof, `/nonced/**` for one with a nonce.
+fn possession(world: &World, config: &mut Config) {
+    world.folder.write("nonce.key", NONCE_SECRET);
+    let mut noncing = config.get("issuers.corp").clone();
+    noncing["dpop"] = json!({ "nonces": "required", "nonce_keys": ["nonce.key"] });
+    config.set("issuers.noncing", noncing);
+    for (name, issuer) in [("proved", "corp"), ("nonced", "noncing")] {
+        config.route(name, &format!("/{name}/**"), "orders");
+        let token = json!({ "issuer": issuer, "dpop": true });
+        config.set(&format!("routes.{name}.token"), token);
+    }
+}
+
 impl Stage {
     pub async fn set() -> Self {
         let world = World::new();
@@ -227,6 +243,7 @@ impl Stage {
             json!({ "issuer": "corp", "typ": "at+jwt", "scopes": ["read"], "claims": { "tenant": "a" },
                     "from": ["authorization", "cookie:token"] }),
         );
+        possession(&world, &mut config);
         let mut aged = config.get("issuers.corp").clone();
         aged["max_age"] = json!("1m");
         config.set("issuers.aged", aged);
