@@ -38,4 +38,5 @@ pub mod reload;
 pub mod admin;
 pub mod cli;
 pub mod demo;
+pub mod fetch;
 pub mod gateway;

@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["identity", "refusal", "handshake_failure"],
     &["config", "trust", "pki", "transport"],
     &["observe"],
+    &["fetch"],
     &["acme"],
     &[
         "edge",
@@ -61,11 +62,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("notify", &["reload/"]),
     ("clap", &["cli", "demo/", "main.rs"]),
     ("hyper", &["acme/", "admin/", "demo/"]),
-    ("hyper_util", &["acme/", "admin/", "demo/"]),
+    ("hyper_rustls", &["fetch/"]),
+    ("hyper_util", &["acme/", "admin/", "demo/", "fetch/"]),
 ];
 
 const TLS: &[&str] = &[
     "acme/",
+    "fetch/",
     "trust/",
     "edge/",
     "upstream/",

@@ -184,6 +184,12 @@ sections! {
     IssuerKeysFile, "issuers.NAME.keys", {
         file: "file",
     }
+    /// TLS towards whatever the gateway asks over HTTPS.
+    FetchTlsFile, "issuers.NAME.keys.tls", {
+        trust: "trust",
+        ca: "ca",
+        identity: "identity",
+    }
     /// A service.
     UpstreamFile, "upstreams.NAME", {
         endpoints: "endpoints",

@@ -6,6 +6,7 @@
 
 pub mod spec;
 pub mod acme;
+pub mod fetch;
 pub mod workload_api;
 pub mod problem;
 mod file;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::sources::SourceStore;
 use crate::assertion::AssertionStore;
+use crate::fetch::ClientStore;
 use crate::limit::store::LimitStore;
 use crate::observe::Metrics;
 use crate::upstream::{EndpointStore, Policies};
@@ -21,6 +22,23 @@ pub struct Stores {
     pub sources: Arc<SourceStore>,
     /// Endpoints with their addresses and health, by content.
     pub endpoints: Arc<EndpointStore>,
+    /// Clients that ask servers over HTTPS, by their terms.
+    pub clients: Arc<ClientStore>,
     /// Keys that sign identities, and tokens that may go out again.
     pub assertions: Arc<AssertionStore>,
+}
+
+impl Default for Stores {
+    fn default() -> Self {
+        let metrics = Metrics::new();
+        Self {
+            assertions: AssertionStore::new(metrics.signed_identities()),
+            metrics,
+            limits: LimitStore::new(),
+            policies: Policies::new(),
+            sources: Arc::default(),
+            endpoints: EndpointStore::new(),
+            clients: Arc::default(),
+        }
+    }
 }

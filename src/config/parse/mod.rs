@@ -5,6 +5,7 @@
 
 mod acme;
 mod claims;
+mod fetch;
 mod issuer;
 mod listener;
 mod pattern;
