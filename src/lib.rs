@@ -25,6 +25,7 @@ pub mod observe;
 pub mod acme;
 pub mod pki;
 pub mod transport;
+pub mod shared_state;
 pub mod edge;
 pub mod route;
 pub mod authenticate;

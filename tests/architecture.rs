@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// above `config`, whose words for logs it reads; `cli` stands above what it starts.
 const LAYERS: &[&[&str]] = &[
     &["identity", "refusal", "handshake_failure"],
-    &["config", "trust", "pki", "transport"],
+    &["config", "trust", "pki", "transport", "shared_state"],
     &["observe"],
     &["fetch"],
     &["acme"],

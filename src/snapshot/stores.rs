@@ -7,6 +7,7 @@ use crate::assertion::AssertionStore;
 use crate::fetch::ClientStore;
 use crate::limit::store::LimitStore;
 use crate::observe::Metrics;
+use crate::shared_state::SharedState;
 use crate::upstream::{EndpointStore, Policies};
 
 /// One of each for the whole process.
@@ -26,6 +27,8 @@ pub struct Stores {
     pub clients: Arc<ClientStore>,
     /// Keys that sign identities, and tokens that may go out again.
     pub assertions: Arc<AssertionStore>,
+    /// What several gateways share, or what this one would.
+    pub shared: Arc<SharedState>,
 }
 
 impl Default for Stores {
@@ -39,6 +42,7 @@ impl Default for Stores {
             sources: Arc::default(),
             endpoints: EndpointStore::new(),
             clients: Arc::default(),
+            shared: Arc::new(SharedState::in_memory()),
         }
     }
 }
