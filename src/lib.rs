@@ -19,10 +19,12 @@
 pub mod identity;
 pub mod refusal;
 pub mod handshake_failure;
+pub mod json;
 pub mod config;
 pub mod trust;
 pub mod observe;
 pub mod acme;
+pub mod oauth;
 pub mod pki;
 pub mod transport;
 pub mod shared_state;

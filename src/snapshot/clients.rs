@@ -36,7 +36,6 @@ impl Material {
 impl Planner<'_> {
     /// The client that asks on these terms, which stand at `place`. It can ask when the snapshot is
     /// published. Notes a problem if its CAs cannot be read.
-    #[expect(dead_code, reason = "the first section that asks a server calls it")]
     pub(super) fn client(&mut self, place: &str, terms: &FetchTlsSpec) -> Option<Arc<Client>> {
         if let BelievedSpec::Ca(file) = &terms.believed
             && let Err(error) = Believed::public(file)

@@ -13,6 +13,7 @@ mod clients;
 pub mod compile;
 mod coverage;
 pub mod material;
+mod oauth;
 pub mod plan;
 mod planner;
 mod reach;
