@@ -137,6 +137,7 @@ mod tests {
             clients,
             grace_after_expiry: None,
             token,
+            login: None,
             limits: vec![],
             upstream: "orders".parse().unwrap(),
             accept: vec![],

@@ -79,6 +79,21 @@ refusals! {
     TokenUnbound, UNAUTHORIZED, "token_unbound", "The token is not bound to a certificate.";
     /// The token is bound to another certificate (RFC 8705, section 3).
     TokenOfAnotherPeer, UNAUTHORIZED, "token_of_another_peer", "The token is not bound to this connection.";
+    /// The route wants a login and there is no good session, and whoever asks is no browser that could
+    /// be sent to log in.
+    LoginRequired, UNAUTHORIZED, "login_required", "A login is required.";
+    /// A browser comes back from a login that it did not begin, or that is over.
+    LoginStateUnknown, BAD_REQUEST, "login_state_unknown", "This login was not begun here, or it is over. Please begin again.";
+    /// What a browser brings back from a login is no answer of the server.
+    LoginAnswerMalformed, BAD_REQUEST, "login_answer_malformed", "The answer of the login is not well formed.";
+    /// The token that is to end sessions is not believed.
+    LogoutTokenRefused, BAD_REQUEST, "logout_token_refused", "The logout token is not valid.";
+    /// The server says no, or does not take its own code.
+    LoginDenied, FORBIDDEN, "login_denied", "The login was refused.";
+    /// The ID token of a login is not believed.
+    IdTokenRefused, FORBIDDEN, "id_token_refused", "The login could not be verified.";
+    /// Another site asks to log a user out.
+    LogoutCrossSite, FORBIDDEN, "logout_cross_site", "Please log out from a page of this site.";
     /// The route wants a client certificate and the connection has none.
     CertificateMissing, FORBIDDEN, "certificate_missing", "A client certificate is required.";
     /// The client certificate ended while the connection was open, or longer ago than the route's
@@ -134,6 +149,10 @@ refusals! {
     UpstreamClosed, BAD_GATEWAY, "upstream_closed", "The service did not answer.";
     /// The service answered with something that is not HTTP, or that no request had asked for.
     UpstreamProtocol, BAD_GATEWAY, "upstream_protocol", "The service did not answer.";
+    /// The tokens of a login do not fit into cookies.
+    SessionTooLarge, BAD_GATEWAY, "session_too_large", "The login is too large.";
+    /// The server for logins, or what is known of ended sessions, cannot be asked.
+    LoginUnavailable, SERVICE_UNAVAILABLE, "login_unavailable", "Please try again later.";
     /// The source of the gateway's own certificate for the upstream has given none yet.
     UpstreamIdentityUnavailable, SERVICE_UNAVAILABLE, "upstream_identity_unavailable", "Please try again later.";
     /// No endpoint of the upstream has an address.

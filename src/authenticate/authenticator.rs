@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
+use super::login::Login;
 use super::told::{Reply, Told};
 use super::verifier::JwtVerifier;
 use crate::identity::certificate::PeerIdentity;
@@ -17,6 +18,7 @@ use crate::refusal::Refusal;
 #[derive(Debug, Default)]
 pub struct Authenticator {
     token: Option<JwtVerifier>,
+    login: Option<Arc<Login>>,
 }
 
 /// What is known of a request when it is asked for whom it acts.
@@ -52,8 +54,8 @@ pub enum Authenticated {
 impl Authenticator {
     /// One that takes these; if nothing, the certificate is enough.
     #[must_use]
-    pub const fn new(token: Option<JwtVerifier>) -> Self {
-        Self { token }
+    pub const fn new(token: Option<JwtVerifier>, login: Option<Arc<Login>>) -> Self {
+        Self { token, login }
     }
 
     /// Finds out for whom a request acts. What the answer must say, whatever it will be, goes to
@@ -65,15 +67,24 @@ impl Authenticator {
     pub async fn authenticate(
         &self,
         asked: &Asked<'_>,
-        _told: &mut Told,
+        told: &mut Told,
     ) -> Result<Authenticated, Refusal> {
-        match &self.token {
-            None => Ok(Authenticated::Anyone),
-            Some(verifier) => {
-                let subject = verifier.check(asked.headers, asked.peer, asked.now)?;
-                Ok(Authenticated::As(subject))
+        let verifier = match (&self.token, &self.login) {
+            (None, None) => return Ok(Authenticated::Anyone),
+            (Some(verifier), None) => verifier,
+            (None, Some(login)) => return login.authenticate(asked, told).await,
+            (Some(verifier), Some(login)) => {
+                let bearer = asked.headers.contains_key(http::header::AUTHORIZATION);
+                match (bearer, login.is_shown(asked)) {
+                    (true, false) => verifier,
+                    (false, _) => return login.authenticate(asked, told).await,
+                    // Whose request would it be?
+                    (true, true) => return Err(Refusal::HeaderAmbiguous),
+                }
             }
-        }
+        };
+        let subject = verifier.check(asked.headers, asked.peer, asked.now)?;
+        Ok(Authenticated::As(subject))
     }
 
     /// As [`Self::authenticate`], for claims that nobody signed: the rehearsal of `tests:`.
@@ -87,9 +98,13 @@ impl Authenticator {
         peer: Option<&PeerIdentity>,
         now: u64,
     ) -> Result<Option<Arc<Subject>>, Refusal> {
-        match &self.token {
-            None => Ok(None),
-            Some(verifier) => {
+        match (&self.token, &self.login) {
+            (None, None) => Ok(None),
+            (None, Some(login)) => {
+                let claims = claims.ok_or(Refusal::LoginRequired)?;
+                Ok(Some(login.rehearse(claims.clone(), now)))
+            }
+            (Some(verifier), _) => {
                 let claims = claims.ok_or(Refusal::TokenMissing)?;
                 verifier.rehearse(claims, peer, now).map(Some)
             }

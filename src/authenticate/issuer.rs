@@ -10,7 +10,8 @@ use std::sync::Arc;
 use super::cache::{TokenCache, TokenHash};
 use super::claims::Facts;
 use super::jwks::{IgnoredKey, JwksError, KeySet};
-use super::jws;
+use super::jws::{self, Signed};
+use super::told::Told;
 use crate::config::spec::IssuerSpec;
 use crate::identity::name::Name;
 use crate::observe::IssuerMetrics;
@@ -90,6 +91,12 @@ impl Issuer {
         let facts = Arc::new(facts);
         self.cache.insert(hash, &facts, now);
         Ok(facts)
+    }
+
+    /// What a token says that comes from the issuer itself and is no access token: an ID token, a
+    /// logout token. Only its signature was verified.
+    pub(super) async fn signed(&self, token: &str, _told: &mut Told) -> Result<Signed, Refusal> {
+        jws::verify(token, &self.keys)
     }
 
     pub(super) const fn spec(&self) -> &IssuerSpec {

@@ -12,6 +12,7 @@
 pub mod authenticator;
 pub mod issuer;
 pub mod jwks;
+pub mod login;
 pub mod told;
 pub mod verifier;
 

@@ -12,6 +12,8 @@ pub struct Told {
     pub fields: Vec<(HeaderName, HeaderValue)>,
     /// `WWW-Authenticate` of a refusal, where the one that follows from its kind does not do.
     pub challenge: Option<String>,
+    /// `Authorization` as the service gets it, in place of the client's.
+    pub forwarded: Option<HeaderValue>,
     /// `Retry-After` of a refusal, where something is known about it.
     pub retry_after: Option<Duration>,
 }

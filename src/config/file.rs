@@ -49,6 +49,7 @@ sections! {
         identities: "identities",
         oauth_clients: "oauth_clients",
         issuers: "issuers",
+        logins: "logins",
         upstreams: "upstreams",
         routes: "routes",
         tests: "tests",
@@ -205,6 +206,37 @@ sections! {
         ca: "ca",
         identity: "identity",
     }
+    /// How browsers log in.
+    LoginFile, "logins.NAME", {
+        issuer: "issuer",
+        client: "client",
+        tls: "tls",
+        endpoints: "endpoints",
+        scopes: "scopes",
+        callback: "callback",
+        logout: "logout",
+        after_logout: "after_logout",
+        back_channel: "back_channel",
+        cookie: "cookie",
+        keys: "keys",
+        session: "session",
+        bound_to_certificate: "bound_to_certificate",
+        forward_access_token: "forward_access_token",
+        in_progress: "in_progress",
+        login_timeout: "login_timeout",
+        timeout: "timeout",
+    }
+    /// Where the authorization server is asked.
+    LoginEndpointsFile, "logins.NAME.endpoints", {
+        authorization: "authorization",
+        token: "token",
+        end_session: "end_session",
+    }
+    /// How long a session lasts.
+    LoginSessionFile, "logins.NAME.session", {
+        idle: "idle",
+        max: "max",
+    }
     /// A service.
     UpstreamFile, "upstreams.NAME", {
         endpoints: "endpoints",
@@ -233,6 +265,7 @@ sections! {
         clients: "clients",
         grace_after_expiry: "grace_after_expiry",
         token: "token",
+        login: "login",
         limits: "limits",
         upstream: "upstream",
         accept: "accept",

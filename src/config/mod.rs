@@ -7,6 +7,7 @@
 pub mod spec;
 pub mod acme;
 pub mod fetch;
+pub mod login;
 pub mod oauth_client;
 pub mod workload_api;
 pub mod problem;

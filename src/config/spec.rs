@@ -12,6 +12,7 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
+use super::login::LoginSpec;
 use super::oauth_client::OauthClientSpec;
 use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
 use crate::identity::client_pattern::ClientPattern;
@@ -49,6 +50,8 @@ pub struct Spec {
     pub oauth_clients: BTreeMap<Name, OauthClientSpec>,
     /// Whose tokens we accept.
     pub issuers: BTreeMap<Name, IssuerSpec>,
+    /// How browsers log in.
+    pub logins: BTreeMap<Name, LoginSpec>,
     /// The services.
     pub upstreams: BTreeMap<Name, UpstreamSpec>,
     /// Who may ask what of which service.
@@ -437,6 +440,8 @@ pub struct RouteSpec {
     pub grace_after_expiry: Option<Duration>,
     /// Which token.
     pub token: TokenSpec,
+    /// How browsers log in, by the name in `logins`. Default: not at all.
+    pub login: Option<Name>,
     /// How often.
     pub limits: Vec<LimitSpec>,
     /// To which service.

@@ -15,6 +15,7 @@ use super::metrics_acme::AcmeMetrics;
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
 use super::metrics_crls::{CrlMetrics, CrlSeries};
 use super::metrics_listener::ListenerMetrics;
+use super::metrics_login::LoginMetrics;
 use super::metrics_page::{Page, number};
 use super::metrics_process as process;
 use super::metrics_route::{IssuerMetrics, RefusalTotals, RouteMetrics};
@@ -53,6 +54,7 @@ pub struct Metrics {
     upstreams: Handles<UpstreamMetrics>,
     routes: Handles<RouteMetrics>,
     issuers: Handles<IssuerMetrics>,
+    logins: Handles<LoginMetrics>,
     unrouted: Arc<RouteMetrics>,
     refusals: Arc<RefusalTotals>,
     signed_identities: Arc<SignedIdentityMetrics>,
@@ -79,6 +81,7 @@ impl Metrics {
             upstreams: Handles::default(),
             routes: Handles::default(),
             issuers: Handles::default(),
+            logins: Handles::default(),
             unrouted: RouteMetrics::new(Arc::clone(&refusals)),
             refusals,
             signed_identities: Arc::default(),
@@ -147,6 +150,12 @@ impl Metrics {
         handle(&self.issuers, name, Arc::default)
     }
 
+    /// The handle of a login.
+    #[must_use]
+    pub fn login(&self, name: &Name) -> Arc<LoginMetrics> {
+        handle(&self.logins, name, Arc::default)
+    }
+
     /// The handle of the tokens that tell services who asks.
     #[must_use]
     pub fn signed_identities(&self) -> Arc<SignedIdentityMetrics> {
@@ -166,6 +175,11 @@ impl Metrics {
         keep(&self.upstreams, upstreams);
         keep(&self.routes, routes);
         keep(&self.issuers, issuers);
+    }
+
+    /// Forgets the series of all logins but these.
+    pub fn keep_only_logins(&self, logins: &[Name]) {
+        keep(&self.logins, logins);
     }
 
     /// Replaces the certificates that are shown. At most 1,000 are, those that end first.
@@ -253,6 +267,7 @@ impl Metrics {
             route.show(&mut page, name, idle)
         });
         each(&self.issuers, |name, issuer| issuer.show(&mut page, name));
+        each(&self.logins, |name, login| login.show(&mut page, name));
         for (refusal, count) in Refusal::ALL.iter().zip(self.refusals.values()) {
             page.counter(&table::REFUSALS, &[refusal.reason()], count);
         }

@@ -18,6 +18,7 @@ mod metrics_handshake;
 mod metrics_listener;
 mod metrics_upstream;
 mod metrics_route;
+mod metrics_login;
 mod metrics_signed;
 mod metrics_configuration;
 mod metrics_acme;
@@ -52,13 +53,17 @@ pub use client_record::{ClientHandshake, ClientRecord, Rehearsals};
 pub use failure_page::FailureFilter;
 pub use failure_record::FailureRecord;
 pub use handshake_log::{HandshakeFailureLine, HandshakeLog};
-pub use labels::{ConnectFailed, ConnectionAbuse, ConnectionRefused, ReloadFailure, Side};
+pub use labels::{
+    ConnectFailed, ConnectionAbuse, ConnectionRefused, LoginResult, RefreshResult, ReloadFailure,
+    Side,
+};
 pub use logging::{Logging, LoggingNotStarted, start_logging};
 pub use metrics::{CONTENT_TYPE, Metrics};
 pub use metrics_configuration::CertificateSeries;
 pub use metrics_crls::CrlSeries;
 pub use metrics_handshake::HandshakeInProgress;
 pub use metrics_listener::{ListenerMetrics, OpenConnection};
+pub use metrics_login::LoginMetrics;
 pub use metrics_route::{IssuerMetrics, RouteMetrics};
 pub use metrics_signed::SignedIdentityMetrics;
 pub use metrics_upstream::{OpenUpstreamConnection, UpstreamMetrics, UpstreamRequest};

@@ -209,9 +209,11 @@ pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
             SigningKeysSpec::Made { .. } => &[],
             SigningKeysSpec::Files(files) => files.as_slice(),
         });
+    let cookie_keys = spec.logins.values().flat_map(|login| &login.keys);
     material(spec)
         .chain(key_sets)
         .chain(signing_keys)
+        .chain(cookie_keys)
         .cloned()
         .chain([file.to_owned()])
         .collect()

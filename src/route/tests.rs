@@ -53,6 +53,7 @@ fn route(rule: &str, headers: &[(&str, &str)]) -> RouteSpec {
         clients: ClientsSpec::Any,
         grace_after_expiry: None,
         token: TokenSpec::None,
+        login: None,
         limits: Vec::new(),
         upstream: "u".parse().unwrap(),
         accept: Vec::new(),

@@ -10,6 +10,7 @@ mod agents;
 mod asserter;
 mod bundle_files;
 mod clients;
+mod logins;
 pub mod compile;
 mod coverage;
 pub mod material;
@@ -40,6 +41,7 @@ use crate::identity::name::Name;
 use crate::identity::path::NormalPath;
 use crate::route::table::RouteTable;
 use crate::upstream::Policy;
+use logins::Logins;
 use material::Material;
 use plan::{ListenerPlan, PolicyTerms, RoutePlan, UpstreamPlan};
 use stores::Stores;
@@ -57,6 +59,7 @@ pub struct Snapshot {
     listeners: HashMap<Name, Arc<ListenerPlan>>,
     issuers: HashMap<Name, Arc<Issuer>>,
     asserter: Option<Arc<Asserter>>,
+    logins: Logins,
     upstreams: BTreeMap<Name, Arc<UpstreamPlan>>,
     routes: Arc<RouteTable>,
     plans: Arc<[Arc<RoutePlan>]>,
@@ -92,6 +95,12 @@ impl Snapshot {
         self.asserter.as_deref()
     }
 
+    /// How browsers log in.
+    #[must_use]
+    pub const fn logins(&self) -> &Logins {
+        &self.logins
+    }
+
     /// On what terms a route's service is spoken to. `None` while the source of our key pair has
     /// given none.
     #[must_use]
@@ -112,6 +121,8 @@ impl Snapshot {
         stores
             .metrics
             .set_certificates(self.material.certificates());
+        let logins: Vec<Name> = self.spec.logins.keys().cloned().collect();
+        stores.metrics.keep_only_logins(&logins);
         let rehearsed = self.material.rehearsed();
         stores.metrics.next_trusts().keep_only(rehearsed);
         let rehearsed = self.listeners.iter().filter_map(|(name, listener)| {

@@ -57,7 +57,6 @@ impl Gathering<'_> {
 impl Planner<'_> {
     /// The client that asks this server; `tls` of it stands at `place`. It can ask when the snapshot
     /// is published. `None` if there is a problem, which is noted.
-    #[expect(dead_code, reason = "the first section that asks a server calls it")]
     pub(super) fn oauth_client(
         &mut self,
         spec: &Spec,

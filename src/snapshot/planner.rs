@@ -20,6 +20,7 @@ use crate::assertion::Asserter;
 use crate::authenticate::authenticator::Authenticator;
 use crate::authenticate::issuer::Issuer;
 use crate::authenticate::jwks;
+use crate::authenticate::login::Login;
 use crate::authenticate::verifier::JwtVerifier;
 use crate::authorize::Rules;
 use crate::config::Places;
@@ -36,8 +37,9 @@ use crate::upstream::{InvalidPolicy, Policy, PolicyParts};
 pub(super) struct Planner<'c> {
     places: &'c Places,
     pub(super) stores: &'c Stores,
-    previous: Option<&'c Snapshot>,
-    issuers: HashMap<Name, Arc<Issuer>>,
+    pub(super) previous: Option<&'c Snapshot>,
+    pub(super) issuers: HashMap<Name, Arc<Issuer>>,
+    pub(super) logins: HashMap<Name, Arc<Login>>,
     /// Terms by upstream and narrowed `accept`: routes share them.
     terms: Vec<PolicyTerms>,
     known_terms: HashMap<(Name, Vec<ServerPattern>), PolicyId>,
@@ -64,6 +66,7 @@ impl<'c> Planner<'c> {
             stores,
             previous,
             issuers: HashMap::new(),
+            logins: HashMap::new(),
             terms: Vec::new(),
             known_terms: HashMap::new(),
             problems: Vec::new(),
@@ -209,7 +212,11 @@ impl<'c> Planner<'c> {
                 Some(JwtVerifier::new(issuer, jwt))
             }
         };
-        Some(Authenticator::new(token))
+        let login = match &route.login {
+            None => None,
+            Some(name) => Some(Arc::clone(self.logins.get(name)?)),
+        };
+        Some(Authenticator::new(token, login))
     }
 
     /// The terms of the upstream, or narrower ones if the route says so.

@@ -150,6 +150,7 @@ mod tests {
             clients,
             grace_after_expiry: None,
             token: TokenSpec::None,
+            login: None,
             limits: vec![],
             upstream: "orders".parse().unwrap(),
             accept: vec![],

@@ -63,6 +63,7 @@ pub fn refresh(before: &Snapshot, stores: &Stores, again: bool, now: UnixTime) -
         listeners,
         issuers: before.issuers.clone(),
         asserter: before.asserter.clone(),
+        logins: before.logins.clone(),
         upstreams: BTreeMap::clone(&before.upstreams),
         routes: before.routes.clone(),
         plans: before.plans.clone(),

@@ -40,6 +40,7 @@ pub mod http1;
 mod http2;
 mod identity;
 mod limits;
+mod login;
 mod logs;
 mod metrics;
 mod refusals;

@@ -8,6 +8,7 @@ mod claims;
 mod fetch;
 mod issuer;
 mod listener;
+mod login;
 mod oauth_client;
 mod pattern;
 mod quantity;
@@ -47,6 +48,7 @@ struct Around<'a> {
     workload_api: Names<'a>,
     identities: Names<'a>,
     oauth_clients: Names<'a>,
+    logins: Names<'a>,
     issuers: Names<'a>,
     upstreams: Names<'a>,
     routes: Names<'a>,
@@ -64,6 +66,7 @@ impl<'a> Around<'a> {
             workload_api: Names::of(&file.workload_api),
             identities: Names::of(&file.identities),
             oauth_clients: Names::of(&file.oauth_clients),
+            logins: Names::of(&file.logins),
             issuers: Names::of(&file.issuers),
             upstreams: Names::of(&file.upstreams),
             routes: Names::of(&file.routes),
@@ -148,6 +151,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
             oauth_client::oauth_client(node, &around)
         }),
         issuers: section(&file.issuers, |node| issuer::issuer(node, &around)),
+        logins: section(&file.logins, |node| login::login(node, &around)),
         routes: section(&file.routes, |node| route::route(node, &around, &upstreams)),
         upstreams,
         tests: file

@@ -65,11 +65,17 @@ pub(super) fn route(
     let grace_after_expiry = file
         .grace_after_expiry
         .optional(|node| quantity::duration(node, GRACE_BOUNDS));
-    let token = file
-        .token
-        .needed(&format!("say it either way: write {TOKEN}"), |node| {
-            token(node, around)
-        });
+    let login = file
+        .login
+        .optional(|node| node.reference::<Name>("login", &around.logins));
+    let token = match file.login.written() {
+        Some(_) => file.token.or(TokenSpec::None, |node| token(node, around)),
+        None => file
+            .token
+            .needed(&format!("say it either way: write {TOKEN}"), |node| {
+                token(node, around)
+            }),
+    };
     let limits = file.limits.or(Vec::new(), |node| {
         all(&node.items("`[{ rate: 100/s, per: client }]`")?, limit)
     });
@@ -91,6 +97,7 @@ pub(super) fn route(
         clients: clients?,
         grace_after_expiry: grace_after_expiry?,
         token: token?,
+        login: login?,
         limits: limits?,
         upstream: upstream?,
         accept: accept?,
@@ -242,7 +249,7 @@ fn token(node: &Node<'_>, around: &Around<'_>) -> Option<TokenSpec> {
 }
 
 /// A scope-token (RFC 6749, section 3.3).
-fn scope(node: &Node<'_>) -> Option<String> {
+pub(super) fn scope(node: &Node<'_>) -> Option<String> {
     let text = node.text("`orders:read`")?;
     let plain = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
     if text.bytes().all(plain) {
