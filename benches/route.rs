@@ -43,6 +43,7 @@ fn routes(count: usize) -> BTreeMap<Name, RouteSpec> {
             clients: ClientsSpec::Any,
             grace_after_expiry: None,
             token: TokenSpec::None,
+            login: None,
             limits: Vec::new(),
             upstream: "u".parse().expect("a name"),
             accept: Vec::new(),

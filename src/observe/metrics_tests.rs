@@ -39,6 +39,7 @@ fn metrics() -> Arc<Metrics> {
     metrics.route(&name("orders-read")).set_limits(1);
     metrics.route(&name("orders-read")).set_grace(true);
     drop(metrics.issuer(&name("corp")));
+    drop(metrics.login(&name("staff")));
     metrics
         .next_trusts()
         .keep_only([&name("partners")].into_iter());

@@ -132,7 +132,7 @@ mod tests {
                 None,
                 "{at}"
             );
-            let cut = &sealed[..at];
+            let cut = sealed.get(..at).unwrap();
             assert_eq!(seals.open("session staff a.example", cut), None, "{at}");
         }
         for odd in [

@@ -36,8 +36,8 @@ pub(super) enum NotGiven {
     Unavailable,
 }
 
-/// Tokens are some kilobytes; more does not fit into cookies.
-const TOKEN_BYTES_MAX: usize = 12 * 1024;
+/// As long as any token that is read; what does not fit into cookies is found there.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// A year: what ends later is asked for again all the same.
 const EXPIRES_MAX: u64 = 366 * 24 * 3_600;
 
@@ -180,9 +180,9 @@ impl Rest {
 
 /// Whole seconds; some servers write them as a text.
 fn seconds(value: &Value) -> Option<u64> {
-    match value {
-        Value::String(text) => text.parse().ok(),
-        other => other.as_u64(),
+    match value.as_str() {
+        Some(text) => text.parse().ok(),
+        None => value.as_u64(),
     }
 }
 

@@ -91,15 +91,18 @@ async fn other_cookies_and_a_service_that_sets_ours_do_not_mix_with_the_session(
     let stage = Stage::new().await;
     stage.orders.set_reply(|_| {
         crate::bench::service::Reply::raw(
-            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: app=1\r\n\
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: app=1; Path=/\r\n\
              Set-Cookie: __Host-portcullis-staff=1evil; Path=/; Secure\r\n\
-             Set-Cookie: __Host-portcullis-staff.1=evil\r\nSet-Cookie: other=2\r\n\r\nok",
+             Set-Cookie: __Host-portcullis-staff.1=evil\r\nSet-Cookie: other=2; Path=/\r\n\r\nok",
         )
     });
     let (_gateway, mut browser) = stage.logged_in().await;
     let before = browser.session().cloned();
     let answer = browser.step("/pages/2").await;
-    assert_eq!(answer.headers.all("set-cookie"), ["app=1", "other=2"]);
+    assert_eq!(
+        answer.headers.all("set-cookie"),
+        ["app=1; Path=/", "other=2; Path=/"]
+    );
     assert_eq!(browser.session().cloned(), before);
     assert_eq!(
         stage.orders.last_request().header("cookie"),
