@@ -1,13 +1,19 @@
 //! [`Authenticator`]: how callers of one route show whom they act for, and what comes of it.
+//!
+//! A route may take several kinds of credentials. Each is a [`Way`], which says where its credential
+//! stands. A request shows exactly one credential, and the way that it stands in decides; none is
+//! tried after another.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
+use super::carried::{self, Shown};
 use super::login::Login;
+use super::tokens::Tokens;
 use super::told::{Reply, Told};
-use super::verifier::JwtVerifier;
+use crate::config::token::Carrier;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::host::Authority;
 use crate::identity::path::NormalPath;
@@ -17,8 +23,16 @@ use crate::refusal::Refusal;
 /// What one route takes as a proof of whom its caller acts for.
 #[derive(Debug, Default)]
 pub struct Authenticator {
-    token: Option<JwtVerifier>,
-    login: Option<Arc<Login>>,
+    ways: Box<[Way]>,
+}
+
+/// One kind of credential that a route takes.
+#[derive(Debug)]
+pub enum Way {
+    /// A token.
+    Tokens(Tokens),
+    /// A session of a browser.
+    Login(Arc<Login>),
 }
 
 /// What is known of a request when it is asked for whom it acts.
@@ -54,8 +68,13 @@ pub enum Authenticated {
 impl Authenticator {
     /// One that takes these; if nothing, the certificate is enough.
     #[must_use]
-    pub const fn new(token: Option<JwtVerifier>, login: Option<Arc<Login>>) -> Self {
-        Self { token, login }
+    pub fn new(ways: Vec<Way>) -> Self {
+        Self { ways: ways.into() }
+    }
+
+    /// Where credentials of this route stand in a request: what stands there is a secret.
+    pub fn carriers(&self) -> impl Iterator<Item = &Carrier> {
+        self.ways.iter().flat_map(Way::carriers)
     }
 
     /// Finds out for whom a request acts. What the answer must say, whatever it will be, goes to
@@ -63,28 +82,49 @@ impl Authenticator {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with the credential, or why it cannot be checked now.
+    /// [`Refusal::CredentialsSeveral`] if it shows more than one credential; else the first thing that is
+    /// wrong with the one that it shows, or why it cannot be checked now.
     pub async fn authenticate(
         &self,
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<Authenticated, Refusal> {
-        let verifier = match (&self.token, &self.login) {
-            (None, None) => return Ok(Authenticated::Anyone),
-            (Some(verifier), None) => verifier,
-            (None, Some(login)) => return login.authenticate(asked, told).await,
-            (Some(verifier), Some(login)) => {
-                let bearer = asked.headers.contains_key(http::header::AUTHORIZATION);
-                match (bearer, login.is_shown(asked)) {
-                    (true, false) => verifier,
-                    (false, _) => return login.authenticate(asked, told).await,
-                    // Whose request would it be?
-                    (true, true) => return Err(Refusal::HeaderAmbiguous),
-                }
-            }
+        if self.ways.is_empty() {
+            return Ok(Authenticated::Anyone);
+        }
+        // A credential that stands where no way looks for one is none of ours.
+        let shown = carried::only_one(self.carriers(), asked)?;
+        let shown = shown
+            .as_ref()
+            .and_then(|shown| Some((self.way_of(shown)?, shown)));
+        let Some((way, shown)) = shown else {
+            return match self.login() {
+                Some(login) => login.begin(asked, told).await,
+                None => Err(Refusal::TokenMissing),
+            };
         };
-        let subject = verifier.check(asked.headers, asked.peer, asked.now)?;
-        Ok(Authenticated::As(subject))
+        match way {
+            Way::Tokens(tokens) => {
+                let verified = tokens.verify(shown, asked, told).await;
+                verified.map(Authenticated::As)
+            }
+            Way::Login(login) => login.authenticate(asked, told).await,
+        }
+    }
+
+    /// The login, if the route has one.
+    fn login(&self) -> Option<&Arc<Login>> {
+        self.ways.iter().find_map(|way| match way {
+            Way::Login(login) => Some(login),
+            Way::Tokens(_) => None,
+        })
+    }
+
+    /// The way that a credential is shown in. Where two could be meant, the first: `config/` lets no
+    /// two of a route stand in one place.
+    fn way_of(&self, shown: &Shown<'_>) -> Option<&Way> {
+        let mut ways = self.ways.iter();
+        ways.find(|way| way.carriers().contains(shown.carrier))
     }
 
     /// As [`Self::authenticate`], for claims that nobody signed: the rehearsal of `tests:`.
@@ -98,16 +138,34 @@ impl Authenticator {
         peer: Option<&PeerIdentity>,
         now: u64,
     ) -> Result<Option<Arc<Subject>>, Refusal> {
-        match (&self.token, &self.login) {
-            (None, None) => Ok(None),
+        if self.ways.is_empty() {
+            return Ok(None);
+        }
+        // Claims are those of a token, or of the ID token of a login.
+        let tokens = self.ways.iter().find_map(|way| match way {
+            Way::Tokens(tokens) => Some(tokens),
+            Way::Login(_) => None,
+        });
+        match (tokens, self.login()) {
+            (Some(tokens), _) => {
+                let claims = claims.ok_or(Refusal::TokenMissing)?;
+                tokens.rehearse(claims, peer, now).map(Some)
+            }
             (None, Some(login)) => {
                 let claims = claims.ok_or(Refusal::LoginRequired)?;
                 Ok(Some(login.rehearse(claims.clone(), now)))
             }
-            (Some(verifier), _) => {
-                let claims = claims.ok_or(Refusal::TokenMissing)?;
-                verifier.rehearse(claims, peer, now).map(Some)
-            }
+            (None, None) => Err(Refusal::TokenMissing),
+        }
+    }
+}
+
+impl Way {
+    /// Where its credential stands in a request.
+    fn carriers(&self) -> &[Carrier] {
+        match self {
+            Self::Tokens(tokens) => tokens.carriers(),
+            Self::Login(login) => std::slice::from_ref(login.carrier()),
         }
     }
 }

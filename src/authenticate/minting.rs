@@ -12,12 +12,11 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
 use super::issuer::Issuer;
 use super::verifier::JwtVerifier;
+use crate::config::issuer_keys::IssuerKeysSpec;
 use crate::config::spec::{IssuerSpec, JwtSpec, SignatureAlgorithm};
 use crate::refusal::Refusal;
 
@@ -143,6 +142,8 @@ pub(super) fn claims() -> Value {
         "nbf": NOW - 10,
         "iat": NOW - 10,
         "scope": "orders:read orders:list",
+        "client_id": "shop",
+        "jti": "1",
     })
 }
 
@@ -188,8 +189,9 @@ pub(super) fn issuer_spec() -> IssuerSpec {
             SignatureAlgorithm::RS256,
             SignatureAlgorithm::PS384,
         ],
-        keys: "jwks.json".into(),
+        keys: IssuerKeysSpec::File("jwks.json".into()),
         leeway: Duration::from_secs(LEEWAY),
+        profile: crate::config::token::TokenProfile::default(),
     }
 }
 
@@ -200,6 +202,14 @@ pub(super) fn issuer_of(set: &Value, previous: Option<&Arc<Issuer>>) -> Arc<Issu
         .map(|issuer| Arc::clone(issuer.metrics()))
         .unwrap_or_default();
     Arc::new(Issuer::new(&name, &issuer_spec(), set.as_bytes(), metrics, previous).unwrap())
+}
+
+/// An issuer with the usual keys and other rules.
+pub(super) fn issuer_with(change: impl FnOnce(&mut IssuerSpec)) -> Arc<Issuer> {
+    let mut spec = issuer_spec();
+    change(&mut spec);
+    let (name, set) = ("corp".parse().unwrap(), set().to_string());
+    Arc::new(Issuer::new(&name, &spec, set.as_bytes(), Arc::default(), None).unwrap())
 }
 
 pub(super) fn verifier(issuer: &Arc<Issuer>, typ: Option<&str>, bound: bool) -> JwtVerifier {
@@ -213,11 +223,6 @@ pub(super) fn verifier(issuer: &Arc<Issuer>, typ: Option<&str>, bound: bool) -> 
     JwtVerifier::new(Arc::clone(issuer), &spec)
 }
 
-pub(super) fn bearer(token: &str) -> HeaderMap {
-    let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
-    HeaderMap::from_iter([(AUTHORIZATION, value)])
-}
-
 pub(super) fn issuer() -> Arc<Issuer> {
     issuer_of(&set(), None)
 }
@@ -225,7 +230,7 @@ pub(super) fn issuer() -> Arc<Issuer> {
 /// What a route without wishes says to a token from a client without a certificate.
 pub(super) fn outcome(token: &str) -> Result<(), Refusal> {
     verifier(&issuer(), None, false)
-        .check(&bearer(token), None, NOW)
+        .check(token, None, NOW)
         .map(drop)
 }
 

@@ -13,14 +13,18 @@ pub mod authenticator;
 pub mod issuer;
 pub mod jwks;
 pub mod login;
+pub mod keys;
 pub mod told;
+pub mod tokens;
 pub mod verifier;
 
 mod algorithm;
 mod bearer;
 mod cache;
+mod carried;
 mod claims;
 mod jws;
+mod fingerprint;
 mod key;
 mod rsa;
 
@@ -32,6 +36,8 @@ mod hostile_tests;
 mod jwks_tests;
 #[cfg(test)]
 mod minting;
+#[cfg(test)]
+mod tokens_tests;
 #[cfg(test)]
 mod vector_tests;
 #[cfg(test)]

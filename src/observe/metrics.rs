@@ -14,6 +14,7 @@ use super::logging::{LogCounts, Logging};
 use super::metrics_acme::AcmeMetrics;
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
 use super::metrics_crls::{CrlMetrics, CrlSeries};
+use super::metrics_issuer_keys::IssuerKeysMetrics;
 use super::metrics_listener::ListenerMetrics;
 use super::metrics_login::LoginMetrics;
 use super::metrics_page::{Page, number};
@@ -55,6 +56,7 @@ pub struct Metrics {
     routes: Handles<RouteMetrics>,
     issuers: Handles<IssuerMetrics>,
     logins: Handles<LoginMetrics>,
+    issuer_keys: Handles<IssuerKeysMetrics>,
     unrouted: Arc<RouteMetrics>,
     refusals: Arc<RefusalTotals>,
     signed_identities: Arc<SignedIdentityMetrics>,
@@ -82,6 +84,7 @@ impl Metrics {
             routes: Handles::default(),
             issuers: Handles::default(),
             logins: Handles::default(),
+            issuer_keys: Handles::default(),
             unrouted: RouteMetrics::new(Arc::clone(&refusals)),
             refusals,
             signed_identities: Arc::default(),
@@ -154,6 +157,18 @@ impl Metrics {
     #[must_use]
     pub fn login(&self, name: &Name) -> Arc<LoginMetrics> {
         handle(&self.logins, name, Arc::default)
+    }
+
+    /// The handle of an issuer's keys, if they are fetched.
+    #[must_use]
+    pub fn issuer_keys(&self, name: &Name) -> Arc<IssuerKeysMetrics> {
+        handle(&self.issuer_keys, name, Arc::default)
+    }
+
+    /// Forgets the fetched keys of all issuers but these.
+    pub fn issuer_keys_keep_only<'n>(&self, names: impl Iterator<Item = &'n Name>) {
+        let names: Vec<Name> = names.cloned().collect();
+        keep(&self.issuer_keys, &names);
     }
 
     /// The handle of the tokens that tell services who asks.
@@ -268,6 +283,10 @@ impl Metrics {
         });
         each(&self.issuers, |name, issuer| issuer.show(&mut page, name));
         each(&self.logins, |name, login| login.show(&mut page, name));
+        let now = unix_now();
+        each(&self.issuer_keys, |name, keys| {
+            keys.show(&mut page, name, now)
+        });
         for (refusal, count) in Refusal::ALL.iter().zip(self.refusals.values()) {
             page.counter(&table::REFUSALS, &[refusal.reason()], count);
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, Method};
 use rustls::pki_types::UnixTime;
 
+use super::credentials;
 use super::head::RequestHead;
 use super::journey::Story;
 use crate::authenticate::authenticator::{Asked, Authenticated};
@@ -136,6 +137,7 @@ pub async fn admit(
     route.check_seconds_over(over)?;
     story.certificate_over = over;
     route.rules.check_peer(peer)?;
+    credentials::check_fields(head.headers, &route.authenticator)?;
     let subject = match route
         .authenticator
         .authenticate(&asked, &mut story.told)
@@ -169,7 +171,7 @@ pub async fn admit(
         subject,
         authority: head.authority.clone(),
         path: head.path.clone(),
-        query: head.query.map(Into::into),
+        query: credentials::without_parameters(head.query, &route.authenticator).map(Into::into),
         certificate_over: over,
         _of_peer: of_peer,
         _of_upstream: of_upstream,

@@ -4,6 +4,7 @@ pub mod admit;
 mod back_channel;
 mod client_cert;
 pub mod connection;
+mod credentials;
 pub mod sweep;
 mod errors;
 mod forward;

@@ -18,7 +18,7 @@ const CHALLENGE: &str = "Cookie realm=\"api\"";
 impl Login {
     /// Sends a browser that goes somewhere to the server, and tells everybody else that there is no
     /// session. One that is no good is removed.
-    pub(super) async fn begin(
+    pub(in crate::authenticate) async fn begin(
         &self,
         asked: &Asked<'_>,
         told: &mut Told,

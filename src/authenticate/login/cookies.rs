@@ -25,9 +25,9 @@ impl Cookies {
         Self { session }
     }
 
-    /// Whether a request brings a session, good or not.
-    pub(super) fn has_session(&self, headers: &HeaderMap) -> bool {
-        all(headers).any(|(name, _)| name == &*self.session)
+    /// What the session's first cookie is called.
+    pub(super) fn session_name(&self) -> &str {
+        &self.session
     }
 
     /// The sealed session of a request. `None` if there is none, a part is missing, or one stands

@@ -35,6 +35,7 @@ use super::authenticator::{Asked, Authenticated};
 use super::issuer::Issuer;
 use super::told::{Reply, Told};
 use crate::config::login::LoginSpec;
+use crate::config::token::Carrier;
 use crate::fetch;
 use crate::identity::host::Authority;
 use crate::identity::name::Name;
@@ -61,6 +62,7 @@ pub struct Login {
     spec: LoginSpec,
     issuer: Arc<Issuer>,
     cookies: Cookies,
+    carrier: Carrier,
     parts: LoginParts,
     written: Option<Arc<Endpoints>>,
     kept: Arc<Kept>,
@@ -131,6 +133,7 @@ impl Login {
             name: name.clone(),
             spec: spec.clone(),
             issuer,
+            carrier: Carrier::Cookie(Cookies::new(&spec.cookie).session_name().into()),
             cookies: Cookies::new(&spec.cookie),
             parts,
             written,
@@ -171,9 +174,9 @@ impl Login {
         std::iter::once(&paths.callback).chain(others)
     }
 
-    /// Whether a request brings a session of this login, good or not.
-    pub(super) fn is_shown(&self, asked: &Asked<'_>) -> bool {
-        self.cookies.has_session(asked.headers)
+    /// Where a session of it stands in a request.
+    pub(super) const fn carrier(&self) -> &Carrier {
+        &self.carrier
     }
 
     /// Finds out whose session a request is of; without one, sends the browser to log in.

@@ -1,6 +1,5 @@
 //! [`Session`]: what a browser holds of a login, sealed: who logged in, until when, and the tokens.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::login::SessionTimes;
 use crate::identity::name::Name;
+use crate::identity::scopes::Scopes;
 use crate::identity::subject::{Credential, Subject};
 use crate::json;
 
@@ -134,17 +134,12 @@ pub(super) fn subject(
     scope: &str,
     expires: u64,
 ) -> Subject {
-    let scopes: BTreeSet<Box<str>> = scope
-        .split(' ')
-        .filter(|scope| !scope.is_empty())
-        .map(Into::into)
-        .collect();
     Subject {
         credential: Credential::Login,
         issuer: issuer.clone(),
         sub: claims.get("sub").and_then(Value::as_str).map(Arc::from),
-        scopes,
-        claims,
+        scopes: Scopes::of(scope.split(' ')),
+        claims: claims.into(),
         expires,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::{Around, fetch, oauth_client, path, quantity, route};
+use super::{Around, fetch, oauth_client, path, quantity, token};
 use crate::config::file::{LoginEndpointsFile, LoginFile, LoginSessionFile};
 use crate::config::login::{LoginEndpoints, LoginPaths, LoginSpec, SessionTimes};
 use crate::config::node::{Field, Node};
@@ -128,7 +128,7 @@ fn https(node: &Node<'_>) -> Option<Uri> {
 }
 
 fn scopes(node: &Node<'_>) -> Option<Vec<String>> {
-    let scopes = node.some("`[openid]`", route::scope)?;
+    let scopes = node.some("`[openid]`", token::scope)?;
     if scopes.iter().any(|scope| scope == "openid") {
         return Some(scopes);
     }

@@ -7,6 +7,7 @@ mod acme;
 mod claims;
 mod fetch;
 mod issuer;
+mod issuer_keys;
 mod listener;
 mod login;
 mod oauth_client;
@@ -15,6 +16,7 @@ mod quantity;
 mod rehearsal;
 mod route;
 mod signed_identity;
+mod token;
 mod trust;
 mod upstream;
 mod web;
@@ -127,6 +129,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let acme = section(&file.acme, |node| acme::acme(node, &around));
     apart(&file, admin.as_ref(), &listeners, &acme);
     let upstreams = section(&file.upstreams, |node| upstream::upstream(node, &around));
+    let issuers = section(&file.issuers, |node| issuer::issuer(node, &around));
     let trust = section(&file.trust, |node| trust::trust(node, &around));
     trust::federated(&file, &trust, &listeners, &upstreams);
     Some(Spec {
@@ -150,9 +153,11 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         oauth_clients: section(&file.oauth_clients, |node| {
             oauth_client::oauth_client(node, &around)
         }),
-        issuers: section(&file.issuers, |node| issuer::issuer(node, &around)),
         logins: section(&file.logins, |node| login::login(node, &around)),
-        routes: section(&file.routes, |node| route::route(node, &around, &upstreams)),
+        routes: section(&file.routes, |node| {
+            route::route(node, &around, &upstreams, &issuers)
+        }),
+        issuers,
         upstreams,
         tests: file
             .tests
