@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 /// above `config`, whose words for logs it reads; `cli` stands above what it starts.
 const LAYERS: &[&[&str]] = &[
     &["identity", "refusal", "handshake_failure", "json"],
-    &["config", "trust", "pki", "transport", "shared_state"],
+    &["config", "trust", "pki", "transport"],
+    &["shared_state"],
     &["observe"],
     &["fetch"],
     &["acme", "oauth"],
@@ -46,7 +47,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rustls", TLS),
     (
         "tokio_rustls",
-        &["acme/", "edge/", "upstream/", "transport/", "demo/"],
+        &[
+            "acme/",
+            "edge/",
+            "shared_state/",
+            "upstream/",
+            "transport/",
+            "demo/",
+        ],
     ),
     ("webpki", TLS),
     ("x509_parser", TLS),
@@ -57,6 +65,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("serde_yaml", &["config/"]),
     ("saphyr_parser", &["config/"]),
     ("prometheus", &["observe/metrics", "admin/"]),
+    ("redis", &["shared_state/"]),
     ("jsonwebtoken", &["authenticate/", "cli", "demo/"]),
     ("governor", &["limit/", "observe/"]),
     ("notify", &["reload/"]),
@@ -76,6 +85,7 @@ const TLS: &[&str] = &[
     "handshake_failure.rs",
     "pki/",
     "transport/",
+    "shared_state/",
     "observe/tls_facts.rs",
     "demo/",
 ];

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
+use super::api_keys::ApiKeys;
 use super::carried::{self, Shown};
 use super::login::Login;
 use super::tokens::Tokens;
@@ -33,6 +34,8 @@ pub enum Way {
     Tokens(Tokens),
     /// A session of a browser.
     Login(Arc<Login>),
+    /// An API key.
+    ApiKeys(ApiKeys),
 }
 
 /// What is known of a request when it is asked for whom it acts.
@@ -72,6 +75,15 @@ impl Authenticator {
         Self { ways: ways.into() }
     }
 
+    /// Where API keys of this route stand in a request.
+    pub fn key_carriers(&self) -> impl Iterator<Item = &Carrier> {
+        let ways = self
+            .ways
+            .iter()
+            .filter(|way| matches!(way, Way::ApiKeys(_)));
+        ways.flat_map(Way::carriers)
+    }
+
     /// Where credentials of this route stand in a request: what stands there is a secret.
     pub fn carriers(&self) -> impl Iterator<Item = &Carrier> {
         self.ways.iter().flat_map(Way::carriers)
@@ -98,12 +110,10 @@ impl Authenticator {
             .as_ref()
             .and_then(|shown| Some((self.way_of(shown)?, shown)));
         let Some((way, shown)) = shown else {
-            return match self.login() {
-                Some(login) => login.begin(asked, told).await,
-                None => Err(Refusal::TokenMissing),
-            };
+            return self.nothing_shown(asked, told).await;
         };
         match way {
+            Way::ApiKeys(keys) => keys.check(shown, asked, told).map(Authenticated::As),
             Way::Tokens(tokens) => {
                 let verified = tokens.verify(shown, asked, told).await;
                 verified.map(Authenticated::As)
@@ -112,12 +122,33 @@ impl Authenticator {
         }
     }
 
+    /// What comes of a request that shows nothing: a route with a login sends browsers there.
+    async fn nothing_shown(
+        &self,
+        asked: &Asked<'_>,
+        told: &mut Told,
+    ) -> Result<Authenticated, Refusal> {
+        match self.login() {
+            Some(login) => login.begin(asked, told).await,
+            None => Err(self.missing(told)),
+        }
+    }
+
     /// The login, if the route has one.
     fn login(&self) -> Option<&Arc<Login>> {
         self.ways.iter().find_map(|way| match way {
             Way::Login(login) => Some(login),
-            Way::Tokens(_) => None,
+            Way::Tokens(_) | Way::ApiKeys(_) => None,
         })
+    }
+
+    /// That nothing is shown. A route that takes tokens asks for one.
+    fn missing(&self, told: &mut Told) -> Refusal {
+        match &*self.ways {
+            [Way::ApiKeys(keys)] => keys.missing(told),
+            [Way::Login(_)] => Refusal::LoginRequired,
+            _ => Refusal::TokenMissing,
+        }
     }
 
     /// The way that a credential is shown in. Where two could be meant, the first: `config/` lets no
@@ -141,21 +172,23 @@ impl Authenticator {
         if self.ways.is_empty() {
             return Ok(None);
         }
-        // Claims are those of a token, or of the ID token of a login.
+        let Some(claims) = claims else {
+            return Err(self.missing(&mut Told::default()));
+        };
+        // Where tokens are taken, claims are those of a token; else of an ID token, or an owner's.
         let tokens = self.ways.iter().find_map(|way| match way {
             Way::Tokens(tokens) => Some(tokens),
-            Way::Login(_) => None,
+            Way::ApiKeys(_) | Way::Login(_) => None,
         });
-        match (tokens, self.login()) {
-            (Some(tokens), _) => {
-                let claims = claims.ok_or(Refusal::TokenMissing)?;
-                tokens.rehearse(claims, peer, now).map(Some)
-            }
-            (None, Some(login)) => {
-                let claims = claims.ok_or(Refusal::LoginRequired)?;
-                Ok(Some(login.rehearse(claims.clone(), now)))
-            }
-            (None, None) => Err(Refusal::TokenMissing),
+        let keys = self.ways.iter().find_map(|way| match way {
+            Way::ApiKeys(keys) => Some(keys),
+            Way::Tokens(_) | Way::Login(_) => None,
+        });
+        match (tokens, self.login(), keys) {
+            (Some(tokens), _, _) => tokens.rehearse(claims, peer, now).map(Some),
+            (None, Some(login), _) => Ok(Some(login.rehearse(claims.clone(), now))),
+            (None, None, Some(keys)) => Ok(Some(keys.rehearse(claims))),
+            (None, None, None) => Err(Refusal::TokenMissing),
         }
     }
 }
@@ -166,6 +199,7 @@ impl Way {
         match self {
             Self::Tokens(tokens) => tokens.carriers(),
             Self::Login(login) => std::slice::from_ref(login.carrier()),
+            Self::ApiKeys(keys) => keys.carriers(),
         }
     }
 }

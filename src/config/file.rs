@@ -47,9 +47,11 @@ sections! {
         workload_api: "workload_api",
         deny: "deny",
         identities: "identities",
+        shared_state: "shared_state",
         oauth_clients: "oauth_clients",
         issuers: "issuers",
         logins: "logins",
+        api_keys: "api_keys",
         upstreams: "upstreams",
         routes: "routes",
         tests: "tests",
@@ -194,6 +196,7 @@ sections! {
         audiences: "audiences",
         algorithms: "algorithms",
         keys: "keys",
+        introspection: "introspection",
         leeway: "leeway",
         trust_domain: "trust_domain",
         typ: "typ",
@@ -215,6 +218,22 @@ sections! {
     RefreshFile, "issuers.NAME.keys.refresh", {
         min: "min",
         max: "max",
+    }
+    /// How an issuer is asked about tokens.
+    IntrospectionFile, "issuers.NAME.introspection", {
+        url: "url",
+        tls: "tls",
+        client: "client",
+        tokens: "tokens",
+        signed: "signed",
+        audience: "audience",
+        cache: "cache",
+        negative_cache: "negative_cache",
+        timeout: "timeout",
+        concurrency: "concurrency",
+        when_away: "when_away",
+        max_stale: "max_stale",
+        share_key: "share_key",
     }
     /// TLS towards whatever the gateway asks over HTTPS.
     FetchTlsFile, "issuers.NAME.keys.tls", {
@@ -253,6 +272,26 @@ sections! {
         idle: "idle",
         max: "max",
     }
+    /// Whose API keys we accept.
+    ApiKeysFile, "api_keys.NAME", {
+        file: "file",
+        header: "header",
+    }
+    /// What several gateways share.
+    SharedStateFile, "shared_state", {
+        redis: "redis",
+    }
+    /// The store through which they do.
+    RedisFile, "shared_state.redis", {
+        endpoints: "endpoints",
+        cluster: "cluster",
+        username: "username",
+        password_file: "password_file",
+        timeout: "timeout",
+        prefix: "prefix",
+        tls: "tls",
+        when_away: "when_away",
+    }
     /// A service.
     UpstreamFile, "upstreams.NAME", {
         endpoints: "endpoints",
@@ -282,6 +321,7 @@ sections! {
         grace_after_expiry: "grace_after_expiry",
         token: "token",
         login: "login",
+        api_key: "api_key",
         limits: "limits",
         upstream: "upstream",
         accept: "accept",
@@ -311,6 +351,12 @@ sections! {
         one_of: "one_of",
         matches: "matches",
     }
+    /// Which API key.
+    ApiKeyFile, "routes.NAME.api_key", {
+        list: "list",
+        scopes: "scopes",
+        claims: "claims",
+    }
     /// How often.
     LimitFile, "routes.NAME.limits[]", {
         rate: "rate",
@@ -327,6 +373,7 @@ sections! {
         identity: "identity",
         signed_identity: "signed_identity",
         authorization: "authorization",
+        api_key: "api_key",
     }
     /// A rehearsal.
     TestFile, "tests[]", {

@@ -107,6 +107,7 @@ fn compile(
     let upstreams = planner.upstreams(&spec);
     let asserter = planner.asserter(&spec);
     let logins = planner.logins(&spec);
+    let sharing = planner.sharing(&spec, &material);
     let plans = planner.routes(&spec, &upstreams, asserter.as_ref());
     let grace = |name: &Name| largest_grace(name, &plans);
     let listeners = listeners(&spec, &material, stores, previous, grace, |place, error| {
@@ -154,6 +155,7 @@ fn compile(
         issuers,
         asserter,
         logins,
+        sharing,
         upstreams,
         routes: Arc::new(routes),
         plans: plans.into(),

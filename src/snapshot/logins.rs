@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::oauth::Server;
 use super::planner::Planner;
+use crate::authenticate::authenticator::Way;
 use crate::authenticate::login::{
     InvalidSealKey, Login, LoginParts, LoginPlace, OwnCookies, Seals,
 };
 use crate::config::login::LoginSpec;
-use crate::config::spec::{HostPattern, Spec};
+use crate::config::spec::{HostPattern, RouteSpec, Spec};
 use crate::fetch::Bounds;
 use crate::identity::host::Host;
 use crate::identity::name::Name;
@@ -57,6 +58,14 @@ impl Logins {
             Some((&here.login, place))
         });
         places.next()
+    }
+
+    /// The login of a route, if it has one. `None` if there was a problem with it.
+    pub(super) fn way(&self, route: &RouteSpec) -> Option<Option<Way>> {
+        match &route.login {
+            None => Some(None),
+            Some(name) => Some(Some(Way::Login(Arc::clone(self.named.get(name)?)))),
+        }
     }
 
     pub(super) fn get(&self, name: &Name) -> Option<&Arc<Login>> {
@@ -108,7 +117,7 @@ impl Planner<'_> {
             }
         }
         self.apart(spec, &logins);
-        self.logins.clone_from(&logins.named);
+        self.logins = logins.clone();
         logins
     }
 

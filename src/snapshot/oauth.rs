@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::material::{Accepted, Gathering};
+use super::accepted::Accepted;
+use super::material::Gathering;
 use super::planner::Planner;
 use crate::config::fetch::FetchTlsSpec;
 use crate::config::oauth_client::OauthClientSpec;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Snapshot;
+use super::logins::Logins;
 use super::material::Material;
 use super::plan::{LimitPlan, ListenerPlan, PolicyId, PolicyTerms, RoutePlan, UpstreamPlan};
 use super::reach::grace_seconds;
@@ -20,7 +21,6 @@ use crate::assertion::Asserter;
 use crate::authenticate::authenticator::{Authenticator, Way};
 use crate::authenticate::issuer::Issuer;
 use crate::authenticate::jwks;
-use crate::authenticate::login::Login;
 use crate::authenticate::tokens::Tokens;
 use crate::authenticate::verifier::JwtVerifier;
 use crate::authorize::Rules;
@@ -44,7 +44,7 @@ pub(super) struct Planner<'c> {
     pub(super) stores: &'c Stores,
     pub(super) previous: Option<&'c Snapshot>,
     pub(super) issuers: HashMap<Name, Arc<Issuer>>,
-    pub(super) logins: HashMap<Name, Arc<Login>>,
+    pub(super) logins: Logins,
     /// Terms by upstream and narrowed `accept`: routes share them.
     terms: Vec<PolicyTerms>,
     known_terms: HashMap<(Name, Vec<ServerPattern>), PolicyId>,
@@ -71,7 +71,7 @@ impl<'c> Planner<'c> {
             stores,
             previous,
             issuers: HashMap::new(),
-            logins: HashMap::new(),
+            logins: Logins::default(),
             terms: Vec::new(),
             known_terms: HashMap::new(),
             problems: Vec::new(),
@@ -92,10 +92,14 @@ impl<'c> Planner<'c> {
     pub(super) fn issuers(&mut self, spec: &Spec) {
         for (name, issuer) in &spec.issuers {
             let made = match &issuer.keys {
+                IssuerKeysSpec::None => Some(self.issuer_without_keys(name, issuer)),
                 IssuerKeysSpec::File(file) => self.issuer_with_file(name, issuer, file),
                 IssuerKeysSpec::Remote(remote) => self.remote_issuer(name, issuer, remote),
             };
-            if let Some(made) = made {
+            let introspector = self.introspector(spec, name, issuer);
+            if let (Some(made), Some(introspector)) = (made, introspector) {
+                let before = self.previous.and_then(|before| before.issuers.get(name));
+                let made = made.asked_by(introspector, before);
                 self.issuers.insert(name.clone(), Arc::new(made));
             }
         }
@@ -183,6 +187,7 @@ impl<'c> Planner<'c> {
                 continue;
             };
             let policy = self.policy(name, route, settings);
+            self.check_asked(name, route);
             if let Some(authenticator) = self.authenticator(route) {
                 let upstream = Arc::clone(upstream);
                 let mut plan = self.route(name, route, upstream, policy, authenticator);
@@ -241,8 +246,9 @@ impl<'c> Planner<'c> {
             TokenSpec::None => {}
             TokenSpec::Wanted(wanted) => ways.push(Way::Tokens(self.tokens(wanted)?)),
         }
-        if let Some(name) = &route.login {
-            ways.push(Way::Login(Arc::clone(self.logins.get(name)?)));
+        ways.extend(self.logins.way(route)?);
+        if let Some(wanted) = &route.api_key {
+            ways.push(Way::ApiKeys(self.api_keys(wanted)));
         }
         Some(Authenticator::new(ways))
     }

@@ -9,6 +9,7 @@ use crate::bench::gateway::Gateway;
 use crate::bench::http1::{Answer, Request};
 use crate::bench::provider::{END_SESSION, claims_of, encode_form, random_text};
 use crate::bench::token::{IssuerKey, unix_now};
+use crate::shared_state::server::Redis;
 
 const BACK_CHANNEL: &str = "/oauth/back-channel-logout";
 
@@ -331,5 +332,44 @@ async fn nothing_of_a_logout_is_there_where_it_is_not_written() {
         browser
             .session()
             .is_some_and(|cookie| cookie.name == SESSION && cookie.host == HOST)
+    );
+}
+
+#[tokio::test]
+async fn what_one_gateway_ended_is_over_at_every_other_that_shares_its_store() {
+    let mut stage = Stage::new().await;
+    let redis = Redis::start(&[]);
+    let store = json!({ "redis": {
+        "endpoints": [format!("127.0.0.1:{}", redis.port)], "tls": "none", "when_away": "refuse",
+    } });
+    stage.config.set("shared_state", store);
+    let (one, browser) = stage.logged_in().await;
+    let two = stage.gateway().await;
+    let mut there = browser.at(&two, &stage.web);
+    assert_eq!(
+        there.step("/pages/1").await.status,
+        200,
+        "one session for both"
+    );
+    // The server tells the first; the old cookie comes to the second.
+    let token = json!({ "typ": "logout+jwt" });
+    let token = stage.provider.sign(token, logout_claims(&stage)).await;
+    assert_eq!(tell(&stage, &one, &token).await.status, 200);
+    assert_eq!(there.clone().step("/pages/1").await.status, 303);
+    assert_eq!(there.ask(Request::get("/pages/1")).await.status, 401);
+    assert_eq!(
+        tell(&stage, &two, &token).await.status,
+        400,
+        "it came before, elsewhere"
+    );
+    // While nobody can say whether a session was ended, it is not good.
+    let mut redis = redis;
+    redis.kill();
+    let mut other = browser.at(&two, &stage.web);
+    let answer = other.step("/pages/1").await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(
+        two.reason(&answer).await.as_deref(),
+        Some("login_unavailable")
     );
 }
