@@ -43,6 +43,7 @@ fn routes(count: usize) -> BTreeMap<Name, RouteSpec> {
             clients: ClientsSpec::Any,
             grace_after_expiry: None,
             token: TokenSpec::None,
+            login: None,
             api_key: None,
             limits: Vec::new(),
             external_authorization: None,

@@ -170,6 +170,7 @@ mod tests {
             clients,
             grace_after_expiry: None,
             token,
+            login: None,
             api_key: None,
             limits: vec![],
             external_authorization: None,

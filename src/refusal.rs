@@ -135,6 +135,21 @@ refusals! {
     ProofSignature, UNAUTHORIZED, "proof_signature", "The DPoP proof is not valid.";
     /// The `jti` of the proof was seen before.
     ProofReplayed, UNAUTHORIZED, "proof_replayed", "The DPoP proof was used before.";
+    /// The route wants a login and there is no good session, and whoever asks is no browser that could
+    /// be sent to log in.
+    LoginRequired, UNAUTHORIZED, "login_required", "A login is required.";
+    /// A browser comes back from a login that it did not begin, or that is over.
+    LoginStateUnknown, BAD_REQUEST, "login_state_unknown", "This login was not begun here, or it is over. Please begin again.";
+    /// What a browser brings back from a login is no answer of the server.
+    LoginAnswerMalformed, BAD_REQUEST, "login_answer_malformed", "The answer of the login is not well formed.";
+    /// The token that is to end sessions is not believed.
+    LogoutTokenRefused, BAD_REQUEST, "logout_token_refused", "The logout token is not valid.";
+    /// The server says no, or does not take its own code.
+    LoginDenied, FORBIDDEN, "login_denied", "The login was refused.";
+    /// The ID token of a login is not believed.
+    IdTokenRefused, FORBIDDEN, "id_token_refused", "The login could not be verified.";
+    /// Another site asks to log a user out.
+    LogoutCrossSite, FORBIDDEN, "logout_cross_site", "Please log out from a page of this site.";
     /// The route wants an API key and there is none.
     ApiKeyMissing, UNAUTHORIZED, "api_key_missing", "An API key is required.";
     /// The API key is none of the route's list: made up, mistyped, taken back, or of another list.
@@ -206,6 +221,10 @@ refusals! {
     ExternalAuthorizationInvalid, BAD_GATEWAY, "external_authorization_invalid", "Something went wrong here.";
     /// The authorization service of the route cannot be asked, or gave no answer.
     ExternalAuthorizationUnavailable, SERVICE_UNAVAILABLE, "external_authorization_unavailable", "Please try again later.";
+    /// The tokens of a login do not fit into cookies.
+    SessionTooLarge, BAD_GATEWAY, "session_too_large", "The login is too large.";
+    /// The server for logins, or what is known of ended sessions, cannot be asked.
+    LoginUnavailable, SERVICE_UNAVAILABLE, "login_unavailable", "Please try again later.";
     /// The issuer's keys were never fetched, not for too long, or not since a token came with a key
     /// that is not among them: nobody can say whether the token is good.
     IssuerKeysUnavailable, SERVICE_UNAVAILABLE, "issuer_keys_unavailable", "Please try again later.";

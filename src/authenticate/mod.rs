@@ -14,6 +14,7 @@ pub mod authenticator;
 pub mod introspection;
 pub mod issuer;
 pub mod jwks;
+pub mod login;
 pub mod keys;
 pub mod possession;
 pub mod told;

@@ -18,6 +18,8 @@ pub struct Told {
     pub dpop: Option<DpopChallenge>,
     /// What of the possession of its token the request did not show, and the route only reports.
     pub reported: Vec<&'static str>,
+    /// `Authorization` as the service gets it, in place of the client's.
+    pub forwarded: Option<HeaderValue>,
     /// `Retry-After` of a refusal, where something is known about it.
     pub retry_after: Option<Duration>,
 }

@@ -50,6 +50,7 @@ sections! {
         shared_state: "shared_state",
         oauth_clients: "oauth_clients",
         issuers: "issuers",
+        logins: "logins",
         api_keys: "api_keys",
         upstreams: "upstreams",
         external_authorization: "external_authorization",
@@ -250,6 +251,37 @@ sections! {
         ca: "ca",
         identity: "identity",
     }
+    /// How browsers log in.
+    LoginFile, "logins.NAME", {
+        issuer: "issuer",
+        client: "client",
+        tls: "tls",
+        endpoints: "endpoints",
+        scopes: "scopes",
+        callback: "callback",
+        logout: "logout",
+        after_logout: "after_logout",
+        back_channel: "back_channel",
+        cookie: "cookie",
+        keys: "keys",
+        session: "session",
+        bound_to_certificate: "bound_to_certificate",
+        forward_access_token: "forward_access_token",
+        in_progress: "in_progress",
+        login_timeout: "login_timeout",
+        timeout: "timeout",
+    }
+    /// Where the authorization server is asked.
+    LoginEndpointsFile, "logins.NAME.endpoints", {
+        authorization: "authorization",
+        token: "token",
+        end_session: "end_session",
+    }
+    /// How long a session lasts.
+    LoginSessionFile, "logins.NAME.session", {
+        idle: "idle",
+        max: "max",
+    }
     /// Whose API keys we accept.
     ApiKeysFile, "api_keys.NAME", {
         file: "file",
@@ -309,6 +341,7 @@ sections! {
         clients: "clients",
         grace_after_expiry: "grace_after_expiry",
         token: "token",
+        login: "login",
         api_key: "api_key",
         limits: "limits",
         external_authorization: "external_authorization",

@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod external_authorization;
 pub mod api_keys;
 pub mod fetch;
+pub mod login;
 pub mod shared_state;
 pub mod issuer_keys;
 pub mod introspection;

@@ -284,6 +284,11 @@ impl<'a> Node<'a> {
             .map(move |id| Self { id, report })
     }
 
+    /// The name of this entry of a section.
+    pub(super) fn name(&self) -> &'a str {
+        self.key()
+    }
+
     /// The key that it stands behind.
     pub(super) fn key(&self) -> &'a str {
         self.report.tree().key(self.id).unwrap_or_default()

@@ -17,6 +17,7 @@ use super::exchange::ExchangeSpec;
 use super::external_authorization::{ExternalAuthorizationSpec, ExternallyAuthorizedSpec};
 use super::introspection::IntrospectionSpec;
 use super::issuer_keys::IssuerKeysSpec;
+use super::login::LoginSpec;
 use super::oauth_client::OauthClientSpec;
 use super::possession::{Demand, DpopSpec};
 use super::shared_state::StoreSpec;
@@ -60,6 +61,8 @@ pub struct Spec {
     pub oauth_clients: BTreeMap<Name, OauthClientSpec>,
     /// Whose tokens we accept.
     pub issuers: BTreeMap<Name, IssuerSpec>,
+    /// How browsers log in.
+    pub logins: BTreeMap<Name, LoginSpec>,
     /// Whose API keys we accept.
     pub api_keys: BTreeMap<Name, KeyListSpec>,
     /// The services.
@@ -458,6 +461,8 @@ pub struct RouteSpec {
     pub grace_after_expiry: Option<Duration>,
     /// Which token.
     pub token: TokenSpec,
+    /// How browsers log in, by the name in `logins`. Default: not at all.
+    pub login: Option<Name>,
     /// Which API key, if one is taken.
     pub api_key: Option<WantedKey>,
     /// How often.

@@ -3,6 +3,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::StatusCode;
+
+use crate::refusal::Refusal;
+
 macro_rules! labels {
     ($($(#[doc = $of:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $label:literal;)+ })+) => {$(
         $(#[doc = $of])+
@@ -111,6 +115,36 @@ labels! {
         /// The endpoint's name has no address.
         NoAddress = "no_address";
     }
+    /// What became of a login.
+    LoginResult {
+        /// A browser was sent to log in.
+        Begun = "begun";
+        /// It came back, and has a session.
+        Completed = "completed";
+        /// The server, or the user there, said no, or the code was not taken.
+        Denied = "denied";
+        /// It came back to a login that it had not begun, or that was over.
+        StateUnknown = "state_unknown";
+        /// It brought something that is no answer of the server.
+        AnswerMalformed = "answer_malformed";
+        /// The ID token is not believed.
+        IdTokenRefused = "id_token_refused";
+        /// The server, its keys, or what is shared could not be asked.
+        Unavailable = "unavailable";
+        /// Its tokens do not fit into cookies.
+        TooLarge = "too_large";
+        /// Something else: another method, a fault of ours.
+        Other = "other";
+    }
+    /// What became of renewing the tokens of a session.
+    RefreshResult {
+        /// There are new ones.
+        Renewed = "renewed";
+        /// The server gives none: the user must log in again.
+        Ended = "ended";
+        /// The server, its keys, or what is shared could not be asked.
+        Unavailable = "unavailable";
+    }
     /// Why a reload changed nothing.
     ReloadFailure {
         /// The configuration, or a file that it names, has problems.
@@ -141,6 +175,26 @@ impl<const N: usize> Counts<N> {
 
     pub(super) fn values(&self) -> impl Iterator<Item = u64> {
         self.0.iter().map(|count| count.load(Ordering::Relaxed))
+    }
+}
+
+impl LoginResult {
+    /// What a refusal counts as.
+    #[must_use]
+    pub fn of(refusal: Refusal) -> Self {
+        let known = [
+            (Refusal::LoginDenied, Self::Denied),
+            (Refusal::LoginStateUnknown, Self::StateUnknown),
+            (Refusal::LoginAnswerMalformed, Self::AnswerMalformed),
+            (Refusal::IdTokenRefused, Self::IdTokenRefused),
+            (Refusal::SessionTooLarge, Self::TooLarge),
+        ];
+        let found = known.iter().find(|(own, _)| *own == refusal);
+        match found {
+            Some((_, result)) => *result,
+            None if refusal.status() == StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
+            None => Self::Other,
+        }
     }
 }
 

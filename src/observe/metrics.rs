@@ -20,6 +20,7 @@ use super::metrics_external_authorization::ExternalAuthorizationMetrics;
 use super::metrics_introspection::IntrospectionMetrics;
 use super::metrics_issuer_keys::IssuerKeysMetrics;
 use super::metrics_listener::ListenerMetrics;
+use super::metrics_login::LoginMetrics;
 use super::metrics_page::{Page, number};
 use super::metrics_process as process;
 use super::metrics_route::{IssuerMetrics, RefusalTotals, RouteMetrics};
@@ -62,6 +63,7 @@ pub struct Metrics {
     issuers: Handles<IssuerMetrics>,
     external_authorizations: Handles<ExternalAuthorizationMetrics>,
     exchanges: Handles<ExchangeMetrics>,
+    logins: Handles<LoginMetrics>,
     issuer_keys: Handles<IssuerKeysMetrics>,
     introspections: Handles<IntrospectionMetrics>,
     unrouted: Arc<RouteMetrics>,
@@ -94,6 +96,7 @@ impl Metrics {
             issuers: Handles::default(),
             external_authorizations: Handles::default(),
             exchanges: Handles::default(),
+            logins: Handles::default(),
             issuer_keys: Handles::default(),
             introspections: Handles::default(),
             unrouted: RouteMetrics::new(Arc::clone(&refusals)),
@@ -205,6 +208,12 @@ impl Metrics {
         keep(&self.exchanges, oauth_clients);
     }
 
+    /// The handle of a login.
+    #[must_use]
+    pub fn login(&self, name: &Name) -> Arc<LoginMetrics> {
+        handle(&self.logins, name, Arc::default)
+    }
+
     /// The handle of an issuer's keys, if they are fetched.
     #[must_use]
     pub fn issuer_keys(&self, name: &Name) -> Arc<IssuerKeysMetrics> {
@@ -243,6 +252,11 @@ impl Metrics {
         keep(&self.routes, routes);
         keep(&self.issuers, issuers);
         keep(&self.introspections, issuers);
+    }
+
+    /// Forgets the series of all logins but these.
+    pub fn keep_only_logins(&self, logins: &[Name]) {
+        keep(&self.logins, logins);
     }
 
     /// Replaces the certificates that are shown. At most 1,000 are, those that end first.
@@ -336,6 +350,7 @@ impl Metrics {
         each(&self.exchanges, |client, asked| {
             asked.show(&mut page, client)
         });
+        each(&self.logins, |name, login| login.show(&mut page, name));
         let now = unix_now();
         each(&self.issuer_keys, |name, keys| {
             keys.show(&mut page, name, now)

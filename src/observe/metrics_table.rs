@@ -114,6 +114,15 @@ families! {
     GRACE_REQUESTS: Counter "portcullis_grace_requests_total"
         ["route"]
         "Requests whose certificate had ended and that passed by the grace of their route.";
+    LOGINS: Counter "portcullis_logins_total"
+        ["login", "result"]
+        "Logins of browsers, by what became of them.";
+    SESSION_REFRESHES: Counter "portcullis_session_refreshes_total"
+        ["login", "result"]
+        "Sessions whose tokens were to be renewed, by what became of it.";
+    LOGOUTS: Counter "portcullis_logouts_total"
+        ["login", "by", "result"]
+        "Sessions that their user or the server asked to end.";
     TOKEN_CACHE: Counter "portcullis_token_cache_lookups_total"
         ["issuer", "result"]
         "Look-ups of a token in the cache of verified tokens.";

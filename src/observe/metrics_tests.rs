@@ -46,6 +46,7 @@ fn metrics() -> Arc<Metrics> {
         .route(&name("orders-read"))
         .set_possession(PossessionMethod::Dpop, true);
     drop(metrics.issuer(&name("corp")));
+    drop(metrics.login(&name("staff")));
     drop(metrics.api_keys(&name("partners")));
     drop(metrics.introspection(&name("corp")));
     metrics.issuer_keys(&name("corp")).set(KeysShown {

@@ -22,6 +22,7 @@ mod metrics_exchange;
 mod metrics_external_authorization;
 mod metrics_route;
 mod metrics_possession;
+mod metrics_login;
 mod metrics_shared;
 mod metrics_signed;
 mod metrics_introspection;
@@ -60,8 +61,8 @@ pub use failure_page::FailureFilter;
 pub use failure_record::FailureRecord;
 pub use handshake_log::{HandshakeFailureLine, HandshakeLog};
 pub use labels::{
-    CheckResult, ConnectFailed, ConnectionAbuse, ConnectionRefused, ExchangeResult, ReloadFailure,
-    Side, Waived,
+    CheckResult, ConnectFailed, ConnectionAbuse, ConnectionRefused, ExchangeResult, LoginResult,
+    RefreshResult, ReloadFailure, Side, Waived,
 };
 pub use logging::{Logging, LoggingNotStarted, start_logging};
 pub use metrics::{CONTENT_TYPE, Metrics};
@@ -75,6 +76,7 @@ pub use metrics_introspection::{IntrospectionLookup, IntrospectionMetrics, Intro
 pub use metrics_issuer_keys::{IssuerKeysMetrics, KeysFetchCause, KeysFetchResult, KeysShown};
 pub use metrics_listener::{ListenerMetrics, OpenConnection};
 pub use metrics_possession::{PossessionMethod, PossessionResult};
+pub use metrics_login::LoginMetrics;
 pub use metrics_route::{IssuerMetrics, RouteMetrics};
 pub use metrics_signed::SignedIdentityMetrics;
 pub use metrics_upstream::{OpenUpstreamConnection, UpstreamMetrics, UpstreamRequest};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use rustls::pki_types::UnixTime;
 
 use super::credentials;
@@ -11,6 +11,7 @@ use super::external;
 use super::head::{RequestHead, target};
 use super::journey::Story;
 use crate::authenticate::authenticator::{Asked, Authenticated};
+use crate::authenticate::login::{Login, LoginPlace};
 use crate::authenticate::told::Reply;
 use crate::config::spec::LimitKey;
 use crate::edge::facts::{ConnectionFacts, source_key};
@@ -109,6 +110,8 @@ pub enum Decision {
     Admitted(Box<Admitted>),
     /// The gateway answers by itself.
     Answered(Box<Reply>),
+    /// The gateway answers by itself, once it has read the body: a server ends sessions.
+    EndsSessions(Arc<Login>),
 }
 
 /// Decides about one request.
@@ -133,6 +136,17 @@ pub async fn admit(
         .identity()
         .map_or(0, |peer| peer.seconds_over(seconds(time)));
     peer_rate(facts, listener, story)?;
+    let peer = facts.identity().map(AsRef::as_ref);
+    let asked = asked(head, peer, time);
+    let own = now
+        .logins()
+        .place(&facts.listener, &head.authority.host, &head.path);
+    if let Some((login, place)) = own {
+        if over > 0 {
+            return Err(Refusal::CertificateExpired); // a grace is a route's
+        }
+        return own_answer(login, place, &asked, story).await;
+    }
     let route = now
         .route(&head.authority.host, &head.path, head.method, head.headers)
         .ok_or(Refusal::RouteUnknown)?;
@@ -140,10 +154,8 @@ pub async fn admit(
     route.check_listener(&facts.listener)?;
     route.check_seconds_over(over)?;
     story.certificate_over = over;
-    let peer = facts.identity().map(AsRef::as_ref);
     route.rules.check_peer(peer)?;
     credentials::check_fields(head.headers, &route.authenticator)?;
-    let asked = asked(head, peer, time);
     let subject = match route
         .authenticator
         .authenticate(&asked, &mut story.told)
@@ -186,6 +198,23 @@ pub async fn admit(
         _of_peer: of_peer,
         _of_upstream: of_upstream,
     })))
+}
+
+/// What a login answers on paths of its own, which no route has.
+async fn own_answer(
+    login: &Arc<Login>,
+    place: LoginPlace,
+    asked: &Asked<'_>,
+    story: &mut Story,
+) -> Result<Decision, Refusal> {
+    if place != LoginPlace::BackChannel {
+        let answer = login.answer(place, asked, &mut story.told).await?;
+        return Ok(Decision::Answered(answer));
+    }
+    if asked.method != Method::POST {
+        return Err(Refusal::MethodRefused);
+    }
+    Ok(Decision::EndsSessions(Arc::clone(login)))
 }
 
 fn asked<'r>(

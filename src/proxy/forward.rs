@@ -29,11 +29,17 @@ pub(super) fn rewrite(request: &mut RequestHeader, journey: &Journey) -> pingora
         return Err(carry(Refusal::NotAdmitted));
     };
     headers::join_cookies(request)?;
+    if let Some(now) = &journey.now {
+        headers::strip_own_cookies(request, &now.logins().own)?;
+    }
     let target = admitted.target();
     if request.raw_path() != target.as_bytes() {
         request.set_raw_path(target.as_bytes())?;
     }
     headers::set_ours(request, facts, admitted, ids)?;
+    if let Some(authorization) = &journey.story.told.forwarded {
+        request.insert_header(AUTHORIZATION, authorization.clone())?;
+    }
     if let Some(changes) = admitted.changes() {
         external::change_request(request, changes)?;
     }
@@ -120,6 +126,9 @@ pub(super) fn response_head(
         response.remove_header(&CONTENT_LENGTH);
     }
     headers::strip_hop_by_hop(response);
+    if let Some(now) = &journey.now {
+        headers::strip_own_set_cookies(response, &now.logins().own)?;
+    }
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use pingora::{Error, Result};
 use rustls::pki_types::UnixTime;
 
 use super::admit::{Admitted, Decision, admit};
+use super::back_channel;
 use super::errors::{Ending, abuse, carry, sort, waits_for_body};
 use super::external;
 use super::forward;
@@ -135,6 +136,19 @@ impl ProxyHttp for GatewayProxy {
             Ok(Decision::Answered(answer)) => {
                 journey.stage = Stage::Answered;
                 reply(session, &answer, &journey.story).await?;
+                Ok(ANSWERED)
+            }
+            Ok(Decision::EndsSessions(login)) => {
+                match back_channel::end_sessions(session, &login).await {
+                    Ok(answer) => {
+                        journey.stage = Stage::Answered;
+                        reply(session, &answer, &journey.story).await?;
+                    }
+                    Err(refusal) => {
+                        journey.stage = Stage::Refused(refusal);
+                        respond(session, refusal, &journey.story).await?;
+                    }
+                }
                 Ok(ANSWERED)
             }
             Err(refusal) => {

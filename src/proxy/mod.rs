@@ -1,6 +1,7 @@
 //! A request's way: admit, forward, answer, account. pingora's face is thin; [`admit`] decides.
 
 pub mod admit;
+mod back_channel;
 mod client_cert;
 pub mod connection;
 mod credentials;

@@ -223,6 +223,7 @@ pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
             SigningKeysSpec::Made { .. } => &[],
             SigningKeysSpec::Files(files) => files.as_slice(),
         });
+    let cookie_keys = spec.logins.values().flat_map(|login| &login.keys);
     let store = spec.shared_state.iter();
     let password = store.filter_map(|store| store.password_file.as_ref());
     material(spec)
@@ -231,6 +232,7 @@ pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
         .chain(password)
         .chain(signing_keys)
         .chain(nonce_keys)
+        .chain(cookie_keys)
         .cloned()
         .chain([file.to_owned()])
         .collect()

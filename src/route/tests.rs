@@ -53,6 +53,7 @@ fn route(rule: &str, headers: &[(&str, &str)]) -> RouteSpec {
         clients: ClientsSpec::Any,
         grace_after_expiry: None,
         token: TokenSpec::None,
+        login: None,
         api_key: None,
         limits: Vec::new(),
         external_authorization: None,

@@ -108,6 +108,7 @@ fn compile(
     let upstreams = planner.upstreams(&spec);
     let asserter = planner.asserter(&spec);
     planner.external_authorizations(&spec);
+    let logins = planner.logins(&spec);
     let sharing = planner.sharing(&spec, &material);
     let plans = planner.routes(&spec, &upstreams, asserter.as_ref());
     let grace = |name: &Name| largest_grace(name, &plans);
@@ -150,6 +151,7 @@ fn compile(
         issuers,
         asserter,
         external_authorizations,
+        logins,
         sharing,
         upstreams,
         routes: Arc::new(routes),

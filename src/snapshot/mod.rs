@@ -11,6 +11,7 @@ mod agents;
 mod asserter;
 mod bundle_files;
 mod clients;
+mod logins;
 pub mod compile;
 mod coverage;
 mod exchange;
@@ -48,6 +49,7 @@ use crate::identity::path::NormalPath;
 use crate::route::table::RouteTable;
 use crate::upstream::Policy;
 use external_authorization::ExternalAuthorizationPlan;
+use logins::Logins;
 use material::Material;
 use plan::{ListenerPlan, PolicyTerms, RoutePlan, UpstreamPlan};
 use shared::Sharing;
@@ -67,6 +69,7 @@ pub struct Snapshot {
     issuers: HashMap<Name, Arc<Issuer>>,
     asserter: Option<Arc<Asserter>>,
     external_authorizations: BTreeMap<Name, ExternalAuthorizationPlan>,
+    logins: Logins,
     sharing: Option<Sharing>,
     upstreams: BTreeMap<Name, Arc<UpstreamPlan>>,
     routes: Arc<RouteTable>,
@@ -103,6 +106,12 @@ impl Snapshot {
         self.asserter.as_deref()
     }
 
+    /// How browsers log in.
+    #[must_use]
+    pub const fn logins(&self) -> &Logins {
+        &self.logins
+    }
+
     /// On what terms a route's service is spoken to. `None` while the source of our key pair has
     /// given none.
     #[must_use]
@@ -136,6 +145,8 @@ impl Snapshot {
         stores
             .metrics
             .set_certificates(self.material.certificates());
+        let logins: Vec<Name> = self.spec.logins.keys().cloned().collect();
+        stores.metrics.keep_only_logins(&logins);
         let rehearsed = self.material.rehearsed();
         stores.metrics.next_trusts().keep_only(rehearsed);
         let rehearsed = self.listeners.iter().filter_map(|(name, listener)| {

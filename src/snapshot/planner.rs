@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::Snapshot;
 use super::external_authorization::ExternalAuthorizationPlan;
+use super::logins::Logins;
 use super::material::Material;
 use super::plan::{LimitPlan, ListenerPlan, PolicyId, PolicyTerms, RoutePlan, UpstreamPlan};
 use super::reach::grace_seconds;
@@ -46,6 +47,7 @@ pub(super) struct Planner<'c> {
     pub(super) previous: Option<&'c Snapshot>,
     pub(super) issuers: HashMap<Name, Arc<Issuer>>,
     pub(super) proof_terms: HashMap<Name, Arc<ProofTerms>>,
+    pub(super) logins: Logins,
     /// Terms by upstream and narrowed `accept`: routes share them.
     terms: Vec<PolicyTerms>,
     known_terms: HashMap<(Name, Vec<ServerPattern>), PolicyId>,
@@ -75,6 +77,7 @@ impl<'c> Planner<'c> {
             previous,
             issuers: HashMap::new(),
             proof_terms: HashMap::new(),
+            logins: Logins::default(),
             terms: Vec::new(),
             known_terms: HashMap::new(),
             external_authorizations: BTreeMap::new(),
@@ -255,6 +258,7 @@ impl<'c> Planner<'c> {
             TokenSpec::None => {}
             TokenSpec::Wanted(wanted) => ways.push(Way::Tokens(self.tokens(name, wanted)?)),
         }
+        ways.extend(self.logins.way(route)?);
         if let Some(wanted) = &route.api_key {
             ways.push(Way::ApiKeys(self.api_keys(wanted)));
         }

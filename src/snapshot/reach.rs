@@ -154,6 +154,7 @@ mod tests {
             clients,
             grace_after_expiry: None,
             token: TokenSpec::None,
+            login: None,
             api_key: None,
             limits: vec![],
             external_authorization: None,

@@ -58,6 +58,7 @@ pub fn refresh(before: &Snapshot, stores: &Stores, again: bool, now: UnixTime) -
         issuers: before.issuers.clone(),
         asserter: before.asserter.clone(),
         external_authorizations: before.external_authorizations.clone(),
+        logins: before.logins.clone(),
         sharing,
         upstreams: BTreeMap::clone(&before.upstreams),
         routes: before.routes.clone(),

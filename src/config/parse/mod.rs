@@ -13,6 +13,7 @@ mod introspection;
 mod issuer;
 mod issuer_keys;
 mod listener;
+mod login;
 mod oauth_client;
 mod pattern;
 mod possession;
@@ -56,6 +57,7 @@ struct Around<'a> {
     workload_api: Names<'a>,
     identities: Names<'a>,
     oauth_clients: Names<'a>,
+    logins: Names<'a>,
     issuers: Names<'a>,
     api_keys: Names<'a>,
     upstreams: Names<'a>,
@@ -77,6 +79,7 @@ impl<'a> Around<'a> {
             workload_api: Names::of(&file.workload_api),
             identities: Names::of(&file.identities),
             oauth_clients: Names::of(&file.oauth_clients),
+            logins: Names::of(&file.logins),
             issuers: Names::of(&file.issuers),
             api_keys: Names::of(&file.api_keys),
             upstreams: Names::of(&file.upstreams),
@@ -167,6 +170,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         oauth_clients: section(&file.oauth_clients, |node| {
             oauth_client::oauth_client(node, &around)
         }),
+        logins: section(&file.logins, |node| login::login(node, &around)),
         routes: section(&file.routes, |node| {
             route::route(node, &around, &upstreams, &issuers, &api_keys)
         }),

@@ -68,7 +68,11 @@ pub(super) fn route(
     let grace_after_expiry = file
         .grace_after_expiry
         .optional(|node| quantity::duration(node, GRACE_BOUNDS));
-    let token = token::of_route(&file.token, &[&file.api_key], around, issuers);
+    let login = file
+        .login
+        .optional(|node| node.reference::<Name>("login", &around.logins));
+    let others = [&file.api_key, &file.login];
+    let token = token::of_route(&file.token, &others, around, issuers);
     let api_key = api_keys::of_route(&file.api_key, token.as_ref(), lists, around);
     let limits = file.limits.or(Vec::new(), |node| {
         all(&node.items("`[{ rate: 100/s, per: client }]`")?, limit)
@@ -98,6 +102,7 @@ pub(super) fn route(
         clients: clients?,
         grace_after_expiry: grace_after_expiry?,
         token: token?,
+        login: login?,
         api_key: api_key?,
         limits: limits?,
         external_authorization: external_authorization?,

@@ -134,6 +134,7 @@ fn challenge(refusal: Refusal) -> Option<String> {
     }
     match (refusal, refusal.status()) {
         (Refusal::TokenMissing, _) => Some("Bearer realm=\"api\"".to_owned()),
+        (Refusal::LoginRequired, _) => Some("Cookie realm=\"api\"".to_owned()),
         (Refusal::ScopeMissing, _) => {
             Some("Bearer error=\"insufficient_scope\", scope=\"read\"".to_owned())
         }

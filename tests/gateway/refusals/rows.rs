@@ -14,6 +14,7 @@ use crate::bench::http1::{Answer, Request};
 use crate::bench::pki::{Authority, Leaf};
 use crate::bench::token::{IssuerKey, Token, unix_now, with_broken_signature};
 use crate::bench::within;
+use crate::login::browser::Browser;
 use crate::revocation::REVOKED;
 
 /// How a refusal is provoked.
@@ -188,6 +189,22 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         Refusal::ProofsFull | Refusal::ProofsUnavailable => Row::NotFromOutside(
             "`possession::replays` tests which is told when what is shared cannot say",
         ),
+        Refusal::LoginRequired => Row::Request(at("/pages/1")),
+        Refusal::LoginStateUnknown => Row::Request(at(&format!(
+            "/oauth/callback?code=x&state={}",
+            "A".repeat(43)
+        ))),
+        Refusal::LoginAnswerMalformed => Row::Request(at("/oauth/callback?code=x&error=y")),
+        Refusal::LogoutTokenRefused => {
+            let form = "application/x-www-form-urlencoded";
+            let post = Request::post("/oauth/back-channel-logout", "logout_token=x");
+            Row::Request(post.header("Content-Type", form))
+        }
+        Refusal::LoginDenied => Row::Steps(login_denied),
+        Refusal::IdTokenRefused => Row::Steps(id_token_refused),
+        Refusal::LogoutCrossSite => Row::Request(at("/oauth/logout")),
+        Refusal::SessionTooLarge => Row::Steps(session_too_large),
+        Refusal::LoginUnavailable => Row::Request(at("/lost/1").header("Accept", "text/html")),
         Refusal::ApiKeyMissing => Row::Request(at("/keyed/x")),
         Refusal::ApiKeyUnknown => Row::Request(at("/keyed/x").header("x-api-key", "x")),
         Refusal::ApiKeyExpired => {
@@ -245,6 +262,40 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         Refusal::UpstreamConnectTimeout => Row::Service(at("/mute/x")),
         Refusal::UpstreamResponseTimeout => Row::Service(at("/silent/hang")),
     }
+}
+
+fn browser(stage: &Stage) -> Browser {
+    Browser::new(&stage.gateway, &stage.provider, &stage.web)
+}
+
+/// The user says no at the provider.
+fn login_denied(stage: &Stage) -> BoxFuture<'_, Answer> {
+    Box::pin(async move {
+        stage.provider.user(Value::Null, json!({})).await;
+        let page = browser(stage).go("/pages/1").await;
+        stage.provider.user("alice", json!({})).await;
+        page.answer
+    })
+}
+
+fn id_token_refused(stage: &Stage) -> BoxFuture<'_, Answer> {
+    Box::pin(async move {
+        stage
+            .provider
+            .tamper(json!({ "claims": { "nonce": "another" } }))
+            .await;
+        let page = browser(stage).go("/pages/1").await;
+        stage.provider.tamper(Value::Null).await;
+        page.answer
+    })
+}
+
+fn session_too_large(stage: &Stage) -> BoxFuture<'_, Answer> {
+    Box::pin(async move {
+        let name = "x".repeat(10_000);
+        stage.provider.user("long", json!({ "name": name })).await;
+        browser(stage).go("/pages/1").await.answer
+    })
 }
 
 fn certificate_missing(stage: &Stage) -> BoxFuture<'_, Answer> {

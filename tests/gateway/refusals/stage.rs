@@ -10,6 +10,7 @@ use crate::bench::client::{Client, HOST};
 use crate::bench::config::{Config, free_port};
 use crate::bench::gateway::Gateway;
 use crate::bench::pki::{Authority, Identity, Leaf};
+use crate::bench::provider::Provider;
 use crate::bench::service::{Plain, Reply, Service};
 use crate::bench::{ORDERS_ID, ORDERS_NAME, World};
 use crate::external_authorization::{external_authorization, server as asked};
@@ -32,6 +33,8 @@ pub struct Stage {
     /// Where the token of the route `exchanged` is exchanged, or not, as its subject says.
     tokens: Service,
     pub web: Identity,
+    /// Where the users of `/pages/**` log in.
+    pub provider: Provider,
     /// Signs the clients of the listener `rotating`, until its bundle is replaced.
     pub rotating: Authority,
     /// An API key that is over, and one that belongs to other certificates.
@@ -174,6 +177,26 @@ fn possession(world: &World, config: &mut Config) {
     }
 }
 
+/// A route for browsers, `/pages/**`, and one whose server cannot be asked, `/lost/**`.
+async fn logins(world: &World, provider: &Provider, config: &mut Config) {
+    crate::login::set_up(world, provider, config).await;
+    config.set("logins.staff.cookie", "sid");
+    let mut lost = config.get("logins.staff").clone();
+    lost["cookie"] = json!("lost");
+    for (name, path) in [
+        ("callback", "/lost"),
+        ("logout", "/leave"),
+        ("back_channel", "/told"),
+    ] {
+        lost[name] = json!(path);
+    }
+    lost["issuer"] = json!("corp");
+    config.set("logins.lost", lost);
+    config.route("lost", "/lost/**", "orders");
+    config.set("routes.lost.login", "lost");
+    config.remove("routes.lost.token");
+}
+
 impl Stage {
     pub async fn set() -> Self {
         let world = World::new();
@@ -265,6 +288,8 @@ impl Stage {
         config.set("routes.open.max_body", "16B");
         config.route("inside", "/inside/**", "orders");
         config.set("routes.inside.listeners", json!(["optional"]));
+        let provider = world.provider().await;
+        logins(&world, &provider, &mut config).await;
         // It is not ready for as long as it waits for the agent, and refuses what needs it.
         let gateway = world.gateway_starting(&config).await;
         let unreachable = [("place", "identities.absent"), ("result", "unreachable")];
@@ -282,6 +307,7 @@ impl Stage {
             asked,
             tokens,
             web,
+            provider,
             rotating,
             expired_key: over.key,
             strangers_key: bound.key,
