@@ -19,6 +19,7 @@
 pub mod identity;
 pub mod refusal;
 pub mod handshake_failure;
+pub mod expression;
 pub mod config;
 pub mod trust;
 pub mod observe;

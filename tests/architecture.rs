@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 /// above `config`, whose words for logs it reads; `cli` stands above what it starts.
 const LAYERS: &[&[&str]] = &[
     &["identity", "refusal", "handshake_failure"],
+    &["expression"],
     &["config", "trust", "pki", "transport"],
     &["observe"],
     &["acme"],
@@ -53,6 +54,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("spiffe", &["trust/workload_api/"]),
     ("tonic", &["trust/workload_api/"]),
     ("rcgen", &["acme/", "pki/"]),
+    ("cel", &["expression/"]),
+    ("regex", &["expression/"]),
     ("serde_yaml", &["config/"]),
     ("saphyr_parser", &["config/"]),
     ("prometheus", &["observe/metrics", "admin/"]),
