@@ -21,7 +21,6 @@ use portcullis::edge::facts::{ConnectionCounts, ConnectionFacts, Presented, peer
 use portcullis::edge::standing::{Judged, Standing};
 use portcullis::identity::certificate::{PeerIdentity, peer_identity};
 use portcullis::identity::name::Name;
-use portcullis::limit::store::LimitStore;
 use portcullis::observe::{ClientHandshake, Metrics, TlsFacts};
 use portcullis::pki::{
     Authority, Issued, JwtAlgorithm, Overwrite, Request, SigningKey, Usage, key_set, write_public,
@@ -34,7 +33,6 @@ use portcullis::snapshot::Snapshot;
 use portcullis::snapshot::compile::build;
 use portcullis::snapshot::stores::Stores;
 use portcullis::trust::{KeyPair, TrustBundle, TrustStore};
-use portcullis::upstream::{EndpointStore, Policies};
 use rustls::pki_types::UnixTime;
 use serde_json::{Map, Value, json};
 
@@ -127,7 +125,13 @@ impl Stage {
         public("jwks.json", &key_set(&[&signer]).to_string());
         public("gateway.yaml", CONFIGURATION);
         let now = UnixTime::now();
-        let compiled = build(&folder.join("gateway.yaml"), &stores(), None, 1, now);
+        let compiled = build(
+            &folder.join("gateway.yaml"),
+            &Stores::default(),
+            None,
+            1,
+            now,
+        );
         let compiled = compiled.map_err(|refused| refused.problems.to_string());
         let identity = Arc::new(peer_identity(&client.der).expect("an identity"));
         Self {
@@ -158,18 +162,6 @@ impl Stage {
         let mut story = Story::default();
         let decided = admit(&head, &self.facts, &self.now, &mut story).now_or_never();
         decided.expect("nothing to wait for").map(drop)
-    }
-}
-
-fn stores() -> Stores {
-    let metrics = Metrics::new();
-    Stores {
-        assertions: AssertionStore::new(metrics.signed_identities()),
-        metrics,
-        limits: LimitStore::new(),
-        policies: Policies::new(),
-        sources: Arc::default(),
-        endpoints: EndpointStore::new(),
     }
 }
 

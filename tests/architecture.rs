@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 /// The layers, lowest first. A file may name its own folder and lower layers. `observe` stands
 /// above `config`, whose words for logs it reads; `cli` stands above what it starts.
 const LAYERS: &[&[&str]] = &[
-    &["identity", "refusal", "handshake_failure"],
+    &["identity", "refusal", "handshake_failure", "json"],
     &["expression"],
-    &["config", "trust", "pki", "transport"],
+    &["config", "trust", "pki", "transport", "shared_state"],
     &["observe"],
-    &["acme"],
+    &["fetch"],
+    &["acme", "oauth"],
     &[
         "edge",
         "route",
@@ -64,11 +65,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("notify", &["reload/"]),
     ("clap", &["cli", "demo/", "main.rs"]),
     ("hyper", &["acme/", "admin/", "demo/"]),
-    ("hyper_util", &["acme/", "admin/", "demo/"]),
+    ("hyper_rustls", &["fetch/"]),
+    ("hyper_util", &["acme/", "admin/", "demo/", "fetch/"]),
 ];
 
 const TLS: &[&str] = &[
     "acme/",
+    "fetch/",
     "trust/",
     "edge/",
     "upstream/",

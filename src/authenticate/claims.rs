@@ -11,10 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Number, Value};
 
-use super::json;
 use crate::config::spec::IssuerSpec;
 use crate::identity::name::Name;
 use crate::identity::subject::{Credential, Subject};
+use crate::json;
 use crate::refusal::Refusal;
 
 /// What is known of a token whose signature, issuer and audience are right.

@@ -11,9 +11,9 @@ use std::fmt;
 use serde_json::Value;
 
 use super::algorithm;
-use super::json;
 use super::key::Key;
 use crate::config::spec::SignatureAlgorithm;
+use crate::json;
 use crate::refusal::Refusal;
 
 /// The keys that may verify an issuer's tokens. At least one.

@@ -10,10 +10,10 @@ use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use serde_json::{Map, Value};
 
 use super::algorithm;
-use super::json;
 use super::jwks::KeySet;
 use super::key::Key;
 use crate::config::spec::SignatureAlgorithm;
+use crate::json;
 use crate::refusal::Refusal;
 
 /// What a token says, after its signature was found right.

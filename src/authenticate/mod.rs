@@ -2,7 +2,7 @@
 //! keys, claims, binding to the certificate.
 //!
 //! The way of a token: [`verifier`] takes it from the request (`bearer`), asks the [`issuer`],
-//! which looks into its `cache` and else reads the JWS (`jws`, `json`), verifies it with one key
+//! which looks into its `cache` and else reads the JWS (`jws`), verifies it with one key
 //! of the set ([`jwks`], `key`) and reads the `claims`. What depends on the route or on the
 //! connection (`typ`, the binding) is then checked for every request, cached or not.
 //!
@@ -19,7 +19,6 @@ mod algorithm;
 mod bearer;
 mod cache;
 mod claims;
-mod json;
 mod jws;
 mod key;
 mod rsa;

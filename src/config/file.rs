@@ -47,6 +47,7 @@ sections! {
         workload_api: "workload_api",
         deny: "deny",
         identities: "identities",
+        oauth_clients: "oauth_clients",
         issuers: "issuers",
         upstreams: "upstreams",
         routes: "routes",
@@ -172,6 +173,20 @@ sections! {
         workload_api: "workload_api",
         spiffe_id: "spiffe_id",
     }
+    /// Who we are to an authorization server.
+    OauthClientFile, "oauth_clients.NAME", {
+        client_id: "client_id",
+        secret_file: "secret_file",
+        private_key_jwt: "private_key_jwt",
+        tls: "tls",
+    }
+    /// The key that signs who we are.
+    PrivateKeyJwtFile, "oauth_clients.NAME.private_key_jwt", {
+        key_file: "key_file",
+        kid: "kid",
+        algorithm: "algorithm",
+        audience: "audience",
+    }
     /// Whose tokens we accept.
     IssuerFile, "issuers.NAME", {
         issuer: "issuer",
@@ -183,6 +198,12 @@ sections! {
     /// Where the keys of an issuer are.
     IssuerKeysFile, "issuers.NAME.keys", {
         file: "file",
+    }
+    /// TLS towards whatever the gateway asks over HTTPS.
+    FetchTlsFile, "issuers.NAME.keys.tls", {
+        trust: "trust",
+        ca: "ca",
+        identity: "identity",
     }
     /// A service.
     UpstreamFile, "upstreams.NAME", {

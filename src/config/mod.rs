@@ -6,6 +6,8 @@
 
 pub mod spec;
 pub mod acme;
+pub mod fetch;
+pub mod oauth_client;
 pub mod workload_api;
 pub mod problem;
 mod file;

@@ -12,6 +12,7 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
+use super::oauth_client::OauthClientSpec;
 use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
 use crate::identity::client_pattern::ClientPattern;
 use crate::identity::host::Host;
@@ -44,6 +45,8 @@ pub struct Spec {
     pub deny: Vec<PathBuf>,
     /// Who we are to services.
     pub identities: BTreeMap<Name, CertificateSpec>,
+    /// Who we are to authorization servers.
+    pub oauth_clients: BTreeMap<Name, OauthClientSpec>,
     /// Whose tokens we accept.
     pub issuers: BTreeMap<Name, IssuerSpec>,
     /// The services.

@@ -27,9 +27,7 @@ use self::stop::{Signals, open, wind_down};
 use crate::acme::http01;
 use crate::acme::keeper::Keeper;
 use crate::admin::{self, KeySets, Readiness};
-use crate::assertion::AssertionStore;
-use crate::limit::store::LimitStore;
-use crate::observe::{HandshakeLog, Metrics, RevocationLog, start_logging};
+use crate::observe::{HandshakeLog, RevocationLog, start_logging};
 use crate::proxy::GatewayProxy;
 use crate::proxy::connection::{Door, Proxy, serve};
 use crate::proxy::sweep::Sweeper;
@@ -38,7 +36,7 @@ use crate::snapshot::Live;
 use crate::snapshot::compile::{Compiled, build};
 use crate::snapshot::stores::Stores;
 use crate::trust::provider;
-use crate::upstream::{EndpointStore, MtlsConnector, Policies};
+use crate::upstream::MtlsConnector;
 
 /// Why the machine does not let the gateway start, for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -80,8 +78,14 @@ pub struct Checked {
 /// Every problem, as text for the operator.
 pub fn check(file: &Path) -> Result<(Checked, Vec<String>), String> {
     install_provider();
-    let compiled = build(file, &stores(), None, FIRST_GENERATION, UnixTime::now())
-        .map_err(|refused| refused.problems.to_string())?;
+    let compiled = build(
+        file,
+        &Stores::default(),
+        None,
+        FIRST_GENERATION,
+        UnixTime::now(),
+    )
+    .map_err(|refused| refused.problems.to_string())?;
     let spec = &compiled.snapshot.spec;
     let checked = Checked {
         routes: compiled.snapshot.names().routes.len(),
@@ -99,7 +103,7 @@ pub fn check(file: &Path) -> Result<(Checked, Vec<String>), String> {
 /// Why it does not start, as text for the operator.
 pub fn run(file: &Path) -> Result<(), String> {
     install_provider();
-    let stores = stores();
+    let stores = Stores::default();
     let at_start = AtStart::look(file);
     let compiled = build(file, &stores, None, FIRST_GENERATION, UnixTime::now())
         .map_err(|refused| refused.problems.to_string())?;
@@ -119,18 +123,6 @@ const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
 fn install_provider() {
     // Already there in tests that run several gateways: it is the same.
     drop(provider().as_ref().clone().install_default());
-}
-
-fn stores() -> Stores {
-    let metrics = Metrics::new();
-    Stores {
-        assertions: AssertionStore::new(metrics.signed_identities()),
-        metrics,
-        limits: LimitStore::new(),
-        policies: Policies::new(),
-        sources: Arc::default(),
-        endpoints: EndpointStore::new(),
-    }
 }
 
 fn serve_until_told(

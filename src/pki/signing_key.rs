@@ -1,5 +1,5 @@
-//! [`SigningKey`]: signs JWTs for development (RFC 7515, compact form), and says its public half
-//! as a JWK.
+//! [`SigningKey`]: signs JWTs (RFC 7515, compact form) for development, and where the gateway proves
+//! to an authorization server who it is; says its public half as a JWK.
 
 use std::fmt;
 use std::str::FromStr;

@@ -13,6 +13,7 @@ use aws_lc_rs::digest::{SHA256, digest as sha256};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
+use crate::config::oauth_client::OauthClientSpec;
 use crate::config::spec::{CertificateSpec, ServedSpec, SigningKeysSpec, Spec};
 use crate::trust::open;
 
@@ -237,5 +238,7 @@ pub(super) fn material(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
             .chain(intermediates)
             .chain(&bundle.crl)
     });
-    pairs.chain(bundles).chain(&spec.deny)
+    let credentials = spec.oauth_clients.values();
+    let credentials = credentials.filter_map(OauthClientSpec::file);
+    pairs.chain(bundles).chain(&spec.deny).chain(credentials)
 }

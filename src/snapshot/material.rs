@@ -6,6 +6,7 @@
 //! something is not, the last good generation stays.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use crate::config::problem::Problem;
 use crate::config::spec::{CaSpec, CertificateSpec, ListenerSpec, ServedSpec, Spec, TrustSpec};
 use crate::edge::listener::Certificate;
 use crate::identity::name::Name;
+use crate::oauth::credential::Credential;
 use crate::observe::{CertificateSeries, CrlSeries};
 use crate::trust::{
     CertificateInfo, DenyList, KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle,
@@ -35,7 +37,9 @@ pub struct Material {
     /// Bundles as they will be.
     next: HashMap<Name, Arc<TrustBundle>>,
     deny: Arc<DenyList>,
-    accepted: Vec<Accepted>,
+    /// Who we are to authorization servers.
+    pub(super) credentials: HashMap<Name, Arc<Credential>>,
+    pub(super) accepted: Vec<Accepted>,
     pub(super) sources: Vec<Arc<SourceStatus>>,
     certificates: Vec<CertificateSeries>,
     crls: Vec<CrlSeries>,
@@ -48,10 +52,11 @@ pub struct Material {
 
 /// What was read from a file and is published once the configuration is in use.
 #[derive(Debug)]
-enum Accepted {
+pub(super) enum Accepted {
     KeyPair(Arc<Source<KeyPair>>, Arc<KeyPair>),
     Bundle(Arc<Source<TrustBundle>>, Arc<TrustBundle>),
     Deny(Arc<Source<DenyList>>, Arc<DenyList>),
+    Credential(Arc<Source<Credential>>, Arc<Credential>),
 }
 
 /// What is done about material that cannot be used.
@@ -110,6 +115,9 @@ impl Material {
         for (name, pair) in &spec.identities {
             gathering.key_pair(identity_place(name), pair);
         }
+        for (name, client) in &spec.oauth_clients {
+            gathering.credential(name, client);
+        }
         for (name, listener) in &spec.listeners {
             for (index, certificate) in listener.tls.certificates.iter().enumerate() {
                 let place = certificate_place(name, index);
@@ -133,6 +141,7 @@ impl Material {
                 Accepted::KeyPair(source, pair) => source.publish(pair),
                 Accepted::Bundle(source, bundle) => source.publish(bundle),
                 Accepted::Deny(source, list) => source.publish(list),
+                Accepted::Credential(source, credential) => source.publish(credential),
             };
         }
         sources.keep_only(&self.sources);
@@ -183,23 +192,11 @@ impl Material {
     /// Whether every key pair and every bundle is the same. Sources give the same `Arc` again where
     /// nothing about its content is new.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let pairs = |a: &Self, b: &Self| {
-            a.key_pairs.iter().all(|(place, pair)| {
-                b.key_pairs
-                    .get(place)
-                    .is_some_and(|is| Arc::ptr_eq(is, pair))
-            })
-        };
-        let bundles = |a: &HashMap<Name, Arc<TrustBundle>>, b: &HashMap<_, Arc<_>>| {
-            a.len() == b.len()
-                && a.iter()
-                    .all(|(name, bundle)| b.get(name).is_some_and(|is| Arc::ptr_eq(is, bundle)))
-        };
-        self.key_pairs.len() == other.key_pairs.len()
-            && self.deny.digest() == other.deny.digest()
-            && pairs(self, other)
-            && bundles(&self.bundles, &other.bundles)
-            && bundles(&self.next, &other.next)
+        self.deny.digest() == other.deny.digest()
+            && same(&self.key_pairs, &other.key_pairs)
+            && same(&self.bundles, &other.bundles)
+            && same(&self.next, &other.next)
+            && same(&self.credentials, &other.credentials)
     }
 
     /// The sources, for the metrics.
@@ -232,6 +229,11 @@ impl Material {
     pub fn absent(&self) -> &[Arc<SourceStatus>] {
         &self.absent
     }
+}
+
+fn same<K: Eq + Hash, T>(a: &HashMap<K, Arc<T>>, b: &HashMap<K, Arc<T>>) -> bool {
+    let is = |(key, value)| b.get(key).is_some_and(|other| Arc::ptr_eq(other, value));
+    a.len() == b.len() && a.iter().all(is)
 }
 
 fn identity_place(name: &Name) -> String {
@@ -357,7 +359,7 @@ impl Gathering<'_> {
     }
 
     /// What was read, or what is in use where that stays.
-    fn read<T: Published>(
+    pub(super) fn read<T: Published>(
         &mut self,
         place: &str,
         source: &Source<T>,

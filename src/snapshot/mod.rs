@@ -9,9 +9,11 @@ mod acme_material;
 mod agents;
 mod asserter;
 mod bundle_files;
+mod clients;
 pub mod compile;
 mod coverage;
 pub mod material;
+mod oauth;
 pub mod plan;
 mod planner;
 mod reach;
@@ -105,6 +107,7 @@ impl Snapshot {
             asserter.begin(UnixTime::now().as_secs(), Instant::now());
         }
         self.material.publish(&stores.sources);
+        stores.clients.renew(|terms| self.material.fetch_tls(terms));
         stores.metrics.set_sources(self.material.sources());
         stores
             .metrics

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::agents::AgentStore;
 use crate::acme::store::AcmeStore;
+use crate::oauth::credential::Credential;
 use crate::trust::{DenyList, KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle};
 
 /// The sources of the process.
@@ -18,6 +19,7 @@ pub struct SourceStore {
     bundles: Sources<TrustBundle>,
     acme: Arc<AcmeStore>,
     deny: Sources<DenyList>,
+    credentials: Sources<Credential>,
     changed: Arc<Notify>,
     /// Agents of the SPIFFE Workload API, that tell some of these sources.
     pub agents: AgentStore,
@@ -31,6 +33,7 @@ impl Default for SourceStore {
             bundles: Sources::default(),
             acme: AcmeStore::new(Arc::clone(&changed)),
             deny: Sources::default(),
+            credentials: Sources::default(),
             changed,
             agents: AgentStore::default(),
         }
@@ -68,6 +71,13 @@ impl SourceStore {
         self.deny.get((SourceKind::File, place, ""), &self.changed)
     }
 
+    /// The source of what proves to an authorization server who we are.
+    #[must_use]
+    pub fn credential(&self, place: &str, wish: &str) -> Arc<Source<Credential>> {
+        self.credentials
+            .get((SourceKind::File, place, wish), &self.changed)
+    }
+
     /// The source of the key pair of an agent that this place wishes for.
     pub(super) fn svid(&self, place: &str, wish: &str) -> Arc<Source<KeyPair>> {
         let kind = SourceKind::WorkloadApi;
@@ -89,6 +99,7 @@ impl SourceStore {
         self.key_pairs.keep_only(&used);
         self.bundles.keep_only(&used);
         self.deny.keep_only(&used);
+        self.credentials.keep_only(&used);
         self.agents.keep_wanted();
     }
 

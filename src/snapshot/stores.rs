@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::sources::SourceStore;
 use crate::assertion::AssertionStore;
+use crate::fetch::ClientStore;
 use crate::limit::store::LimitStore;
 use crate::observe::Metrics;
+use crate::shared_state::SharedState;
 use crate::upstream::{EndpointStore, Policies};
 
 /// One of each for the whole process.
@@ -21,6 +23,26 @@ pub struct Stores {
     pub sources: Arc<SourceStore>,
     /// Endpoints with their addresses and health, by content.
     pub endpoints: Arc<EndpointStore>,
+    /// Clients that ask servers over HTTPS, by their terms.
+    pub clients: Arc<ClientStore>,
     /// Keys that sign identities, and tokens that may go out again.
     pub assertions: Arc<AssertionStore>,
+    /// What several gateways share, or what this one would.
+    pub shared: Arc<SharedState>,
+}
+
+impl Default for Stores {
+    fn default() -> Self {
+        let metrics = Metrics::new();
+        Self {
+            assertions: AssertionStore::new(metrics.signed_identities()),
+            metrics,
+            limits: LimitStore::new(),
+            policies: Policies::new(),
+            sources: Arc::default(),
+            endpoints: EndpointStore::new(),
+            clients: Arc::default(),
+            shared: Arc::new(SharedState::in_memory()),
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::crl_problem::CrlProblem;
 use super::info::date;
+use super::secret::SecretProblem;
 use super::workload_api::AgentError;
 
 /// Why a file with certificates or a key cannot be used. [`TrustError::hint`] says what to do;
@@ -173,6 +174,8 @@ pub enum TrustError {
         /// Why.
         problem: CrlProblem,
     },
+    /// A file does not hold the secret, or the key, that it should.
+    Secret(SecretProblem),
     /// A line of a deny list cannot be read.
     DenyLine {
         /// The file.
@@ -317,6 +320,7 @@ impl TrustError {
                 number,
                 problem,
             } => format!("CRL {number} in {} {}", file.display(), problem.what()),
+            Self::Secret(problem) => problem.to_string(),
             Self::DenyLine { file, line, what } => {
                 format!("line {line} of {} {what}", file.display())
             }
@@ -376,6 +380,7 @@ impl TrustError {
             Self::NotBelow { .. } => "take it out, or name the CA above it in `ca`",
             Self::Namesakes { .. } => "leave those that are in use",
             Self::Crl { problem, .. } => problem.hint(),
+            Self::Secret(problem) => problem.hint(),
             Self::DenyLine { .. } => {
                 "write `spiffe://..`, `serial:HEX issuer:NAME`, `fingerprint:sha256/HEX` or \
                  `pin:sha256/BASE64`, one a line"

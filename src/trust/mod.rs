@@ -27,6 +27,7 @@ mod serials;
 mod signing_key;
 mod source;
 mod rehearsal;
+mod secret;
 mod store;
 mod untrusted;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub use pem::open;
 pub use rehearsal::Rehearsal;
 pub use revocation::RevocationMode;
 pub use roots::roots;
+pub use secret::{SecretFile, SecretProblem, WhyNoSecret, private_key_text, secret};
 pub use signing_key::{SigningKeyFile, signing_key};
 pub use source::{Published, Source, SourceKind, SourceResult, SourceStatus};
 pub use store::TrustStore;

@@ -61,7 +61,7 @@ pub(super) fn issuer(node: &Node<'_>, around: &Around<'_>) -> Option<IssuerSpec>
     })
 }
 
-fn algorithm(node: &Node<'_>) -> Option<SignatureAlgorithm> {
+pub(super) fn algorithm(node: &Node<'_>) -> Option<SignatureAlgorithm> {
     if let Some(text) = node.as_text() {
         let symmetric = text
             .get(..2)

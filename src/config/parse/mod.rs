@@ -5,8 +5,10 @@
 
 mod acme;
 mod claims;
+mod fetch;
 mod issuer;
 mod listener;
+mod oauth_client;
 mod pattern;
 mod quantity;
 mod rehearsal;
@@ -44,11 +46,30 @@ struct Around<'a> {
     acme: Names<'a>,
     workload_api: Names<'a>,
     identities: Names<'a>,
+    oauth_clients: Names<'a>,
     issuers: Names<'a>,
     upstreams: Names<'a>,
     routes: Names<'a>,
     /// Whether there is a section `signed_identity`, for the routes that ask for one.
     signs_identities: bool,
+}
+
+impl<'a> Around<'a> {
+    fn of(folder: &'a Path, file: &RootFile<'a>) -> Self {
+        Self {
+            folder,
+            listeners: Names::of(&file.listeners),
+            trust: Names::of(&file.trust),
+            acme: Names::of(&file.acme),
+            workload_api: Names::of(&file.workload_api),
+            identities: Names::of(&file.identities),
+            oauth_clients: Names::of(&file.oauth_clients),
+            issuers: Names::of(&file.issuers),
+            upstreams: Names::of(&file.upstreams),
+            routes: Names::of(&file.routes),
+            signs_identities: file.signed_identity.written().is_some(),
+        }
+    }
 }
 
 /// The shape that this gateway reads. It changes when a file of before would mean something else.
@@ -75,18 +96,7 @@ const SHUTDOWN_DELAY_MAX: Duration = Duration::from_secs(600);
 pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let root = Node::root(report);
     let file = RootFile::read(&root)?;
-    let around = Around {
-        folder,
-        listeners: Names::of(&file.listeners),
-        trust: Names::of(&file.trust),
-        acme: Names::of(&file.acme),
-        workload_api: Names::of(&file.workload_api),
-        identities: Names::of(&file.identities),
-        issuers: Names::of(&file.issuers),
-        upstreams: Names::of(&file.upstreams),
-        routes: Names::of(&file.routes),
-        signs_identities: file.signed_identity.written().is_some(),
-    };
+    let around = Around::of(folder, &file);
     if file
         .version
         .needed("write `version: 1` at the top", version)
@@ -134,6 +144,9 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
             .deny
             .or_go_on(Vec::new(), |node| trust::files(node, &around)),
         identities: section(&file.identities, |node| identity(node, &around)),
+        oauth_clients: section(&file.oauth_clients, |node| {
+            oauth_client::oauth_client(node, &around)
+        }),
         issuers: section(&file.issuers, |node| issuer::issuer(node, &around)),
         routes: section(&file.routes, |node| route::route(node, &around, &upstreams)),
         upstreams,

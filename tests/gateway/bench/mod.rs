@@ -72,6 +72,8 @@
 //!   `headers`, raw `head`, `body`, `trailers`, `connection`, `peer`), `.handshakes()` (`resumed`, `server_name`,
 //!   `error`), `.bytes()` (0: it was told nothing), `.connections()`, `.open_connections()`; `.wait_for_requests(n)`,
 //!   `.wait_for_handshakes(n)`, `.wait_until(..)`; `.set_reply(..)`, `.set_identity(..)`, `.stop()`. `service::Plain`: TCP without TLS.
+//! - **Provider**: `world.provider().await`, the real `oidc-provider` as an authorization server: tokens of every kind, introspection,
+//!   keys that rotate, faults; its own sheet is the head of [`provider`](mod@provider).
 //! - **Gateway**: `.metrics().await.value("portcullis_requests_total", &[("route", "open")])` (the sum of all series
 //!   with these labels), `.wait_for_metric(name, labels, |v| v >= 1.0)`, `.wait_for_log(|line| ..)`,
 //!   `.wait_for_event(|json| ..)`, `.access_line(&answer)`, `.reason(&answer)`, `.log()`, `.admin("/readyz")`, `.reload(&config)`, `.reload_text(..)`,
@@ -93,11 +95,13 @@ pub mod crl;
 pub mod gateway;
 pub mod http1;
 pub mod pki;
+pub mod provider;
 pub mod raw_h2;
 pub mod service;
 pub mod token;
 
 mod proof;
+mod proof_provider;
 mod whole;
 
 use config::Config;

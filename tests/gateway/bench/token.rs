@@ -119,6 +119,11 @@ impl IssuerKey {
         }
     }
 
+    /// The private key in PEM (PKCS #8).
+    pub fn private_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+
     /// The public key in PEM: the secret of the HS256 confusion attack.
     pub fn public_pem(&self) -> String {
         self.key.public_key_pem()

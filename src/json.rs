@@ -8,9 +8,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Objects and arrays inside each other. No token needs more than a few; with this bound neither
+/// Objects and arrays inside each other. No token or answer needs more than a few; with this bound neither
 /// reading nor dropping a value can run out of stack.
-const DEPTH_MAX: usize = 32;
+pub const DEPTH_MAX: usize = 32;
 
 /// Reads one JSON object, and nothing after it.
 ///
@@ -18,7 +18,7 @@ const DEPTH_MAX: usize = 32;
 ///
 /// If the bytes are not JSON (RFC 8259, in UTF-8), not an object, nested more than [`DEPTH_MAX`]
 /// deep, have a member twice in one object, or a number that a finite `f64` cannot hold.
-pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict {
         depth_left: DEPTH_MAX,
