@@ -3,14 +3,11 @@
 //! The rules hold what was verified (the peer, the subject) against what the operator wrote. They
 //! verify nothing themselves.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
-
-use crate::config::spec::{ClientsSpec, RouteSpec, TokenSpec};
+use crate::config::spec::{ClientsSpec, JwtSpec, RouteSpec, TokenSpec};
 use crate::identity::certificate::PeerIdentity;
+use crate::identity::claim::{ClaimPath, ClaimTest};
 use crate::identity::name::Name;
-use crate::identity::subject::Subject;
+use crate::identity::subject::{Credential, Subject};
 use crate::refusal::Refusal;
 
 /// `clients` and `token` of a route.
@@ -24,11 +21,16 @@ pub struct Rules {
 enum TokenRule {
     /// `token: none`.
     None,
-    Wanted {
-        issuer: Name,
-        scopes: Box<[String]>,
-        claims: BTreeMap<String, Value>,
-    },
+    /// One of these: no two are of the same issuer.
+    Wanted(Box<[TokensOf]>),
+}
+
+/// What is asked of the tokens of one issuer.
+#[derive(Clone, Debug)]
+struct TokensOf {
+    issuer: Name,
+    scopes: Box<[String]>,
+    claims: Box<[(ClaimPath, ClaimTest)]>,
 }
 
 impl Rules {
@@ -37,11 +39,9 @@ impl Rules {
     pub fn new(route: &RouteSpec) -> Self {
         let token = match &route.token {
             TokenSpec::None => TokenRule::None,
-            TokenSpec::Jwt(jwt) => TokenRule::Wanted {
-                issuer: jwt.issuer.clone(),
-                scopes: jwt.scopes.clone().into(),
-                claims: jwt.claims.clone(),
-            },
+            TokenSpec::Wanted(tokens) => {
+                TokenRule::Wanted(tokens.any.iter().map(TokensOf::new).collect())
+            }
         };
         Self {
             clients: route.clients.clone(),
@@ -67,60 +67,76 @@ impl Rules {
         allowed.then_some(()).ok_or(Refusal::PeerNotAllowed)
     }
 
-    /// The scopes that a token must give.
+    /// The scopes that this subject's token must give.
     #[must_use]
-    pub fn scopes(&self) -> &[String] {
-        match &self.token {
-            TokenRule::None => &[],
-            TokenRule::Wanted { scopes, .. } => scopes,
-        }
+    pub fn scopes(&self, subject: &Subject) -> &[String] {
+        self.of(subject).map_or(&[], |rule| &rule.scopes)
     }
 
-    /// Whether whoever the token speaks for may use the route: a token of the route's issuer, with
-    /// all scopes, and with all claims, each equal to the value or an array that contains it.
-    ///
-    /// Claims are compared as JSON values, not nested and without conversion: `"1"` is not `1`,
-    /// and `1.0` is not `1`.
+    /// Whether whoever the token speaks for may use the route: a token of one of the route's issuers,
+    /// with all scopes and all claims that are asked for of that issuer's.
     ///
     /// # Errors
     ///
     /// [`Refusal::TokenMissing`], [`Refusal::TokenIssuer`], [`Refusal::ScopeMissing`] or
     /// [`Refusal::ClaimMissing`].
     pub fn check_subject(&self, subject: Option<&Subject>) -> Result<(), Refusal> {
-        let (issuer, scopes, claims) = match &self.token {
-            TokenRule::None => return Ok(()),
-            TokenRule::Wanted {
-                issuer,
-                scopes,
-                claims,
-            } => (issuer, scopes, claims),
-        };
-        let subject = subject.ok_or(Refusal::TokenMissing)?;
-        if subject.issuer != *issuer {
-            return Err(Refusal::TokenIssuer);
+        if let TokenRule::None = self.token {
+            return Ok(());
         }
-        if !scopes.iter().all(|scope| subject.has_scope(scope)) {
+        let subject = subject.ok_or(Refusal::TokenMissing)?;
+        let rule = self.of(subject).ok_or(Refusal::TokenIssuer)?;
+        if !rule.scopes.iter().all(|scope| subject.has_scope(scope)) {
             return Err(Refusal::ScopeMissing);
         }
-        let has = |(name, wanted): (&String, &Value)| match subject.claims.get(name) {
-            None => false,
-            Some(Value::Array(list)) if list.contains(wanted) => true,
-            Some(value) => value == wanted,
+        let has = |(path, test): &(ClaimPath, ClaimTest)| {
+            let claim = path.find(&subject.claims);
+            claim.is_some_and(|claim| test.holds(claim))
         };
-        if !claims.iter().all(has) {
+        if !rule.claims.iter().all(has) {
             return Err(Refusal::ClaimMissing);
         }
         Ok(())
+    }
+
+    /// The rule for tokens of the subject's issuer.
+    fn of(&self, subject: &Subject) -> Option<&TokensOf> {
+        match &self.token {
+            TokenRule::None => None,
+            TokenRule::Wanted(any) => match subject.credential {
+                Credential::Jwt | Credential::Introspected => {
+                    any.iter().find(|rule| rule.issuer == subject.issuer)
+                }
+                // What is asked of tokens, nothing else can have.
+                Credential::ApiKey | Credential::Login => None,
+            },
+        }
+    }
+}
+
+impl TokensOf {
+    fn new(jwt: &JwtSpec) -> Self {
+        let claims = jwt.claims.iter();
+        Self {
+            issuer: jwt.issuer.clone(),
+            scopes: jwt.scopes.clone().into(),
+            claims: claims
+                .map(|(path, test)| (path.clone(), test.clone()))
+                .collect(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
     use super::*;
-    use crate::config::spec::{
-        ForwardSpec, HostPattern, JwtSpec, MatchSpec, PathPattern, SegmentPattern,
-    };
-    use serde_json::json;
+    use crate::config::spec::{ForwardSpec, HostPattern, MatchSpec, PathPattern, SegmentPattern};
+    use crate::config::token::{Carrier, WantedTokens};
+    use crate::identity::scopes::Scopes;
 
     fn route(clients: ClientsSpec, token: TokenSpec) -> Rules {
         Rules::new(&RouteSpec {
@@ -213,37 +229,130 @@ mod tests {
         assert_eq!(rules.check_peer(Some(&peer(None, &[]))), Ok(()));
     }
 
-    fn rules_for_token() -> Rules {
+    fn jwt(issuer: &str, scopes: &[&str], claims: &[(&str, ClaimTest)]) -> JwtSpec {
+        let claims = claims
+            .iter()
+            .map(|(path, test)| (path.parse().unwrap(), test.clone()));
+        JwtSpec {
+            issuer: issuer.parse().unwrap(),
+            scopes: scopes.iter().map(|&scope| scope.into()).collect(),
+            claims: claims.collect::<BTreeMap<_, _>>(),
+            typ: None,
+            bound_to_certificate: false,
+        }
+    }
+
+    fn is(value: Value) -> ClaimTest {
+        ClaimTest::OneOf([value].into())
+    }
+
+    fn rules_for(any: Vec<JwtSpec>) -> Rules {
+        let from = vec![Carrier::Authorization];
         route(
             ClientsSpec::Any,
-            TokenSpec::Jwt(JwtSpec {
-                issuer: "corp".parse().unwrap(),
-                scopes: vec!["read".into(), "list".into()],
-                claims: BTreeMap::from([
-                    ("tenant".into(), json!("blue")),
-                    ("groups".into(), json!("ops")),
-                ]),
-                typ: None,
-                bound_to_certificate: false,
-            }),
+            TokenSpec::Wanted(WantedTokens { any, from }),
         )
+    }
+
+    fn subject(issuer: &str, scopes: &[&str], claims: Value) -> Subject {
+        let Value::Object(claims) = claims else {
+            panic!("claims are an object")
+        };
+        Subject {
+            credential: Credential::Jwt,
+            issuer: issuer.parse().unwrap(),
+            sub: None,
+            scopes: Scopes::of(scopes.iter().copied()),
+            claims: claims.into(),
+            expires: u64::MAX,
+        }
+    }
+
+    #[test]
+    fn each_issuer_of_a_route_has_its_own_rules_and_lends_them_to_no_other() {
+        let rules = rules_for(vec![
+            jwt("corp", &["read"], &[("tenant", is(json!("blue")))]),
+            jwt("partner", &["partner.read"], &[]),
+        ]);
+        let check = |issuer, scopes: &[&str], claims| {
+            rules.check_subject(Some(&subject(issuer, scopes, claims)))
+        };
+        assert_eq!(check("corp", &["read"], json!({"tenant": "blue"})), Ok(()));
+        assert_eq!(check("partner", &["partner.read"], json!({})), Ok(()));
+        let missing = Err(Refusal::ScopeMissing);
+        assert_eq!(
+            check("partner", &["read"], json!({"tenant": "blue"})),
+            missing
+        );
+        assert_eq!(
+            check("corp", &["partner.read"], json!({"tenant": "blue"})),
+            missing
+        );
+        assert_eq!(
+            check("corp", &["read"], json!({})),
+            Err(Refusal::ClaimMissing)
+        );
+        let all = ["read", "partner.read"];
+        let other = check("other", &all, json!({"tenant": "blue"}));
+        assert_eq!(other, Err(Refusal::TokenIssuer));
+        for credential in [Credential::ApiKey, Credential::Login] {
+            let subject = Subject {
+                credential,
+                ..subject("corp", &all, json!({"tenant": "blue"}))
+            };
+            let came = rules.check_subject(Some(&subject));
+            assert_eq!(came, Err(Refusal::TokenIssuer), "{credential:?}");
+        }
+    }
+
+    #[test]
+    fn claims_may_lie_deep_be_one_of_several_and_have_a_form() {
+        let rules = rules_for(vec![jwt(
+            "corp",
+            &[],
+            &[
+                (
+                    "/realm_access/roles",
+                    ClaimTest::OneOf([json!("ops"), json!("dev")].into()),
+                ),
+                (
+                    "https://example.com/team",
+                    ClaimTest::Matches("team-*".parse().unwrap()),
+                ),
+            ],
+        )]);
+        let check = |claims| rules.check_subject(Some(&subject("corp", &[], claims)));
+        let team = "https://example.com/team";
+        let good = [
+            json!({"realm_access": {"roles": ["x", "dev"]}, team: "team-a"}),
+            json!({"realm_access": {"roles": "ops"}, team: ["x", "team-a"]}),
+        ];
+        for claims in good {
+            let shown = claims.to_string();
+            assert_eq!(check(claims), Ok(()), "{shown}");
+        }
+        let bad = [
+            json!({"realm_access": {"roles": ["x"]}, team: "team-a"}),
+            json!({"realm_access": ["dev"], team: "team-a"}),
+            json!({"realm_access.roles": ["dev"], team: "team-a"}),
+            json!({"roles": ["dev"], team: "team-a"}),
+            json!({"realm_access": {"roles": ["dev"]}}),
+            json!({"realm_access": {"roles": ["dev"]}, team: "xteam-a"}),
+            json!({"realm_access": {"roles": ["dev"]}, team: {"team": "team-a"}}),
+            json!({"realm_access": {"roles": ["dev"]}, "https:": {"example.com": {"team": "team-a"}}}),
+        ];
+        for claims in bad {
+            let shown = claims.to_string();
+            assert_eq!(check(claims), Err(Refusal::ClaimMissing), "{shown}");
+        }
     }
 
     #[test]
     fn a_subject_needs_the_issuer_all_scopes_and_all_claims() {
-        let rules = rules_for_token();
+        let claims = [("tenant", is(json!("blue"))), ("groups", is(json!("ops")))];
+        let rules = rules_for(vec![jwt("corp", &["read", "list"], &claims)]);
         let check = |issuer: &str, scopes: &[&str], claims: Value| {
-            let Value::Object(claims) = claims else {
-                panic!("claims are an object")
-            };
-            rules.check_subject(Some(&Subject {
-                credential: crate::identity::subject::Credential::Jwt,
-                issuer: issuer.parse().unwrap(),
-                sub: None,
-                scopes: scopes.iter().map(|&scope| scope.into()).collect(),
-                claims,
-                expires: u64::MAX,
-            }))
+            rules.check_subject(Some(&subject(issuer, scopes, claims)))
         };
         let good = || json!({"tenant": "blue", "groups": ["dev", "ops"]});
         assert_eq!(check("corp", &["list", "read", "more"], good()), Ok(()));

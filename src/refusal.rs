@@ -53,6 +53,9 @@ refusals! {
     ConnectionNominates, BAD_REQUEST, "connection_nominates", "The Connection field names a field that it may not name.";
     /// `Transfer-Encoding` is anything but one `chunked`.
     FramingAmbiguous, BAD_REQUEST, "framing_ambiguous", "The length of the body is ambiguous.";
+    /// More than one credential is shown, or one of them twice: whom the request acts for would depend
+    /// on who reads it.
+    CredentialsSeveral, BAD_REQUEST, "credentials_several", "The request shows more than one credential.";
     /// The route wants a token and there is none.
     TokenMissing, UNAUTHORIZED, "token_missing", "A token is required.";
     /// The token is not a JWT that we read: parts, base64, JSON, sizes, duplicate members.
@@ -73,6 +76,11 @@ refusals! {
     TokenExpired, UNAUTHORIZED, "token_expired", "The token has expired.";
     /// The token's time has not begun.
     TokenNotYetValid, UNAUTHORIZED, "token_not_yet_valid", "The token is not valid yet.";
+    /// The token is older than its issuer's `max_age`.
+    TokenTooOld, UNAUTHORIZED, "token_too_old", "The token has expired.";
+    /// The token lacks a claim that its issuer's or its route's profile requires: one of RFC 9068,
+    /// section 2.2, or `iat` where a `max_age` counts from it.
+    TokenIncomplete, UNAUTHORIZED, "token_incomplete", "The token is not valid.";
     /// `typ` is not what the route wants.
     TokenType, UNAUTHORIZED, "token_type", "The token is not valid.";
     /// The route wants a token that is bound to a certificate, and this one is bound to none.
@@ -134,6 +142,9 @@ refusals! {
     UpstreamClosed, BAD_GATEWAY, "upstream_closed", "The service did not answer.";
     /// The service answered with something that is not HTTP, or that no request had asked for.
     UpstreamProtocol, BAD_GATEWAY, "upstream_protocol", "The service did not answer.";
+    /// The issuer's keys were never fetched, not for too long, or not since a token came with a key
+    /// that is not among them: nobody can say whether the token is good.
+    IssuerKeysUnavailable, SERVICE_UNAVAILABLE, "issuer_keys_unavailable", "Please try again later.";
     /// The source of the gateway's own certificate for the upstream has given none yet.
     UpstreamIdentityUnavailable, SERVICE_UNAVAILABLE, "upstream_identity_unavailable", "Please try again later.";
     /// No endpoint of the upstream has an address.

@@ -1,12 +1,18 @@
 //! [`Authenticator`]: how callers of one route show whom they act for, and what comes of it.
+//!
+//! A route may take several kinds of credentials. Each is a [`Way`], which says where its credential
+//! stands. A request shows exactly one credential, and the way that it stands in decides; none is
+//! tried after another.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
+use super::carried::{self, Shown};
+use super::tokens::Tokens;
 use super::told::{Reply, Told};
-use super::verifier::JwtVerifier;
+use crate::config::token::Carrier;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::host::Authority;
 use crate::identity::path::NormalPath;
@@ -16,7 +22,14 @@ use crate::refusal::Refusal;
 /// What one route takes as a proof of whom its caller acts for.
 #[derive(Debug, Default)]
 pub struct Authenticator {
-    token: Option<JwtVerifier>,
+    ways: Box<[Way]>,
+}
+
+/// One kind of credential that a route takes.
+#[derive(Debug)]
+pub enum Way {
+    /// A token.
+    Tokens(Tokens),
 }
 
 /// What is known of a request when it is asked for whom it acts.
@@ -52,8 +65,13 @@ pub enum Authenticated {
 impl Authenticator {
     /// One that takes these; if nothing, the certificate is enough.
     #[must_use]
-    pub const fn new(token: Option<JwtVerifier>) -> Self {
-        Self { token }
+    pub fn new(ways: Vec<Way>) -> Self {
+        Self { ways: ways.into() }
+    }
+
+    /// Where credentials of this route stand in a request: what stands there is a secret.
+    pub fn carriers(&self) -> impl Iterator<Item = &Carrier> {
+        self.ways.iter().flat_map(Way::carriers)
     }
 
     /// Finds out for whom a request acts. What the answer must say, whatever it will be, goes to
@@ -61,19 +79,37 @@ impl Authenticator {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with the credential, or why it cannot be checked now.
+    /// [`Refusal::CredentialsSeveral`] if it shows more than one credential; else the first thing that is
+    /// wrong with the one that it shows, or why it cannot be checked now.
     pub async fn authenticate(
         &self,
         asked: &Asked<'_>,
-        _told: &mut Told,
+        told: &mut Told,
     ) -> Result<Authenticated, Refusal> {
-        match &self.token {
-            None => Ok(Authenticated::Anyone),
-            Some(verifier) => {
-                let subject = verifier.check(asked.headers, asked.peer, asked.now)?;
-                Ok(Authenticated::As(subject))
+        if self.ways.is_empty() {
+            return Ok(Authenticated::Anyone);
+        }
+        // A credential that stands where no way looks for one is none of ours.
+        let shown = carried::only_one(self.carriers(), asked)?;
+        let shown = shown
+            .as_ref()
+            .and_then(|shown| Some((self.way_of(shown)?, shown)));
+        let Some((way, shown)) = shown else {
+            return Err(Refusal::TokenMissing);
+        };
+        match way {
+            Way::Tokens(tokens) => {
+                let verified = tokens.verify(shown, asked, told).await;
+                verified.map(Authenticated::As)
             }
         }
+    }
+
+    /// The way that a credential is shown in. Where two could be meant, the first: `config/` lets no
+    /// two of a route stand in one place.
+    fn way_of(&self, shown: &Shown<'_>) -> Option<&Way> {
+        let mut ways = self.ways.iter();
+        ways.find(|way| way.carriers().contains(shown.carrier))
     }
 
     /// As [`Self::authenticate`], for claims that nobody signed: the rehearsal of `tests:`.
@@ -87,12 +123,24 @@ impl Authenticator {
         peer: Option<&PeerIdentity>,
         now: u64,
     ) -> Result<Option<Arc<Subject>>, Refusal> {
-        match &self.token {
-            None => Ok(None),
-            Some(verifier) => {
-                let claims = claims.ok_or(Refusal::TokenMissing)?;
-                verifier.rehearse(claims, peer, now).map(Some)
-            }
+        if self.ways.is_empty() {
+            return Ok(None);
+        }
+        let claims = claims.ok_or(Refusal::TokenMissing)?;
+        // Claims are those of a token.
+        let tokens = self.ways.iter().map(|way| match way {
+            Way::Tokens(tokens) => tokens,
+        });
+        let tokens = tokens.into_iter().next().ok_or(Refusal::TokenMissing)?;
+        tokens.rehearse(claims, peer, now).map(Some)
+    }
+}
+
+impl Way {
+    /// Where its credential stands in a request.
+    fn carriers(&self) -> &[Carrier] {
+        match self {
+            Self::Tokens(tokens) => tokens.carriers(),
         }
     }
 }

@@ -1,25 +1,14 @@
-//! The token in the `Authorization` field (RFC 6750, section 2.1). Other places for a token (form
-//! body, query) are never looked at.
-
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+//! The token in the `Authorization` field (RFC 6750, section 2.1).
 
 use crate::refusal::Refusal;
 
-/// The bearer token of a request, as a `b64token`.
+/// The bearer token of the field's value; its characters are not looked at.
 ///
 /// # Errors
 ///
-/// [`Refusal::TokenMissing`] without the field, or with another scheme or no token in it;
-/// [`Refusal::HeaderAmbiguous`] with the field twice; [`Refusal::TokenMalformed`] with characters
-/// that no token has.
-pub(super) fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(Refusal::TokenMissing)?;
-    if values.next().is_some() {
-        return Err(Refusal::HeaderAmbiguous);
-    }
-    let mut parts = value.as_bytes().splitn(2, |&byte| byte == b' ');
+/// [`Refusal::TokenMissing`] with another scheme or nothing behind it.
+pub(super) fn token(value: &[u8]) -> Result<&[u8], Refusal> {
+    let mut parts = value.splitn(2, |&byte| byte == b' ');
     let (Some(scheme), Some(rest)) = (parts.next(), parts.next()) else {
         return Err(Refusal::TokenMissing);
     };
@@ -33,6 +22,15 @@ pub(super) fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
     if token.is_empty() {
         return Err(Refusal::TokenMissing);
     }
+    Ok(token)
+}
+
+/// A token as a text, if it is a `b64token`.
+///
+/// # Errors
+///
+/// [`Refusal::TokenMalformed`] with characters that no token has.
+pub(super) fn text(token: &[u8]) -> Result<&str, Refusal> {
     if !token.iter().all(|&byte| is_b64token(byte)) {
         return Err(Refusal::TokenMalformed);
     }
@@ -46,14 +44,9 @@ const fn is_b64token(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
-    fn of(values: &[&[u8]]) -> Result<String, Refusal> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
-        }
-        token(&headers).map(str::to_owned)
+    fn of(value: &[u8]) -> Result<&str, Refusal> {
+        token(value).and_then(text)
     }
 
     #[test]
@@ -64,36 +57,30 @@ mod tests {
             "BEARER a.b.c",
             "Bearer   a.b.c",
         ] {
-            assert_eq!(of(&[value.as_bytes()]), Ok("a.b.c".into()), "{value}");
+            assert_eq!(of(value.as_bytes()), Ok("a.b.c"), "{value}");
         }
     }
 
     #[test]
     fn what_is_not_one_bearer_token_is_refused() {
-        let cases: [(&[&[u8]], Refusal); 17] = [
-            (&[], Refusal::TokenMissing),
-            (&[b""], Refusal::TokenMissing),
-            (&[b"Bearer"], Refusal::TokenMissing),
-            (&[b"Bearer "], Refusal::TokenMissing),
-            (&[b"Bearer\ta.b.c"], Refusal::TokenMissing),
-            (&[b"Basic YTpi"], Refusal::TokenMissing),
-            (&[b"DPoP a.b.c"], Refusal::TokenMissing),
-            (&[b"BearerX a.b.c"], Refusal::TokenMissing),
-            (&[b" Bearer a.b.c"], Refusal::TokenMissing),
-            (&[b"a.b.c"], Refusal::TokenMissing),
-            (
-                &[b"Bearer a.b.c", b"Bearer a.b.c"],
-                Refusal::HeaderAmbiguous,
-            ),
-            (&[b"Bearer a.b.c", b"Basic YTpi"], Refusal::HeaderAmbiguous),
-            (&[b"Bearer a.b.c, Bearer d.e.f"], Refusal::TokenMalformed),
-            (&[b"Bearer a.b.c d"], Refusal::TokenMalformed),
-            (&[b"Bearer a.b.c "], Refusal::TokenMalformed),
-            (&[b"Bearer \"a.b.c\""], Refusal::TokenMalformed),
-            (&[b"Bearer a.\xffb.c"], Refusal::TokenMalformed),
+        let cases: [(&[u8], Refusal); 14] = [
+            (b"", Refusal::TokenMissing),
+            (b"Bearer", Refusal::TokenMissing),
+            (b"Bearer ", Refusal::TokenMissing),
+            (b"Bearer\ta.b.c", Refusal::TokenMissing),
+            (b"Basic YTpi", Refusal::TokenMissing),
+            (b"DPoP a.b.c", Refusal::TokenMissing),
+            (b"BearerX a.b.c", Refusal::TokenMissing),
+            (b" Bearer a.b.c", Refusal::TokenMissing),
+            (b"a.b.c", Refusal::TokenMissing),
+            (b"Bearer a.b.c, Bearer d.e.f", Refusal::TokenMalformed),
+            (b"Bearer a.b.c d", Refusal::TokenMalformed),
+            (b"Bearer a.b.c ", Refusal::TokenMalformed),
+            (b"Bearer \"a.b.c\"", Refusal::TokenMalformed),
+            (b"Bearer a.\xffb.c", Refusal::TokenMalformed),
         ];
-        for (values, want) in cases {
-            assert_eq!(of(values), Err(want), "{values:?}");
+        for (value, want) in cases {
+            assert_eq!(of(value), Err(want), "{value:?}");
         }
     }
 }

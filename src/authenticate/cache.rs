@@ -2,7 +2,8 @@
 //!
 //! Only good tokens are kept, so a stranger cannot fill it. A token is found by the SHA-256 of all
 //! its text; the token itself is not kept. What was found is a fact about the token alone: time,
-//! `typ` and binding are checked again for each request.
+//! `typ` and binding are checked again for each request. Each goes with the key that it was verified
+//! with: where the issuer takes the key away, its tokens are not remembered any more.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,9 +13,17 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::claims::Facts;
+use super::key::Key;
 
 /// The tokens that are remembered. Grows as they come.
-pub(super) struct TokenCache(Cache<TokenHash, Arc<Facts>, PayloadWeight>);
+pub(super) struct TokenCache(Cache<TokenHash, Verified, PayloadWeight>);
+
+/// What is known of a token, and by which key.
+#[derive(Clone)]
+struct Verified {
+    facts: Arc<Facts>,
+    key: Arc<Key>,
+}
 
 /// SHA-256 of a token's text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,20 +42,21 @@ impl TokenCache {
         Self(Cache::with_weighter(WEIGHT_MAX, weight_max, PayloadWeight))
     }
 
-    /// What is known of a token, unless its time is over at `now`.
+    /// What is known of a token, unless its time is over at `now`, or its key is gone.
     pub(super) fn get(&self, hash: &TokenHash, now: u64) -> Option<Arc<Facts>> {
-        let facts = self.0.get(hash)?;
-        if now < facts.subject.expires {
-            return Some(facts);
+        let known = self.0.get(hash)?;
+        if now < known.facts.subject.expires && !known.key.is_gone() {
+            return Some(known.facts);
         }
         self.0.remove(hash);
         None
     }
 
-    /// Remembers a token, unless its time is over at `now`.
-    pub(super) fn insert(&self, hash: TokenHash, facts: &Arc<Facts>, now: u64) {
+    /// Remembers a token that was verified with `key`, unless its time is over at `now`.
+    pub(super) fn insert(&self, hash: TokenHash, facts: &Arc<Facts>, key: Arc<Key>, now: u64) {
         if now < facts.subject.expires {
-            self.0.insert(hash, Arc::clone(facts));
+            let facts = Arc::clone(facts);
+            self.0.insert(hash, Verified { facts, key });
         }
     }
 
@@ -70,8 +80,8 @@ impl TokenHash {
     }
 }
 
-impl Weighter<TokenHash, Arc<Facts>> for PayloadWeight {
-    fn weight(&self, _hash: &TokenHash, facts: &Arc<Facts>) -> u64 {
-        u64::try_from(1 + facts.payload_bytes / 1024).unwrap_or(u64::MAX)
+impl Weighter<TokenHash, Verified> for PayloadWeight {
+    fn weight(&self, _hash: &TokenHash, known: &Verified) -> u64 {
+        u64::try_from(1 + known.facts.payload_bytes / 1024).unwrap_or(u64::MAX)
     }
 }

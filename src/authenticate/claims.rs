@@ -3,7 +3,6 @@
 //! [`Facts`] is what is remembered of a token. It holds nothing that depends on a route or on a
 //! connection except as facts to be compared anew for each request.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Number, Value};
 
 use crate::config::spec::IssuerSpec;
+use crate::config::token::SubjectsSpec;
+use crate::identity::claim::ClaimPath;
 use crate::identity::name::Name;
+use crate::identity::scopes::Scopes;
+use crate::identity::spiffe::{SpiffeId, TrustDomain};
 use crate::identity::subject::{Credential, Subject};
 use crate::json;
 use crate::refusal::Refusal;
@@ -24,6 +27,10 @@ pub(super) struct Facts {
     pub(super) subject: Arc<Subject>,
     /// The later one of `nbf` and `iat`, in seconds since 1970; 0 without them.
     not_before: u64,
+    /// `iat`, in seconds since 1970.
+    issued: Option<u64>,
+    /// Whether it has the claims that RFC 9068, section 2.2, requires.
+    pub(super) is_complete: bool,
     /// `typ` of the header, as `jws::normal_typ` writes it.
     pub(super) typ: Option<Box<str>>,
     /// Whose token it is.
@@ -78,46 +85,78 @@ impl Facts {
         name: &Name,
         spec: &IssuerSpec,
     ) -> Result<Self, Refusal> {
-        if text(&claims, "iss")? != Some(spec.issuer.as_str()) {
+        let subjects = &spec.profile.subjects;
+        let iss = text(&claims, "iss")?;
+        if subjects.asks_for_iss() && iss != Some(spec.issuer.as_str()) {
+            return Err(Refusal::TokenIssuer);
+        }
+        let sub = text(&claims, "sub")?;
+        if let SubjectsSpec::Workloads { of, .. } = subjects
+            && !is_workload_of(of, sub)
+        {
             return Err(Refusal::TokenIssuer);
         }
         check_audience(&claims, &spec.audiences)?;
         let expires = time(&claims, "exp", f64::floor)?.ok_or(Refusal::TokenExpired)?;
         let not_before = time(&claims, "nbf", f64::ceil)?.unwrap_or(0);
-        let issued = time(&claims, "iat", f64::ceil)?.unwrap_or(0);
+        let issued = time(&claims, "iat", f64::ceil)?;
         let binding = Binding::read(&claims)?;
+        let is_complete = issued.is_some() && has_texts(&claims, &["sub", "client_id", "jti"]);
         let subject = Subject {
             credential: Credential::Jwt,
             issuer: name.clone(),
-            sub: text(&claims, "sub")?.map(Into::into),
-            scopes: scopes(&claims)?,
-            claims,
+            sub: sub.map(Into::into),
+            scopes: scopes(&claims, &spec.profile.scopes_claims)?,
+            claims: claims.into(),
             expires,
         };
         Ok(Self {
             subject: Arc::new(subject),
-            not_before: not_before.max(issued),
+            not_before: not_before.max(issued.unwrap_or(0)),
+            issued,
+            is_complete,
             typ,
             binding,
             payload_bytes: 0,
         })
     }
 
-    /// Whether the token may be used at `now`, by clocks that differ by `leeway`; both in seconds.
+    /// Whether the token may be used at `now` (seconds since 1970), by the issuer's bounds.
     ///
     /// # Errors
     ///
     /// [`Refusal::TokenExpired`] from `exp` plus the leeway on; [`Refusal::TokenNotYetValid`]
-    /// before `nbf` or `iat` less the leeway.
-    pub(super) fn check_times(&self, now: u64, leeway: u64) -> Result<(), Refusal> {
+    /// before `nbf` or `iat` less the leeway; [`Refusal::TokenTooOld`] from `iat` plus the greatest age
+    /// plus the leeway on, and [`Refusal::TokenIncomplete`] where there is such an age and no `iat`.
+    pub(super) fn check_times(&self, now: u64, spec: &IssuerSpec) -> Result<(), Refusal> {
+        let leeway = spec.leeway.as_secs();
         if now >= self.subject.expires.saturating_add(leeway) {
             return Err(Refusal::TokenExpired);
         }
         if now.saturating_add(leeway) < self.not_before {
             return Err(Refusal::TokenNotYetValid);
         }
+        if let Some(max_age) = spec.profile.max_age {
+            let issued = self.issued.ok_or(Refusal::TokenIncomplete)?;
+            let end = issued.saturating_add(max_age.as_secs());
+            if now >= end.saturating_add(leeway) {
+                return Err(Refusal::TokenTooOld);
+            }
+        }
         Ok(())
     }
+}
+
+/// Whether `sub` is a SPIFFE ID of this trust domain (JWT-SVID, section 3.1).
+pub(super) fn is_workload_of(domain: &TrustDomain, sub: Option<&str>) -> bool {
+    let id = sub.and_then(|sub| sub.parse::<SpiffeId>().ok());
+    id.is_some_and(|id| id.trust_domain() == domain.as_str())
+}
+
+fn has_texts(claims: &Map<String, Value>, names: &[&str]) -> bool {
+    names
+        .iter()
+        .all(|name| claims.get(*name).is_some_and(Value::is_string))
 }
 
 impl Binding {
@@ -195,27 +234,42 @@ fn whole_seconds(number: &Number, whole: fn(f64) -> f64) -> Option<u64> {
         .map(|duration| duration.as_secs())
 }
 
-/// `scope`, a text of names between spaces (RFC 8693, section 4.2), or without it `scp`, an array
-/// or such a text. If both are there, `scope` alone counts: the standard one.
-fn scopes(claims: &Map<String, Value>) -> Result<BTreeSet<Box<str>>, Refusal> {
-    let split = |text: &str| {
-        text.split(' ')
-            .filter(|name| !name.is_empty())
-            .map(Into::into)
-            .collect()
-    };
-    if let Some(scope) = text(claims, "scope")? {
-        return Ok(split(scope));
+/// The scopes that the claims give: those that the operator named, else `scope` (RFC 8693, section
+/// 4.2), or without it `scp`. If both are there, `scope` alone counts: the standard one.
+fn scopes(claims: &Map<String, Value>, named: &[ClaimPath]) -> Result<Scopes, Refusal> {
+    if !named.is_empty() {
+        let mut all = Vec::new();
+        for path in named {
+            if let Some(claim) = path.find(claims) {
+                all.extend(names(claim)?);
+            }
+        }
+        return Ok(Scopes::of(all));
     }
-    let name_of = |item: &Value| match item {
-        Value::String(name) => Ok(name.as_str().into()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+    if let Some(scope) = text(claims, "scope")? {
+        return Ok(scope.split(' ').collect());
+    }
+    let scp = claims.get("scp").map(names).transpose()?;
+    Ok(Scopes::of(scp.unwrap_or_default()))
+}
+
+/// Names in a text, between spaces, or in an array.
+fn names(claim: &Value) -> Result<Vec<&str>, Refusal> {
+    fn name(item: &Value) -> Result<&str, Refusal> {
+        match item {
+            Value::String(name) => Ok(name.as_str()),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_) => Err(Refusal::TokenMalformed),
+        }
+    }
+    match claim {
+        Value::String(text) => Ok(text.split(' ').collect()),
+        Value::Array(items) => items.iter().map(name).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
             Err(Refusal::TokenMalformed)
         }
-    };
-    match claims.get("scp") {
-        None => Ok(BTreeSet::new()),
-        Some(Value::Array(names)) => names.iter().map(name_of).collect(),
-        Some(_) => Ok(text(claims, "scp")?.map(split).unwrap_or_default()),
     }
 }

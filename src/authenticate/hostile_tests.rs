@@ -10,8 +10,7 @@ use serde_json::json;
 
 use super::jws::TOKEN_BYTES_MAX;
 use super::minting::{
-    KEYS, NOW, base64url, bearer, claims, claims_with, es256, good_token, issuer_of, outcome,
-    verifier,
+    KEYS, NOW, base64url, claims, claims_with, es256, good_token, issuer_of, outcome, verifier,
 };
 use crate::refusal::Refusal;
 
@@ -202,7 +201,7 @@ fn without_a_kid_keys_are_not_tried() {
     let token = KEYS
         .es256
         .token(r#"{"alg":"ES256"}"#, &claims().to_string());
-    let checked = verifier(&issuer_of(&two, None), None, false).check(&bearer(&token), None, NOW);
+    let checked = verifier(&issuer_of(&two, None), None, false).check(&token, None, NOW);
     assert_eq!(checked.err(), Some(Refusal::TokenKeyUnknown));
 }
 
@@ -385,6 +384,6 @@ fn a_right_signature_in_der_is_refused() {
     );
     let der = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
     let token = format!("{signed}.{}", base64url(der.as_ref()));
-    let checked = verifier(&issuer_of(&set, None), None, false).check(&bearer(&token), None, NOW);
+    let checked = verifier(&issuer_of(&set, None), None, false).check(&token, None, NOW);
     assert_eq!(checked.err(), Some(Refusal::TokenSignature));
 }

@@ -3,14 +3,18 @@
 //!
 //! A new one is made for each snapshot. If nothing about it changed it goes on with the cache of
 //! the one before; else the cache begins empty, so that a key that was taken away takes its tokens
-//! with it.
+//! with it. Keys that are fetched change between snapshots: their tokens go with each of them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::cache::{TokenCache, TokenHash};
 use super::claims::Facts;
 use super::jwks::{IgnoredKey, JwksError, KeySet};
-use super::jws;
+use super::jws::Unverified;
+use super::key::Key;
+use super::keys::remote::{KeyNotFound, RemoteKeys, Unavailable};
+use super::told::Told;
 use crate::config::spec::IssuerSpec;
 use crate::identity::name::Name;
 use crate::observe::IssuerMetrics;
@@ -21,9 +25,18 @@ use crate::refusal::Refusal;
 pub struct Issuer {
     name: Name,
     spec: IssuerSpec,
-    keys: KeySet,
+    keys: Keys,
     cache: Arc<TokenCache>,
     metrics: Arc<IssuerMetrics>,
+}
+
+/// What an issuer's tokens are verified with.
+#[derive(Debug)]
+enum Keys {
+    /// What stood in a file when the configuration was loaded.
+    File(KeySet),
+    /// What the issuer was last heard to publish.
+    Remote(Arc<RemoteKeys>),
 }
 
 impl Issuer {
@@ -40,10 +53,33 @@ impl Issuer {
         metrics: Arc<IssuerMetrics>,
         previous: Option<&Arc<Self>>,
     ) -> Result<Self, JwksError> {
+        let keys = Keys::File(KeySet::read(jwks, &spec.algorithms)?);
+        Ok(Self::with_keys(name, spec, keys, metrics, previous))
+    }
+
+    /// An issuer whose keys are fetched. `previous` as above.
+    #[must_use]
+    pub fn remote(
+        name: &Name,
+        spec: &IssuerSpec,
+        keys: Arc<RemoteKeys>,
+        metrics: Arc<IssuerMetrics>,
+        previous: Option<&Arc<Self>>,
+    ) -> Self {
+        Self::with_keys(name, spec, Keys::Remote(keys), metrics, previous)
+    }
+
+    fn with_keys(
+        name: &Name,
+        spec: &IssuerSpec,
+        keys: Keys,
+        metrics: Arc<IssuerMetrics>,
+        previous: Option<&Arc<Self>>,
+    ) -> Self {
         let mut issuer = Self {
             name: name.clone(),
             spec: spec.clone(),
-            keys: KeySet::read(jwks, &spec.algorithms)?,
+            keys,
             cache: Arc::new(TokenCache::new()),
             metrics,
         };
@@ -52,7 +88,7 @@ impl Issuer {
         {
             issuer.cache = Arc::clone(&previous.cache);
         }
-        Ok(issuer)
+        issuer
     }
 
     /// Its name in the configuration.
@@ -67,29 +103,76 @@ impl Issuer {
         self.name == other.name && self.spec == other.spec && self.keys == other.keys
     }
 
+    /// Its keys, if they are fetched.
+    #[must_use]
+    pub const fn remote_keys(&self) -> Option<&Arc<RemoteKeys>> {
+        match &self.keys {
+            Keys::File(_) => None,
+            Keys::Remote(keys) => Some(keys),
+        }
+    }
+
     /// The keys of the set that are never used, each with its reason: for the log at load.
     #[must_use]
     pub fn ignored_keys(&self) -> &[IgnoredKey] {
-        self.keys.ignored()
+        match &self.keys {
+            Keys::File(keys) => keys.ignored(),
+            Keys::Remote(_) => &[], // each time that they are fetched
+        }
     }
 
-    /// What the token says, if it is a good one at `now` (seconds since 1970).
-    pub(super) fn facts(&self, token: &str, now: u64) -> Result<Arc<Facts>, Refusal> {
-        let leeway = self.spec.leeway.as_secs();
+    /// What the token says, if it is a good one at `now` (seconds since 1970). Waits only where the
+    /// issuer must be asked for a key that nobody here has.
+    pub(super) async fn facts(
+        &self,
+        token: &str,
+        now: u64,
+        told: &mut Told,
+    ) -> Result<Arc<Facts>, Refusal> {
         let hash = TokenHash::of(token);
-        let known = self.cache.get(&hash, now);
-        if let Some(facts) = known {
+        if let Some(facts) = self.cache.get(&hash, now) {
             self.metrics.cache_hit();
-            facts.check_times(now, leeway)?;
+            self.check_usable(told)?;
+            facts.check_times(now, &self.spec)?;
             return Ok(facts);
         }
         self.metrics.cache_miss();
-        let signed = jws::verify(token, &self.keys)?;
+        let token = Unverified::read(token)?;
+        let key = self.key(&token, told).await?;
+        let signed = token.verify(&key)?;
         let facts = Facts::read(&signed.payload, signed.typ, &self.name, &self.spec)?;
-        facts.check_times(now, leeway)?;
+        facts.check_times(now, &self.spec)?;
         let facts = Arc::new(facts);
-        self.cache.insert(hash, &facts, now);
+        self.cache.insert(hash, &facts, key, now);
         Ok(facts)
+    }
+
+    /// The one key that a token must be verified with.
+    async fn key(&self, token: &Unverified<'_>, told: &mut Told) -> Result<Arc<Key>, Refusal> {
+        let (kid, algorithm) = token.wants()?;
+        let keys = match &self.keys {
+            Keys::File(keys) => return keys.find(kid, algorithm).map(Arc::clone),
+            Keys::Remote(keys) => keys,
+        };
+        // A token of somebody else, or one that no key could verify, is no reason to ask this issuer.
+        let worth_asking =
+            || self.spec.algorithms.contains(&algorithm) && token.claims_to_be_of(&self.spec);
+        match keys.find(kid, algorithm, worth_asking).await {
+            Ok(key) => Ok(key),
+            Err(KeyNotFound::Refused(refusal)) => Err(refusal),
+            Err(KeyNotFound::Unavailable(why)) => Err(unavailable(why, told)),
+        }
+    }
+
+    /// What is remembered counts only as long as the keys do.
+    fn check_usable(&self, told: &mut Told) -> Result<(), Refusal> {
+        match &self.keys {
+            Keys::File(_) => Ok(()),
+            Keys::Remote(keys) => {
+                let usable = keys.check_usable(Instant::now());
+                usable.map_err(|why| unavailable(why, told))
+            }
+        }
     }
 
     pub(super) const fn spec(&self) -> &IssuerSpec {
@@ -111,4 +194,20 @@ impl Issuer {
     pub(super) fn cached_tokens(&self) -> usize {
         self.cache.len()
     }
+}
+
+impl PartialEq for Keys {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(a), Self::File(b)) => a == b,
+            (Self::Remote(a), Self::Remote(b)) => Arc::ptr_eq(a, b),
+            (Self::File(_), Self::Remote(_)) | (Self::Remote(_), Self::File(_)) => false,
+        }
+    }
+}
+
+/// Says when it is worth while to ask again.
+fn unavailable(why: Unavailable, told: &mut Told) -> Refusal {
+    told.retry_after = Some(why.retry_after);
+    Refusal::IssuerKeysUnavailable
 }

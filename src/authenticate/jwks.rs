@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ use crate::refusal::Refusal;
 /// The keys that may verify an issuer's tokens. At least one.
 #[derive(Clone, Debug)]
 pub(super) struct KeySet {
-    keys: Box<[Key]>,
+    keys: Box<[Arc<Key>]>,
     ignored: Box<[IgnoredKey]>,
 }
 
@@ -132,7 +133,7 @@ impl KeySet {
             }
             let key = jwk.as_object().ok_or(Cow::Borrowed("it is not an object"));
             match key.and_then(|jwk| Key::read(jwk, algorithms)) {
-                Ok(key) => keys.push(key),
+                Ok(key) => keys.push(Arc::new(key)),
                 Err(why) => ignored.push(IgnoredKey {
                     place,
                     kid: kid.map(cut),
@@ -166,7 +167,7 @@ impl KeySet {
         &self,
         kid: Option<&str>,
         algorithm: SignatureAlgorithm,
-    ) -> Result<&Key, Refusal> {
+    ) -> Result<&Arc<Key>, Refusal> {
         let Some(kid) = kid else {
             let mut fitting = self.keys.iter().filter(|key| key.fits(algorithm));
             return match (fitting.next(), fitting.next()) {
@@ -181,6 +182,38 @@ impl KeySet {
         } else {
             Err(Refusal::TokenAlgorithm)
         }
+    }
+
+    /// A set without keys, which no file is.
+    pub(super) fn none() -> Self {
+        Self {
+            keys: Box::default(),
+            ignored: Box::default(),
+        }
+    }
+
+    /// How many keys it has.
+    pub(super) const fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// This set as the one that follows `before`: keys that both have are the same ones, so that
+    /// what was verified with them stays good.
+    pub(super) fn following(mut self, before: &Self) -> Self {
+        for key in &mut self.keys {
+            if let Some(same) = before.keys.iter().find(|other| *other == key) {
+                *key = Arc::clone(same);
+            }
+        }
+        self
+    }
+
+    /// Takes away the keys that `next` does not have; `next` [follows](Self::following) this set.
+    /// Gives them back.
+    pub(super) fn retire_all_but(&self, next: &Self) -> Vec<&Arc<Key>> {
+        let stays = |key: &Arc<Key>| next.keys.iter().any(|other| Arc::ptr_eq(key, other));
+        let gone = self.keys.iter().filter(|key| !stays(key));
+        gone.inspect(|key| key.retire()).collect()
     }
 
     /// The keys that are passed over, in the order of the file.

@@ -2,7 +2,7 @@
 //! key that it may be verified with.
 //!
 //! Nothing in the token chooses how it is verified: its header can only name a key of the issuer's
-//! set, and that key has its algorithm.
+//! set, and that key has its algorithm. The key may have to be waited for between the two steps.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,9 +10,10 @@ use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use serde_json::{Map, Value};
 
 use super::algorithm;
-use super::jwks::KeySet;
+use super::claims::is_workload_of;
 use super::key::Key;
-use crate::config::spec::SignatureAlgorithm;
+use crate::config::spec::{IssuerSpec, SignatureAlgorithm};
+use crate::config::token::SubjectsSpec;
 use crate::json;
 use crate::refusal::Refusal;
 
@@ -28,29 +29,105 @@ pub(super) struct Signed {
 /// The longest token that is read. Half of what servers take for all header fields together.
 pub(super) const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
-/// Takes a token apart and verifies its signature.
+/// A token that was taken apart. Nobody has said yet that any of it is true.
+#[derive(Debug)]
+pub(super) struct Unverified<'t> {
+    /// The text that was signed.
+    signed: &'t str,
+    header: Map<String, Value>,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+    algorithm: SignatureAlgorithm,
+}
+
+impl<'t> Unverified<'t> {
+    /// Takes a token apart.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TokenMalformed`], [`Refusal::TokenHeader`] or [`Refusal::TokenAlgorithm`].
+    pub(super) fn read(token: &'t str) -> Result<Self, Refusal> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Refusal::TokenMalformed);
+        }
+        // Exactly three parts: with more, as in a JWE (RFC 7516), the payload has a dot, which is
+        // not base64url.
+        let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::TokenMalformed)?;
+        let (header, payload) = signed.split_once('.').ok_or(Refusal::TokenMalformed)?;
+        let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
+        let header = json::object(&header).map_err(|_not_one_object| Refusal::TokenMalformed)?;
+        let algorithm = Header::read(&header)?.algorithm;
+        Ok(Self {
+            signed,
+            header,
+            payload,
+            signature,
+            algorithm,
+        })
+    }
+
+    /// The key that it wants to be verified with, and how.
+    ///
+    /// # Errors
+    ///
+    /// None that [`Self::read`] would not have told.
+    pub(super) fn wants(&self) -> Result<(Option<&str>, SignatureAlgorithm), Refusal> {
+        Ok((text(&self.header, "kid")?, self.algorithm))
+    }
+
+    /// Whether its claims name this issuer, or a workload of its trust domain. It proves nothing, and is
+    /// no reason to believe anything.
+    pub(super) fn claims_to_be_of(&self, issuer: &IssuerSpec) -> bool {
+        let Ok(claims) = json::object(&self.payload) else {
+            return false;
+        };
+        let text = |name: &str| claims.get(name).and_then(Value::as_str);
+        match &issuer.profile.subjects {
+            SubjectsSpec::Workloads { of, iss: false } => is_workload_of(of, text("sub")),
+            SubjectsSpec::Workloads { iss: true, .. } | SubjectsSpec::Anybody => {
+                text("iss") == Some(&issuer.issuer)
+            }
+        }
+    }
+
+    /// Verifies the signature with the key that it must be verified with.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TokenAlgorithm`] or [`Refusal::TokenSignature`].
+    pub(super) fn verify(self, key: &Key) -> Result<Signed, Refusal> {
+        if !key.fits(self.algorithm) {
+            return Err(Refusal::TokenAlgorithm);
+        }
+        verify_signature(self.signed, &self.signature, key, self.algorithm)?;
+        let typ = Header::read(&self.header)?.typ.map(normal_typ);
+        Ok(Signed {
+            typ,
+            payload: self.payload,
+        })
+    }
+}
+
+/// Takes a token apart and verifies its signature with a key of the set.
+#[cfg(test)]
+pub(super) fn verify(token: &str, keys: &super::jwks::KeySet) -> Result<Signed, Refusal> {
+    let token = Unverified::read(token)?;
+    let (kid, algorithm) = token.wants()?;
+    let key = keys.find(kid, algorithm)?;
+    token.verify(key)
+}
+
+/// The claims of a token that nobody has verified: good for nothing but to choose by whom it must be.
 ///
 /// # Errors
 ///
-/// [`Refusal::TokenMalformed`], [`Refusal::TokenHeader`], [`Refusal::TokenAlgorithm`],
-/// [`Refusal::TokenKeyUnknown`] or [`Refusal::TokenSignature`].
-pub(super) fn verify(token: &str, keys: &KeySet) -> Result<Signed, Refusal> {
+/// [`Refusal::TokenMalformed`].
+pub(super) fn unverified_claims(token: &str) -> Result<Map<String, Value>, Refusal> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(Refusal::TokenMalformed);
     }
-    // Exactly three parts: with more, as in a JWE (RFC 7516), the payload has a dot, which is not
-    // base64url.
-    let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::TokenMalformed)?;
-    let (header, payload) = signed.split_once('.').ok_or(Refusal::TokenMalformed)?;
-    let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
-    let header = json::object(&header).map_err(|_not_one_object| Refusal::TokenMalformed)?;
-    let header = Header::read(&header)?;
-    let key = keys.find(header.kid, header.algorithm)?;
-    verify_signature(signed, &signature, key, header.algorithm)?;
-    Ok(Signed {
-        typ: header.typ.map(normal_typ),
-        payload,
-    })
+    let payload = token.split('.').nth(1).ok_or(Refusal::TokenMalformed)?;
+    json::object(&decode(payload)?).map_err(|_not_one_object| Refusal::TokenMalformed)
 }
 
 /// How types are compared: in lower case and without `application/` (RFC 7515, section 4.1.9).
@@ -61,7 +138,6 @@ pub(super) fn normal_typ(typ: &str) -> Box<str> {
 
 struct Header<'a> {
     algorithm: SignatureAlgorithm,
-    kid: Option<&'a str>,
     typ: Option<&'a str>,
 }
 
@@ -79,9 +155,10 @@ impl<'a> Header<'a> {
             return Err(Refusal::TokenMalformed);
         }
         let algorithm = text(header, "alg")?.and_then(algorithm::by_name);
+        let algorithm = algorithm.ok_or(Refusal::TokenAlgorithm)?;
+        text(header, "kid")?;
         Ok(Self {
-            algorithm: algorithm.ok_or(Refusal::TokenAlgorithm)?,
-            kid: text(header, "kid")?,
+            algorithm,
             typ: text(header, "typ")?,
         })
     }

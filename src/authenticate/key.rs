@@ -6,6 +6,7 @@
 //! wrote for the issuer, which is decided when the set is loaded and never by a token.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
@@ -21,12 +22,13 @@ use super::rsa;
 use crate::config::spec::SignatureAlgorithm;
 
 /// A key that may verify tokens.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Key {
     kid: Option<Box<str>>,
     algorithms: Box<[SignatureAlgorithm]>,
     public: PublicKey,
     decoding: DecodingKey,
+    gone: AtomicBool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +64,7 @@ impl Key {
             algorithms,
             public,
             decoding,
+            gone: AtomicBool::new(false),
         })
     }
 
@@ -72,6 +75,16 @@ impl Key {
     /// Whether tokens of this algorithm may be verified with this key.
     pub(super) fn fits(&self, algorithm: SignatureAlgorithm) -> bool {
         self.algorithms.contains(&algorithm)
+    }
+
+    /// The issuer has taken it away: what was verified with it counts no more.
+    pub(super) fn retire(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
+    /// Whether the issuer has taken it away.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 
     /// The key as the verifying crate wants it.

@@ -12,12 +12,11 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
 use super::issuer::Issuer;
 use super::verifier::JwtVerifier;
+use crate::config::issuer_keys::IssuerKeysSpec;
 use crate::config::spec::{IssuerSpec, JwtSpec, SignatureAlgorithm};
 use crate::refusal::Refusal;
 
@@ -188,8 +187,9 @@ pub(super) fn issuer_spec() -> IssuerSpec {
             SignatureAlgorithm::RS256,
             SignatureAlgorithm::PS384,
         ],
-        keys: "jwks.json".into(),
+        keys: IssuerKeysSpec::File("jwks.json".into()),
         leeway: Duration::from_secs(LEEWAY),
+        profile: crate::config::token::TokenProfile::default(),
     }
 }
 
@@ -213,11 +213,6 @@ pub(super) fn verifier(issuer: &Arc<Issuer>, typ: Option<&str>, bound: bool) -> 
     JwtVerifier::new(Arc::clone(issuer), &spec)
 }
 
-pub(super) fn bearer(token: &str) -> HeaderMap {
-    let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
-    HeaderMap::from_iter([(AUTHORIZATION, value)])
-}
-
 pub(super) fn issuer() -> Arc<Issuer> {
     issuer_of(&set(), None)
 }
@@ -225,7 +220,7 @@ pub(super) fn issuer() -> Arc<Issuer> {
 /// What a route without wishes says to a token from a client without a certificate.
 pub(super) fn outcome(token: &str) -> Result<(), Refusal> {
     verifier(&issuer(), None, false)
-        .check(&bearer(token), None, NOW)
+        .check(token, None, NOW)
         .map(drop)
 }
 

@@ -12,12 +12,15 @@
 pub mod authenticator;
 pub mod issuer;
 pub mod jwks;
+pub mod keys;
 pub mod told;
+pub mod tokens;
 pub mod verifier;
 
 mod algorithm;
 mod bearer;
 mod cache;
+mod carried;
 mod claims;
 mod jws;
 mod key;

@@ -3,23 +3,27 @@
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use super::bearer;
-use super::claims::{Binding, Facts};
+use super::claims::{Binding, Facts, is_workload_of};
 use super::issuer::Issuer;
 use super::jws::normal_typ;
+use super::told::Told;
 use crate::config::spec::JwtSpec;
+use crate::config::token::SubjectsSpec;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::subject::Subject;
 use crate::refusal::Refusal;
 
-/// Takes the token from a request and says whom it speaks for.
+/// `typ` of the access tokens of RFC 9068, section 2.1, as [`normal_typ`] writes it.
+const ACCESS_TOKEN: &str = "at+jwt";
+
+/// Says whom a token of one issuer speaks for.
 #[derive(Clone, Debug)]
 pub struct JwtVerifier {
     issuer: Arc<Issuer>,
-    /// The `typ` that the token must have, as [`normal_typ`] writes it.
+    /// The `typ` that the token must have, as [`normal_typ`] writes it: the route's and the issuer's
+    /// are the same where both are written.
     typ: Option<Box<str>>,
     bound_to_certificate: bool,
 }
@@ -28,46 +32,95 @@ impl JwtVerifier {
     /// A verifier for tokens of `issuer`, which must be the one that `spec` names.
     #[must_use]
     pub fn new(issuer: Arc<Issuer>, spec: &JwtSpec) -> Self {
+        let of_issuer = issuer.spec().profile.typ.as_deref();
+        let typ = spec.typ.as_deref().or(of_issuer).map(normal_typ);
         Self {
             issuer,
-            typ: spec.typ.as_deref().map(normal_typ),
+            typ,
             bound_to_certificate: spec.bound_to_certificate,
         }
     }
 
-    /// Verifies the bearer token of a request that came at `now` (seconds since 1970) over a
-    /// connection of `peer`.
+    /// Verifies a token that was shown at `now` (seconds since 1970) on a connection of `peer`.
     ///
     /// A token that is bound to a certificate (RFC 8705) must be bound to the peer's, whether the
     /// route asks for a bound token or not: it is never accepted as a plain bearer token.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with the `Authorization` field or with the token.
-    pub fn check(
+    /// The first thing that is wrong with the token; and [`Refusal::IssuerKeysUnavailable`] if the key
+    /// that it needs cannot be had now.
+    pub(super) async fn verify(
         &self,
-        headers: &HeaderMap,
+        token: &str,
         peer: Option<&PeerIdentity>,
         now: u64,
+        told: &mut Told,
     ) -> Result<Arc<Subject>, Refusal> {
-        let token = bearer::token(headers)?;
-        let facts = self.issuer.facts(token, now)?;
-        if self.typ.is_some() && self.typ != facts.typ {
-            return Err(Refusal::TokenType);
-        }
+        let facts = self.issuer.facts(token, now, told).await?;
+        self.check_type(&facts)?;
         self.check_binding(&facts, peer)?;
         Ok(Arc::clone(&facts.subject))
     }
 
-    /// As [`Self::check`], for a token that was never signed: the rehearsal of `tests:`.
+    /// As [`Self::verify`], for an issuer whose keys are there.
+    #[cfg(test)]
+    pub(super) fn check(
+        &self,
+        token: &str,
+        peer: Option<&PeerIdentity>,
+        now: u64,
+    ) -> Result<Arc<Subject>, Refusal> {
+        use futures_util::FutureExt as _;
+        let mut told = Told::default();
+        let verified = self.verify(token, peer, now, &mut told).now_or_never();
+        verified.unwrap()
+    }
+
+    /// Whether tokens with this `iss` are held against this one.
+    pub(super) fn is_named(&self, iss: Option<&str>) -> bool {
+        let spec = self.issuer.spec();
+        spec.profile.subjects.asks_for_iss() && iss == Some(&*spec.issuer)
+    }
+
+    /// Whether tokens without a known `iss` that speak for `sub` are held against this one.
+    pub(super) fn is_home_of(&self, sub: Option<&str>) -> bool {
+        match &self.issuer.spec().profile.subjects {
+            SubjectsSpec::Workloads { of, iss: false } => is_workload_of(of, sub),
+            SubjectsSpec::Workloads { iss: true, .. } | SubjectsSpec::Anybody => false,
+        }
+    }
+
+    fn check_type(&self, facts: &Facts) -> Result<(), Refusal> {
+        let own = facts.typ.as_deref();
+        let Some(wanted) = self.typ.as_deref() else {
+            // A JWT-SVID says nothing, or one of these (JWT-SVID, section 2.3).
+            let subjects = &self.issuer.spec().profile.subjects;
+            let is_svid = matches!(own, None | Some("jwt" | "jose"));
+            return match subjects {
+                SubjectsSpec::Workloads { .. } if !is_svid => Err(Refusal::TokenType),
+                SubjectsSpec::Workloads { .. } | SubjectsSpec::Anybody => Ok(()),
+            };
+        };
+        if own != Some(wanted) {
+            return Err(Refusal::TokenType);
+        }
+        if wanted == ACCESS_TOKEN && !facts.is_complete {
+            return Err(Refusal::TokenIncomplete);
+        }
+        Ok(())
+    }
+
+    /// As [`Self::verify`], for a token that was never signed: the rehearsal of `tests:`.
     ///
-    /// What the claims do not say counts as right: `iss`, `aud`, `exp`, and, where the route asks
-    /// for a bound token, `cnf`. `typ` is not looked at, for it is no claim.
+    /// What the claims do not say counts as right: `iss`, `aud`, `exp`, `iat`, a `sub` of the trust
+    /// domain, and, where the route asks for a bound token, `cnf`. `typ` is not looked at, for it is no
+    /// claim, and neither is what else RFC 9068 requires.
     ///
     /// # Errors
     ///
-    /// What [`Self::check`] would refuse these claims for.
-    pub fn rehearse(
+    /// What [`Self::verify`] would refuse these claims for.
+    pub(super) fn rehearse(
         &self,
         claims: &Map<String, Value>,
         peer: Option<&PeerIdentity>,
@@ -78,6 +131,12 @@ impl JwtVerifier {
         let mut assume = |name: &str, value: Value| {
             claims.entry(name).or_insert(value);
         };
+        if let SubjectsSpec::Workloads { of, .. } = &spec.profile.subjects {
+            assume("sub", json!(format!("spiffe://{of}/rehearsal")));
+        }
+        if spec.profile.max_age.is_some() {
+            assume("iat", json!(now));
+        }
         assume("iss", json!(spec.issuer));
         assume("aud", json!(spec.audiences));
         assume("exp", json!(now.saturating_add(60)));
@@ -90,7 +149,7 @@ impl JwtVerifier {
             );
         }
         let facts = Facts::of_claims(claims, None, self.issuer.name(), spec)?;
-        facts.check_times(now, spec.leeway.as_secs())?;
+        facts.check_times(now, spec)?;
         self.check_binding(&facts, peer)?;
         Ok(facts.subject)
     }

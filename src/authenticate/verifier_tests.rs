@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::issuer::Issuer;
 use super::minting::{
-    KEYS, LEEWAY, NOW, base64url, bearer, claims, claims_with, good_token, issuer, issuer_of,
-    issuer_spec, set, verifier,
+    KEYS, LEEWAY, NOW, base64url, claims, claims_with, good_token, issuer, issuer_of, issuer_spec,
+    set, verifier,
 };
 use crate::identity::certificate::{PeerIdentity, peer_identity};
 use crate::refusal::Refusal;
@@ -27,8 +27,8 @@ fn the_route_says_which_type() {
         let header = json!({"alg": "ES256", "kid": "ec", "typ": header_typ}).to_string();
         let token = KEYS.es256.token(&header, &claims().to_string());
         let verifier = verifier(&issuer, want, false);
-        let first = verifier.check(&bearer(&token), None, NOW).map(drop);
-        let cached = verifier.check(&bearer(&token), None, NOW).map(drop);
+        let first = verifier.check(&token, None, NOW).map(drop);
+        let cached = verifier.check(&token, None, NOW).map(drop);
         assert_eq!(first, cached, "the cache makes no difference");
         first
     };
@@ -54,7 +54,7 @@ fn the_route_says_which_type() {
     let none = KEYS
         .es256
         .token(r#"{"alg":"ES256","kid":"ec"}"#, &claims().to_string());
-    let checked = verifier(&issuer, Some("at+jwt"), false).check(&bearer(&none), None, NOW);
+    let checked = verifier(&issuer, Some("at+jwt"), false).check(&none, None, NOW);
     assert_eq!(checked.err(), Some(Refusal::TokenType));
 }
 
@@ -67,7 +67,7 @@ fn a_bound_token_is_good_only_with_its_certificate() {
     let token = KEYS.es256.token(r#"{"alg":"ES256","kid":"ec"}"#, &payload);
     for asked_for in [true, false] {
         let verifier = verifier(&issuer, None, asked_for);
-        let check = |peer| verifier.check(&bearer(&token), peer, NOW).map(drop);
+        let check = |peer| verifier.check(&token, peer, NOW).map(drop);
         // Twice, and in turns: what is cached is not that the binding held.
         for _ in 0..2 {
             assert_eq!(check(Some(&alice)), Ok(()));
@@ -87,7 +87,7 @@ fn a_route_that_wants_bound_tokens_takes_no_others() {
         let payload = claims_with("cnf", cnf);
         let token = KEYS.es256.token(r#"{"alg":"ES256","kid":"ec"}"#, &payload);
         verifier(&issuer, None, bound)
-            .check(&bearer(&token), Some(&alice), NOW)
+            .check(&token, Some(&alice), NOW)
             .map(drop)
     };
     assert_eq!(check(None, true), Err(Refusal::TokenUnbound));
@@ -140,16 +140,16 @@ fn a_route_that_wants_bound_tokens_takes_no_others() {
 fn a_token_is_verified_once_and_forgotten_at_its_end() {
     let issuer = issuer();
     let verifier = verifier(&issuer, None, false);
-    let headers = bearer(&good_token());
-    let first = verifier.check(&headers, None, NOW).unwrap();
-    let second = verifier.check(&headers, None, NOW + 299).unwrap();
+    let token = good_token();
+    let first = verifier.check(&token, None, NOW).unwrap();
+    let second = verifier.check(&token, None, NOW + 299).unwrap();
     assert!(Arc::ptr_eq(&first, &second), "the same facts");
     assert_eq!(issuer.lookups(), (1, 1));
     // Between `exp` and the leeway the token is good but no longer remembered.
-    assert!(verifier.check(&headers, None, NOW + 300).is_ok());
+    assert!(verifier.check(&token, None, NOW + 300).is_ok());
     assert_eq!(issuer.lookups(), (1, 2));
     assert_eq!(issuer.cached_tokens(), 0);
-    let late = verifier.check(&headers, None, NOW + 300 + LEEWAY);
+    let late = verifier.check(&token, None, NOW + 300 + LEEWAY);
     assert_eq!(late.err(), Some(Refusal::TokenExpired));
 }
 
@@ -157,9 +157,9 @@ fn a_token_is_verified_once_and_forgotten_at_its_end() {
 fn a_remembered_token_is_still_not_valid_before_its_time() {
     let issuer = issuer();
     let verifier = verifier(&issuer, None, false);
-    let headers = bearer(&good_token());
-    assert!(verifier.check(&headers, None, NOW).is_ok());
-    let early = verifier.check(&headers, None, NOW - 10 - LEEWAY - 1);
+    let token = good_token();
+    assert!(verifier.check(&token, None, NOW).is_ok());
+    let early = verifier.check(&token, None, NOW - 10 - LEEWAY - 1);
     assert_eq!(early.err(), Some(Refusal::TokenNotYetValid));
     assert_eq!(issuer.lookups().0, 1);
 }
@@ -172,7 +172,7 @@ fn refused_tokens_are_not_remembered() {
         .stranger
         .token(r#"{"alg":"ES256","kid":"ec"}"#, &claims().to_string());
     for _ in 0..3 {
-        let checked = verifier.check(&bearer(&token), None, NOW);
+        let checked = verifier.check(&token, None, NOW);
         assert_eq!(checked.err(), Some(Refusal::TokenSignature));
     }
     assert_eq!(issuer.cached_tokens(), 0);
@@ -182,15 +182,15 @@ fn refused_tokens_are_not_remembered() {
 #[test]
 fn the_cache_outlives_a_reload_only_if_nothing_changed() {
     let first = issuer();
-    let headers = bearer(&good_token());
+    let token = good_token();
     verifier(&first, None, false)
-        .check(&headers, None, NOW)
+        .check(&token, None, NOW)
         .unwrap();
     let same = issuer_of(&set(), Some(&first));
     assert!(same.is_same(&first));
     assert_eq!(same.cached_tokens(), 1);
     verifier(&same, None, false)
-        .check(&headers, None, NOW)
+        .check(&token, None, NOW)
         .unwrap();
     assert_eq!(same.lookups(), (1, 1));
 
@@ -199,12 +199,12 @@ fn the_cache_outlives_a_reload_only_if_nothing_changed() {
     assert!(!rotated.is_same(&same));
     assert_eq!(rotated.cached_tokens(), 0);
     assert_eq!(rotated.lookups(), (1, 1), "counters go on");
-    let checked = verifier(&rotated, None, false).check(&headers, None, NOW);
+    let checked = verifier(&rotated, None, false).check(&token, None, NOW);
     assert_eq!(checked.err(), Some(Refusal::TokenKeyUnknown));
 
     // Another key under the same name, and a key under another algorithm.
     let swapped = issuer_of(&json!({"keys": [KEYS.stranger.jwk("ec")]}), Some(&same));
-    let checked = verifier(&swapped, None, false).check(&headers, None, NOW);
+    let checked = verifier(&swapped, None, false).check(&token, None, NOW);
     assert_eq!(checked.err(), Some(Refusal::TokenSignature));
     let mut spec = issuer_spec();
     spec.audiences = vec!["other-api".into()];
@@ -217,7 +217,7 @@ fn the_cache_outlives_a_reload_only_if_nothing_changed() {
         Some(&same),
     )
     .unwrap();
-    let checked = verifier(&Arc::new(other), None, false).check(&headers, None, NOW);
+    let checked = verifier(&Arc::new(other), None, false).check(&token, None, NOW);
     assert_eq!(checked.err(), Some(Refusal::TokenAudience));
 }
 

@@ -194,10 +194,26 @@ sections! {
         algorithms: "algorithms",
         keys: "keys",
         leeway: "leeway",
+        trust_domain: "trust_domain",
+        typ: "typ",
+        max_age: "max_age",
+        scopes_claim: "scopes_claim",
     }
     /// Where the keys of an issuer are.
     IssuerKeysFile, "issuers.NAME.keys", {
         file: "file",
+        url: "url",
+        discovery: "discovery",
+        tls: "tls",
+        refresh: "refresh",
+        cool_down: "cool_down",
+        max_stale: "max_stale",
+        timeout: "timeout",
+    }
+    /// How often keys are fetched.
+    RefreshFile, "issuers.NAME.keys.refresh", {
+        min: "min",
+        max: "max",
     }
     /// TLS towards whatever the gateway asks over HTTPS.
     FetchTlsFile, "issuers.NAME.keys.tls", {
@@ -254,6 +270,13 @@ sections! {
         claims: "claims",
         typ: "typ",
         bound_to_certificate: "bound_to_certificate",
+        any: "any",
+        from: "from",
+    }
+    /// What a claim must be.
+    ClaimFile, "routes.NAME.token.claims.NAME", {
+        one_of: "one_of",
+        matches: "matches",
     }
     /// How often.
     LimitFile, "routes.NAME.limits[]", {

@@ -5,8 +5,10 @@
 //! a value, `spec.rs` has the values, `problem.rs` the mistakes. No certificate is read here: that is `trust`'s work.
 
 pub mod spec;
+pub mod token;
 pub mod acme;
 pub mod fetch;
+pub mod issuer_keys;
 pub mod oauth_client;
 pub mod workload_api;
 pub mod problem;

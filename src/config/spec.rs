@@ -12,8 +12,11 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
+use super::issuer_keys::IssuerKeysSpec;
 use super::oauth_client::OauthClientSpec;
+use super::token::{TokenProfile, WantedTokens};
 use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
+use crate::identity::claim::{ClaimPath, ClaimTest};
 use crate::identity::client_pattern::ClientPattern;
 use crate::identity::host::Host;
 use crate::identity::name::Name;
@@ -347,16 +350,18 @@ pub struct KeyPairSpec {
 /// One entry of `issuers`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IssuerSpec {
-    /// The claim `iss`, byte by byte.
+    /// The claim `iss`, byte by byte. Of an issuer whose tokens need none, its trust domain.
     pub issuer: String,
     /// The token must be for one of these (`aud`). At least one.
     pub audiences: Vec<String>,
     /// The algorithms that its keys may use. At least one, none symmetric.
     pub algorithms: Vec<SignatureAlgorithm>,
-    /// A JWKS file.
-    pub keys: PathBuf,
+    /// Where its keys are.
+    pub keys: IssuerKeysSpec,
     /// How far clocks may differ. Default 30 s, at most 5 min.
     pub leeway: Duration,
+    /// What else holds for all its tokens.
+    pub profile: TokenProfile,
 }
 
 /// The algorithms of JWS that a token may be signed with (RFC 7518, section 3.1; RFC 8037).
@@ -509,8 +514,8 @@ pub enum ClientsSpec {
 pub enum TokenSpec {
     /// `none`: no token is looked at.
     None,
-    /// A JWT.
-    Jwt(JwtSpec),
+    /// One of these.
+    Wanted(WantedTokens),
 }
 
 /// What a route wants of a JWT.
@@ -520,9 +525,9 @@ pub struct JwtSpec {
     pub issuer: Name,
     /// Scopes that the token must give, all of them.
     pub scopes: Vec<String>,
-    /// Claims that the token must have: equal to the value, or an array that contains it.
-    pub claims: BTreeMap<String, Value>,
-    /// The `typ` that the token must have, compared without case and without `application/`.
+    /// Claims that the token must have, and what each must be.
+    pub claims: BTreeMap<ClaimPath, ClaimTest>,
+    /// The `typ` that the token must have, as in [`TokenProfile::typ`].
     pub typ: Option<String>,
     /// Whether `cnf.x5t#S256` must be the fingerprint of the connection's certificate (RFC 8705).
     pub bound_to_certificate: bool,

@@ -15,6 +15,7 @@ use super::reader;
 use super::spec::{ClientsSpec, HostPattern, LimitKey, ServedSpec, TlsVersion, TokenSpec};
 use super::tree::{self, Id, Tree};
 use super::{Loaded, load as load_or_faulty, parse as parse_or_faulty};
+use crate::identity::claim::{ClaimPath, ClaimTest};
 
 /// Between the input and the message of a file in `rejects`.
 const CUT: &str = "---8<---\n";
@@ -278,11 +279,25 @@ fn what_is_written_is_what_is_read() {
         LimitKey::Header("x-tenant".parse().unwrap())
     );
     assert_eq!((route.max_body, route.websocket), (0, true));
-    let TokenSpec::Jwt(token) = &route.token else {
+    let TokenSpec::Wanted(tokens) = &route.token else {
         panic!("{:?}", route.token);
     };
-    assert_eq!(token.claims["level"], serde_json::json!(3));
-    assert_eq!(spec.routes["Orders_2"].token, TokenSpec::None);
+    let level = &tokens.any[0].claims[&"level".parse::<ClaimPath>().unwrap()];
+    assert_eq!(*level, ClaimTest::OneOf([serde_json::json!(3)].into()));
+    assert_eq!(tokens.any[1].issuer.as_str(), "mesh");
+    let from: Vec<_> = tokens.from.iter().map(ToString::to_string).collect();
+    let places = [
+        "authorization",
+        "header:x-token",
+        "cookie:__Host-token",
+        "query:access_token",
+    ];
+    assert_eq!(from, places);
+    let mesh = &spec.issuers["mesh"];
+    assert_eq!(mesh.issuer, "spiffe://mesh.example");
+    assert!(!mesh.profile.subjects.asks_for_iss());
+    assert_eq!(spec.issuers["corp"].profile.scopes_claims.len(), 2);
+    assert_eq!(spec.routes["Orders_2.match"].token, TokenSpec::None);
     assert_eq!(spec.routes["Orders_2"].clients, ClientsSpec::Any);
     let request = &spec.tests[0].request;
     assert_eq!(request.host, "api.example.com".parse().unwrap());

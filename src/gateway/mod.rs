@@ -27,6 +27,7 @@ use self::stop::{Signals, open, wind_down};
 use crate::acme::http01;
 use crate::acme::keeper::Keeper;
 use crate::admin::{self, KeySets, Readiness};
+use crate::authenticate::keys::store::IssuerKeyStore;
 use crate::observe::{HandshakeLog, RevocationLog, start_logging};
 use crate::proxy::GatewayProxy;
 use crate::proxy::connection::{Door, Proxy, serve};
@@ -187,7 +188,7 @@ async fn serve_all(
             stopping.clone(),
         ));
     }
-    issue(sockets.challenges, &stores, &mut edges)?;
+    tend(sockets.challenges, &stores, &mut edges)?;
     let admin = tokio::net::TcpListener::from_std(sockets.admin).map_err(StartError::Runtime)?;
     let admin_stop = Arc::new(Notify::new());
     let until = Arc::clone(&admin_stop);
@@ -199,10 +200,12 @@ async fn serve_all(
         async move { until.notified().await },
     ));
     let forced = Arc::clone(&signals.reload);
+    let issuer_keys = Arc::clone(&stores.issuer_keys);
     let reloader =
         tokio::spawn(Reloader::new(file, Arc::clone(&live), stores, forced, at_start).run());
     tracing::info!(admin = %admin_address, "admin listening");
-    tokio::spawn(ready_when_whole(Arc::clone(&live), Arc::clone(&readiness)));
+    let ready = ready_when_whole(Arc::clone(&live), issuer_keys, Arc::clone(&readiness));
+    tokio::spawn(ready);
     signals.stop().await;
     readiness.draining();
     let how = live.now().spec.shutdown;
@@ -219,8 +222,8 @@ async fn serve_all(
     Ok(())
 }
 
-/// Orders and renews certificates, and answers HTTP-01 challenges.
-fn issue(
+/// Orders and renews certificates, answers HTTP-01 challenges, and fetches the keys of issuers.
+fn tend(
     sockets: Vec<TcpListener>,
     stores: &Stores,
     tasks: &mut JoinSet<()>,
@@ -232,12 +235,17 @@ fn issue(
     }
     let keeper = Keeper::new(Arc::clone(acme), Arc::clone(&stores.metrics));
     tasks.spawn(keeper.run());
+    tasks.spawn(Arc::clone(&stores.issuer_keys).fetch());
     Ok(())
 }
 
-/// Says that the gateway is ready once every source has given something: before that, requests
-/// would be refused that are not to be.
-async fn ready_when_whole(live: Arc<Live>, readiness: Arc<Readiness>) {
+/// Says that the gateway is ready once every source has given something, and issuers their keys or
+/// been waited for: before that, requests would be refused that are not to be.
+async fn ready_when_whole(
+    live: Arc<Live>,
+    issuer_keys: Arc<IssuerKeyStore>,
+    readiness: Arc<Readiness>,
+) {
     let mut swaps = live.swaps();
     loop {
         let now = live.now();
@@ -254,6 +262,7 @@ async fn ready_when_whole(live: Arc<Live>, readiness: Arc<Readiness>) {
             return;
         }
     }
+    issuer_keys.awaited().await;
     readiness.ready();
     tracing::info!("ready");
 }

@@ -6,11 +6,15 @@
 pub mod certificate;
 pub mod certificate_facts;
 pub mod certificate_names;
+pub mod claim;
+pub mod claims;
 pub mod client_pattern;
 pub mod host;
 pub mod name;
 pub mod path;
 pub mod pattern;
+pub mod query;
+pub mod scopes;
 pub mod spiffe;
 pub mod subject;
 pub mod subject_name;

@@ -1,11 +1,10 @@
 //! [`Subject`]: whom a verified token speaks for.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-
+use super::claims::Claims;
 use super::name::Name;
+use super::scopes::Scopes;
 
 /// What was shown as a proof of whom one acts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +31,11 @@ pub struct Subject {
     pub issuer: Name,
     /// The claim `sub`, if the token has one. Cut for logs, never for comparing.
     pub sub: Option<Arc<str>>,
-    /// The scopes: `scope` (a text, RFC 8693, section 4.2) or `scp` (an array or a text).
-    pub scopes: BTreeSet<Box<str>>,
-    /// All claims of the token.
-    pub claims: Map<String, Value>,
+    /// The scopes: `scope` (a text, RFC 8693, section 4.2) or `scp` (an array or a text), or the
+    /// claims that the operator named for the issuer.
+    pub scopes: Scopes,
+    /// All claims of the token. To ask for one costs some microseconds, the first time in a request.
+    pub claims: Claims,
     /// When the token ends (`exp`), in seconds since 1970.
     pub expires: u64,
 }

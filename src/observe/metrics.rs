@@ -14,6 +14,7 @@ use super::logging::{LogCounts, Logging};
 use super::metrics_acme::AcmeMetrics;
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
 use super::metrics_crls::{CrlMetrics, CrlSeries};
+use super::metrics_issuer_keys::IssuerKeysMetrics;
 use super::metrics_listener::ListenerMetrics;
 use super::metrics_page::{Page, number};
 use super::metrics_process as process;
@@ -53,6 +54,7 @@ pub struct Metrics {
     upstreams: Handles<UpstreamMetrics>,
     routes: Handles<RouteMetrics>,
     issuers: Handles<IssuerMetrics>,
+    issuer_keys: Handles<IssuerKeysMetrics>,
     unrouted: Arc<RouteMetrics>,
     refusals: Arc<RefusalTotals>,
     signed_identities: Arc<SignedIdentityMetrics>,
@@ -79,6 +81,7 @@ impl Metrics {
             upstreams: Handles::default(),
             routes: Handles::default(),
             issuers: Handles::default(),
+            issuer_keys: Handles::default(),
             unrouted: RouteMetrics::new(Arc::clone(&refusals)),
             refusals,
             signed_identities: Arc::default(),
@@ -145,6 +148,18 @@ impl Metrics {
     #[must_use]
     pub fn issuer(&self, name: &Name) -> Arc<IssuerMetrics> {
         handle(&self.issuers, name, Arc::default)
+    }
+
+    /// The handle of an issuer's keys, if they are fetched.
+    #[must_use]
+    pub fn issuer_keys(&self, name: &Name) -> Arc<IssuerKeysMetrics> {
+        handle(&self.issuer_keys, name, Arc::default)
+    }
+
+    /// Forgets the fetched keys of all issuers but these.
+    pub fn issuer_keys_keep_only<'n>(&self, names: impl Iterator<Item = &'n Name>) {
+        let names: Vec<Name> = names.cloned().collect();
+        keep(&self.issuer_keys, &names);
     }
 
     /// The handle of the tokens that tell services who asks.
@@ -253,6 +268,10 @@ impl Metrics {
             route.show(&mut page, name, idle)
         });
         each(&self.issuers, |name, issuer| issuer.show(&mut page, name));
+        let now = unix_now();
+        each(&self.issuer_keys, |name, keys| {
+            keys.show(&mut page, name, now)
+        });
         for (refusal, count) in Refusal::ALL.iter().zip(self.refusals.values()) {
             page.counter(&table::REFUSALS, &[refusal.reason()], count);
         }

@@ -118,6 +118,23 @@ families! {
         ["issuer", "result"]
         "Look-ups of a token in the cache of verified tokens.";
 
+    // Keys of issuers that are fetched.
+    ISSUER_KEYS: Gauge "portcullis_issuer_keys"
+        ["issuer"]
+        "Keys of an issuer that may verify tokens now; 0 if there are none, or they are too old.";
+    ISSUER_KEYS_AGE: Gauge "portcullis_issuer_keys_age_seconds"
+        ["issuer"]
+        "How long ago the keys of an issuer were last fetched.";
+    ISSUER_KEYS_NEXT: Gauge "portcullis_issuer_keys_next_refresh_timestamp_seconds"
+        ["issuer"]
+        "When the keys of an issuer are fetched next, in seconds since 1970.";
+    ISSUER_KEYS_GENERATION: Gauge "portcullis_issuer_keys_generation"
+        ["issuer"]
+        "How often the keys of an issuer were found to be others than before.";
+    ISSUER_KEYS_FETCHES: Counter "portcullis_issuer_keys_fetches_total"
+        ["issuer", "cause", "result"]
+        "Fetches of the keys of an issuer, by why they began and what came of them.";
+
     SIGNED_IDENTITIES: Counter "portcullis_signed_identities_total"
         ["result"]
         "Requests whose service was to be told who asks in a signed token, by where it came from.";

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName};
 use rustls::pki_types::UnixTime;
 
+use super::credentials;
 use super::head::RequestHead;
 use super::journey::Story;
 use crate::authenticate::authenticator::{Asked, Authenticated};
@@ -123,6 +124,7 @@ pub async fn admit(
     story.certificate_over = over;
     let peer = facts.identity().map(AsRef::as_ref);
     route.rules.check_peer(peer)?;
+    credentials::check_fields(head.headers, &route.authenticator)?;
     let asked = asked(head, peer, time);
     let subject = match route
         .authenticator
@@ -157,7 +159,7 @@ pub async fn admit(
         subject,
         authority: head.authority.clone(),
         path: head.path.clone(),
-        query: head.query.map(Into::into),
+        query: credentials::without_parameters(head.query, &route.authenticator).map(Into::into),
         certificate_over: over,
         _of_peer: of_peer,
         _of_upstream: of_upstream,

@@ -4,13 +4,14 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HOST, UPGRADE};
+use http::header::{CONNECTION, COOKIE, HOST, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use rustls::pki_types::UnixTime;
 
 use super::admit::Admitted;
 use super::client_cert;
+use super::credentials;
 use super::ids::RequestIds;
 use super::xfcc::xfcc;
 use crate::assertion::Statement;
@@ -198,7 +199,7 @@ pub(super) fn set_ours(
         request.insert_header("x-token-subject", visible(sub))?;
     }
     if !forward.authorization {
-        request.remove_header(&AUTHORIZATION);
+        credentials::remove(request, &admitted.route().authenticator);
     }
     ids.set(request)
 }

@@ -3,6 +3,7 @@
 pub mod admit;
 mod client_cert;
 pub mod connection;
+mod credentials;
 pub mod sweep;
 mod errors;
 mod forward;

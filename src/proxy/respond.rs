@@ -163,10 +163,8 @@ fn challenge(refusal: Refusal, story: &Story) -> Option<String> {
         return Some(challenge.clone());
     }
     if refusal == Refusal::ScopeMissing {
-        let scopes = story
-            .route
-            .as_ref()
-            .map(|route| route.rules.scopes().join(" "));
+        let route = story.route.as_ref().zip(story.subject.as_ref());
+        let scopes = route.map(|(route, subject)| route.rules.scopes(subject).join(" "));
         return Some(match scopes {
             Some(scopes) => format!("Bearer error=\"insufficient_scope\", scope=\"{scopes}\""),
             None => "Bearer error=\"insufficient_scope\"".to_owned(),

@@ -13,6 +13,8 @@ use aws_lc_rs::digest::{SHA256, digest as sha256};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
+use crate::config::fetch::BelievedSpec;
+use crate::config::issuer_keys::IssuerKeysSpec;
 use crate::config::oauth_client::OauthClientSpec;
 use crate::config::spec::{CertificateSpec, ServedSpec, SigningKeysSpec, Spec};
 use crate::trust::open;
@@ -201,7 +203,14 @@ pub(super) fn difference(before: &Digest, now: &Digest) -> BTreeSet<PathBuf> {
 
 /// The configuration file and every file that it names.
 pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
-    let key_sets = spec.issuers.values().map(|issuer| &issuer.keys);
+    let key_sets = spec.issuers.values();
+    let key_sets = key_sets.filter_map(|issuer| match &issuer.keys {
+        IssuerKeysSpec::File(file) => Some(file),
+        IssuerKeysSpec::Remote(remote) => match &remote.tls.believed {
+            BelievedSpec::Ca(file) => Some(file),
+            BelievedSpec::Trust(_) => None,
+        },
+    });
     let signing_keys = spec
         .signed_identity
         .iter()

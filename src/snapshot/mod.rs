@@ -108,6 +108,15 @@ impl Snapshot {
         }
         self.material.publish(&stores.sources);
         stores.clients.renew(|terms| self.material.fetch_tls(terms));
+        let fetched = self
+            .issuers
+            .values()
+            .filter_map(|issuer| issuer.remote_keys());
+        let fetched: Vec<_> = fetched.map(Arc::clone).collect();
+        stores
+            .metrics
+            .issuer_keys_keep_only(fetched.iter().map(|keys| keys.name()));
+        stores.issuer_keys.keep(fetched);
         stores.metrics.set_sources(self.material.sources());
         stores
             .metrics

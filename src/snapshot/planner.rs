@@ -17,14 +17,19 @@ use super::plan::{LimitPlan, ListenerPlan, PolicyId, PolicyTerms, RoutePlan, Ups
 use super::reach::grace_seconds;
 use super::stores::Stores;
 use crate::assertion::Asserter;
-use crate::authenticate::authenticator::Authenticator;
+use crate::authenticate::authenticator::{Authenticator, Way};
 use crate::authenticate::issuer::Issuer;
 use crate::authenticate::jwks;
+use crate::authenticate::tokens::Tokens;
 use crate::authenticate::verifier::JwtVerifier;
 use crate::authorize::Rules;
 use crate::config::Places;
+use crate::config::issuer_keys::{IssuerKeysSpec, RemoteKeysSpec};
 use crate::config::problem::Problem;
-use crate::config::spec::{ListenerSpec, RouteSpec, Spec, TokenSpec, UpstreamSpec};
+use crate::config::spec::{
+    IssuerSpec, JwtSpec, ListenerSpec, RouteSpec, Spec, TokenSpec, UpstreamSpec,
+};
+use crate::config::token::WantedTokens;
 use crate::edge::listener::Listener;
 use crate::identity::name::Name;
 use crate::identity::pattern::ServerPattern;
@@ -80,29 +85,55 @@ impl<'c> Planner<'c> {
         }
     }
 
-    /// Reads the key sets of issuers.
+    /// Reads the key sets of issuers. Those that are fetched are not asked for here.
     pub(super) fn issuers(&mut self, spec: &Spec) {
         for (name, issuer) in &spec.issuers {
-            let place = format!("issuers.{name}.keys.file");
-            let Some(jwks) = self.file(&place, &issuer.keys) else {
-                continue;
+            let made = match &issuer.keys {
+                IssuerKeysSpec::File(file) => self.issuer_with_file(name, issuer, file),
+                IssuerKeysSpec::Remote(remote) => self.remote_issuer(name, issuer, remote),
             };
-            let before = self.previous.and_then(|before| before.issuers.get(name));
-            let shown = issuer.keys.display();
-            let metrics = self.stores.metrics.issuer(name);
-            match Issuer::new(name, issuer, &jwks, metrics, before) {
-                Ok(read) => {
-                    let ignored = read.ignored_keys().iter();
-                    self.warnings
-                        .extend(ignored.map(|key| format!("{place}: {shown}: {key}")));
-                    self.issuers.insert(name.clone(), Arc::new(read));
-                }
-                Err(error) => {
-                    let what = format!("{shown}: {}", error.what());
-                    self.problem(&place, &what, Some(&error.hint()));
-                }
+            if let Some(made) = made {
+                self.issuers.insert(name.clone(), Arc::new(made));
             }
         }
+    }
+
+    fn issuer_with_file(&mut self, name: &Name, spec: &IssuerSpec, file: &Path) -> Option<Issuer> {
+        let place = format!("issuers.{name}.keys.file");
+        let jwks = self.file(&place, file)?;
+        let before = self.previous.and_then(|before| before.issuers.get(name));
+        let shown = file.display();
+        let metrics = self.stores.metrics.issuer(name);
+        match Issuer::new(name, spec, &jwks, metrics, before) {
+            Ok(read) => {
+                let ignored = read.ignored_keys().iter();
+                self.warnings
+                    .extend(ignored.map(|key| format!("{place}: {shown}: {key}")));
+                Some(read)
+            }
+            Err(error) => {
+                let what = format!("{shown}: {}", error.what());
+                self.problem(&place, &what, Some(&error.hint()));
+                None
+            }
+        }
+    }
+
+    fn remote_issuer(
+        &mut self,
+        name: &Name,
+        spec: &IssuerSpec,
+        remote: &RemoteKeysSpec,
+    ) -> Option<Issuer> {
+        let client = self.client(&format!("issuers.{name}.keys.tls"), &remote.tls)?;
+        let metrics = self.stores.metrics.issuer_keys(name);
+        let keys = self
+            .stores
+            .issuer_keys
+            .keys(name, spec, remote, client, metrics);
+        let before = self.previous.and_then(|before| before.issuers.get(name));
+        let metrics = self.stores.metrics.issuer(name);
+        Some(Issuer::remote(name, spec, keys, metrics, before))
     }
 
     pub(super) fn upstreams(&mut self, spec: &Spec) -> BTreeMap<Name, Arc<UpstreamPlan>> {
@@ -202,14 +233,21 @@ impl<'c> Planner<'c> {
     }
 
     fn authenticator(&self, route: &RouteSpec) -> Option<Authenticator> {
-        let token = match &route.token {
-            TokenSpec::None => None,
-            TokenSpec::Jwt(jwt) => {
-                let issuer = Arc::clone(self.issuers.get(&jwt.issuer)?);
-                Some(JwtVerifier::new(issuer, jwt))
-            }
+        let mut ways = Vec::new();
+        match &route.token {
+            TokenSpec::None => {}
+            TokenSpec::Wanted(wanted) => ways.push(Way::Tokens(self.tokens(wanted)?)),
+        }
+        Some(Authenticator::new(ways))
+    }
+
+    fn tokens(&self, wanted: &WantedTokens) -> Option<Tokens> {
+        let verifier = |jwt: &JwtSpec| {
+            let issuer = Arc::clone(self.issuers.get(&jwt.issuer)?);
+            Some(JwtVerifier::new(issuer, jwt))
         };
-        Some(Authenticator::new(token))
+        let any: Option<Vec<_>> = wanted.any.iter().map(verifier).collect();
+        Some(Tokens::new(any?, &wanted.from))
     }
 
     /// The terms of the upstream, or narrower ones if the route says so.

@@ -39,7 +39,7 @@ pub(super) fn largest_grace(listener: &Name, routes: &[Arc<RoutePlan>]) -> Durat
 fn needs_certificate(route: &RouteSpec) -> bool {
     let bound = match &route.token {
         TokenSpec::None => false,
-        TokenSpec::Jwt(jwt) => jwt.bound_to_certificate,
+        TokenSpec::Wanted(tokens) => tokens.any.iter().all(|jwt| jwt.bound_to_certificate),
     };
     bound || route.clients != ClientsSpec::Any
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::sources::SourceStore;
 use crate::assertion::AssertionStore;
+use crate::authenticate::keys::store::IssuerKeyStore;
 use crate::fetch::ClientStore;
 use crate::limit::store::LimitStore;
 use crate::observe::Metrics;
@@ -25,6 +26,8 @@ pub struct Stores {
     pub endpoints: Arc<EndpointStore>,
     /// Clients that ask servers over HTTPS, by their terms.
     pub clients: Arc<ClientStore>,
+    /// Keys of issuers that are fetched, by issuer.
+    pub issuer_keys: Arc<IssuerKeyStore>,
     /// Keys that sign identities, and tokens that may go out again.
     pub assertions: Arc<AssertionStore>,
     /// What several gateways share, or what this one would.
@@ -42,6 +45,7 @@ impl Default for Stores {
             sources: Arc::default(),
             endpoints: EndpointStore::new(),
             clients: Arc::default(),
+            issuer_keys: Arc::default(),
             shared: Arc::new(SharedState::in_memory()),
         }
     }

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value as Json};
 
+use crate::config::file::ClaimFile;
 use crate::config::node::{Node, all};
+use crate::config::problem::shown;
 use crate::config::tree::Value;
+use crate::identity::claim::{ClaimPath, ClaimTest, TextPattern};
 
-/// The claims that a route asks for: one text, whole number or truth value each.
-pub(super) fn wanted(node: &Node<'_>) -> Option<BTreeMap<String, Json>> {
+/// The claims that are asked for, and what each must be.
+pub(super) fn wanted(node: &Node<'_>) -> Option<BTreeMap<ClaimPath, ClaimTest>> {
     let mut entries = node.entries("`tenant: acme`")?.peekable();
     if entries.peek().is_none() {
         return node.refuse(
@@ -16,19 +19,86 @@ pub(super) fn wanted(node: &Node<'_>) -> Option<BTreeMap<String, Json>> {
             "write one, like `tenant: acme`, or leave the key out",
         );
     }
-    let read = entries.map(|(name, node)| {
-        let value = match node.value() {
-            Value::Text(_) | Value::Bool(_) => json(&node),
-            Value::Number(number) if !number.is_f64() => json(&node),
-            Value::Null | Value::Number(_) | Value::List | Value::Mapping => node.refuse(
-                "a claim is compared with one text, whole number or truth value",
-                "write one value; an array in the token matches if it contains it",
-            ),
-        };
-        value.map(|value| (name.to_owned(), value))
-    });
-    let read: Vec<_> = read.collect();
-    read.into_iter().collect()
+    let mut wanted = BTreeMap::new();
+    let mut complete = true;
+    for (name, node) in entries {
+        let (path, test) = (path(name, &node), test(&node));
+        match (path, test) {
+            (Some(path), Some(_)) if wanted.contains_key(&path) => {
+                let what = format!("the claim `{path}` stands twice");
+                complete = node.refuse_key(what, "keep one of them").unwrap_or(false);
+            }
+            (Some(path), Some(test)) => drop(wanted.insert(path, test)),
+            (None, _) | (_, None) => complete = false,
+        }
+    }
+    complete.then_some(wanted)
+}
+
+fn path(text: &str, node: &Node<'_>) -> Option<ClaimPath> {
+    match text.parse() {
+        Ok(path) => Some(path),
+        Err(error) => node.refuse_key(
+            format!("{} is no claim: {error}", shown(text)),
+            "write the name of a claim as it is, or a path that begins with `/`, like `/realm_access/roles`",
+        ),
+    }
+}
+
+/// What a claim must be: one value, `{ one_of: [..] }` or `{ matches: .. }`.
+fn test(node: &Node<'_>) -> Option<ClaimTest> {
+    if node.value() != Value::Mapping {
+        return scalar(node).map(|value| ClaimTest::OneOf([value].into()));
+    }
+    let file = ClaimFile::read(node)?;
+    match (file.one_of.written(), file.matches.written()) {
+        (Some(list), None) => {
+            let values = list.some("`[acme, umbrella]`", scalar)?;
+            Some(ClaimTest::OneOf(values.into()))
+        }
+        (None, Some(text)) => pattern(text).map(ClaimTest::Matches),
+        (Some(_), Some(_)) | (None, None) => node.refuse(
+            "not exactly one of `one_of` and `matches` stands here",
+            "write one of them; a claim within a claim is named by a path, like `/realm_access/roles`",
+        ),
+    }
+}
+
+/// A value that a claim is compared with.
+fn scalar(node: &Node<'_>) -> Option<Json> {
+    match node.value() {
+        Value::Text(_) | Value::Bool(_) => json(node),
+        Value::Number(number) if !number.is_f64() => json(node),
+        Value::List => node.refuse(
+            "a list stands where one value is wanted",
+            "write `{ one_of: [..] }`; an array in the token is right if one of its items is",
+        ),
+        Value::Null | Value::Number(_) | Value::Mapping => node.refuse(
+            "a claim is compared with a text, a whole number or a truth value",
+            "write one; an array in the token is right if one of its items is",
+        ),
+    }
+}
+
+fn pattern(node: &Node<'_>) -> Option<TextPattern> {
+    let text = node.text("`team-*`")?;
+    match text.parse() {
+        Ok(pattern) => Some(pattern),
+        Err(error) => node.refuse(
+            format!("{} is no pattern: {error}", shown(text)),
+            r"write the text with `*` for any characters; `\*` is a star and `\\` a backslash",
+        ),
+    }
+}
+
+/// The claims that give scopes: one, or a list.
+pub(super) fn paths(node: &Node<'_>) -> Option<Vec<ClaimPath>> {
+    const EXAMPLE: &str = "`permissions`";
+    let one = |node: &Node<'_>| -> Option<ClaimPath> { node.parse(EXAMPLE) };
+    if node.as_text().is_some() {
+        return one(node).map(|path| vec![path]);
+    }
+    node.some("`[scp, roles]`", one)
 }
 
 /// The claims of a rehearsal's token.

@@ -9,7 +9,6 @@ const BELIEVED: &str = "write `trust: NAME`, an entry of `trust`, or `ca: FILE` 
      /etc/ssl/certs/ca-certificates.crt";
 
 /// On whose word a server is believed, and who we are to it.
-#[expect(dead_code, reason = "the first section that asks a server reads it")]
 pub(super) fn tls(node: &Node<'_>, around: &Around<'_>) -> Option<FetchTlsSpec> {
     let file = FetchTlsFile::read(node)?;
     let trust = file.trust.optional(|node| trust::bundles(node, around));

@@ -1,17 +1,26 @@
 //! `issuers`: whose tokens the gateway accepts.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Around, path, quantity};
-use crate::config::file::{IssuerFile, IssuerKeysFile};
+use super::{Around, claims, issuer_keys, quantity, token};
+use crate::config::file::IssuerFile;
 use crate::config::node::Node;
 use crate::config::problem::shown;
 use crate::config::spec::{IssuerSpec, SignatureAlgorithm};
+use crate::config::token::{SubjectsSpec, TokenProfile};
+use crate::identity::spiffe::TrustDomain;
 
 /// Clocks that NTP keeps differ by less.
 const LEEWAY: Duration = Duration::from_secs(30);
 /// A token that ended longer ago than this has ended.
 const LEEWAY_MAX: Duration = Duration::from_secs(300);
+
+/// From a clock's difference to a year, which is no bound any more.
+const MAX_AGE_BOUNDS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3_600);
+/// Tokens that need no `iss`: JWT-SVIDs.
+const NO_ISS: &str = "none";
 
 const ALGORITHMS: [(&str, SignatureAlgorithm); 9] = [
     ("RS256", SignatureAlgorithm::RS256),
@@ -28,10 +37,7 @@ const ALGORITHMS: [(&str, SignatureAlgorithm); 9] = [
 /// One entry of `issuers`.
 pub(super) fn issuer(node: &Node<'_>, around: &Around<'_>) -> Option<IssuerSpec> {
     let file = IssuerFile::read(node)?;
-    let issuer = file.issuer.needed(
-        "write `issuer: https://id.example.com`, the claim `iss` of its tokens",
-        |node| node.text("`https://id.example.com`"),
-    );
+    let named = named(&file);
     let audiences = file.audiences.needed(
         "write `audiences: [orders-api]`: a token that is meant for somebody else is refused",
         |node| {
@@ -47,18 +53,54 @@ pub(super) fn issuer(node: &Node<'_>, around: &Around<'_>) -> Option<IssuerSpec>
     let keys = file
         .keys
         .needed("write `keys: { file: pki/jwks.json }`", |node| {
-            keys(node, around)
+            let issuer = named.as_ref().map(|(issuer, _)| issuer.as_str());
+            issuer_keys::keys(node, issuer, around)
         });
     let leeway = file.leeway.or_go_on(LEEWAY, |node| {
         quantity::duration(node, Duration::ZERO..=LEEWAY_MAX)
     });
+    let typ = file.typ.or_go_on(None, |node| token::typ(node).map(Some));
+    let max_age = file.max_age.or_go_on(None, |node| {
+        quantity::duration(node, MAX_AGE_BOUNDS).map(Some)
+    });
+    let scopes_claims = file.scopes_claim.or_go_on(Vec::new(), claims::paths);
+    let (issuer, subjects) = named?;
     Some(IssuerSpec {
-        issuer: issuer?.to_owned(),
+        issuer,
         audiences: audiences?,
         algorithms: algorithms?,
         keys: keys?,
         leeway,
+        profile: TokenProfile {
+            subjects,
+            typ,
+            max_age,
+            scopes_claims,
+        },
     })
+}
+
+/// The claim `iss`, and whom the tokens speak for.
+fn named(file: &IssuerFile<'_>) -> Option<(String, SubjectsSpec)> {
+    const DOMAIN: &str = "`mesh.example`";
+    let domain = file
+        .trust_domain
+        .optional(|node| node.parse::<TrustDomain>(DOMAIN));
+    let issuer = file.issuer.needed(
+        "write `issuer: https://id.example.com`, the claim `iss` of its tokens",
+        |node| node.text("`https://id.example.com`"),
+    );
+    let (domain, issuer) = (domain?, issuer?);
+    let subjects = |of: TrustDomain, iss| SubjectsSpec::Workloads { of, iss };
+    match domain {
+        Some(of) if issuer == NO_ISS => Some((format!("spiffe://{of}"), subjects(of, false))),
+        Some(of) => Some((issuer.to_owned(), subjects(of, true))),
+        None if issuer == NO_ISS => file.issuer.written()?.refuse(
+            "whose tokens these are would be said by nothing in them",
+            "write `trust_domain: mesh.example` beside it: `sub` is then a SPIFFE ID of that trust domain",
+        ),
+        None => Some((issuer.to_owned(), SubjectsSpec::Anybody)),
+    }
 }
 
 pub(super) fn algorithm(node: &Node<'_>) -> Option<SignatureAlgorithm> {
@@ -79,16 +121,4 @@ pub(super) fn algorithm(node: &Node<'_>) -> Option<SignatureAlgorithm> {
         }
     }
     node.word(&ALGORITHMS)
-}
-
-fn keys(node: &Node<'_>, around: &Around<'_>) -> Option<std::path::PathBuf> {
-    if let Some(text) = node.as_text() {
-        let what = "a text stands where keys are wanted";
-        return node.refuse(what, format!("write `keys: {{ file: {} }}`", shown(text)));
-    }
-    let file = IssuerKeysFile::read(node)?;
-    file.file
-        .needed("write `file:` with the path of a JWKS file", |node| {
-            path(node, around)
-        })
 }

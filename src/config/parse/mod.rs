@@ -7,6 +7,7 @@ mod acme;
 mod claims;
 mod fetch;
 mod issuer;
+mod issuer_keys;
 mod listener;
 mod oauth_client;
 mod pattern;
@@ -14,6 +15,7 @@ mod quantity;
 mod rehearsal;
 mod route;
 mod signed_identity;
+mod token;
 mod trust;
 mod upstream;
 mod web;
@@ -124,6 +126,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let acme = section(&file.acme, |node| acme::acme(node, &around));
     apart(&file, admin.as_ref(), &listeners, &acme);
     let upstreams = section(&file.upstreams, |node| upstream::upstream(node, &around));
+    let issuers = section(&file.issuers, |node| issuer::issuer(node, &around));
     let trust = section(&file.trust, |node| trust::trust(node, &around));
     trust::federated(&file, &trust, &listeners, &upstreams);
     Some(Spec {
@@ -147,8 +150,10 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         oauth_clients: section(&file.oauth_clients, |node| {
             oauth_client::oauth_client(node, &around)
         }),
-        issuers: section(&file.issuers, |node| issuer::issuer(node, &around)),
-        routes: section(&file.routes, |node| route::route(node, &around, &upstreams)),
+        routes: section(&file.routes, |node| {
+            route::route(node, &around, &upstreams, &issuers)
+        }),
+        issuers,
         upstreams,
         tests: file
             .tests

@@ -5,13 +5,13 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::web::FieldUse;
-use super::{Around, claims, quantity, upstream, web};
-use crate::config::file::{ForwardFile, LimitFile, MatchFile, RouteFile, TokenFile};
+use super::{Around, quantity, token, upstream, web};
+use crate::config::file::{ForwardFile, LimitFile, MatchFile, RouteFile};
 use crate::config::node::{Field, Node, all};
 use crate::config::problem::{nearest, shown};
 use crate::config::spec::{
-    ClientsSpec, ForwardSpec, HostPattern, JwtSpec, LimitKey, LimitSpec, MatchSpec, PathPattern,
-    RouteSpec, TokenSpec, UpstreamSpec,
+    ClientsSpec, ForwardSpec, HostPattern, IssuerSpec, LimitKey, LimitSpec, MatchSpec, PathPattern,
+    RouteSpec, UpstreamSpec,
 };
 use crate::config::tree::Value;
 use crate::identity::client_pattern::ClientPattern;
@@ -42,14 +42,14 @@ const GRACE_BOUNDS: RangeInclusive<Duration> =
 
 const CLIENTS: &str = "`clients: [spiffe://partners.example/web/*]`, or `clients: any` for everybody \
      that the listener let in";
-const TOKEN: &str =
-    "`token: { issuer: NAME, scopes: [orders:read] }`, or `token: none` if no token is looked at";
 
-/// One entry of `routes`. `upstreams` is what could be read of them, to hold `accept` against.
+/// One entry of `routes`. `upstreams` and `issuers` are what could be read of them, to hold `accept`
+/// and `token` against.
 pub(super) fn route(
     node: &Node<'_>,
     around: &Around<'_>,
     upstreams: &BTreeMap<Name, UpstreamSpec>,
+    issuers: &BTreeMap<Name, IssuerSpec>,
 ) -> Option<RouteSpec> {
     let file = RouteFile::read(node)?;
     let matches = file.matches.needed(
@@ -65,11 +65,7 @@ pub(super) fn route(
     let grace_after_expiry = file
         .grace_after_expiry
         .optional(|node| quantity::duration(node, GRACE_BOUNDS));
-    let token = file
-        .token
-        .needed(&format!("say it either way: write {TOKEN}"), |node| {
-            token(node, around)
-        });
+    let token = token::of_route(&file.token, &[], around, issuers);
     let limits = file.limits.or(Vec::new(), |node| {
         all(&node.items("`[{ rate: 100/s, per: client }]`")?, limit)
     });
@@ -201,57 +197,6 @@ fn one_client(node: &Node<'_>) -> Option<ClientPattern> {
         );
     }
     node.parse("`spiffe://partners.example/web/*`, `dns:shop.partner.example` or `'subject:CN=shop,O=Partner'`")
-}
-
-fn token(node: &Node<'_>, around: &Around<'_>) -> Option<TokenSpec> {
-    let text = node.as_text();
-    if text == Some("none") {
-        return Some(TokenSpec::None);
-    }
-    if text.is_some() || node.value() == Value::Null {
-        let what = match text {
-            Some(text) => format!(
-                "{} is neither `none` nor what a token must have",
-                shown(text)
-            ),
-            None => "nothing is said here: leaving it open would let everybody in".to_owned(),
-        };
-        return node.refuse(what, format!("write {TOKEN}"));
-    }
-    let file = TokenFile::read(node)?;
-    let issuer = file
-        .issuer
-        .needed("write `issuer: NAME`, an entry of `issuers`", |node| {
-            node.reference("issuer", &around.issuers)
-        });
-    let scopes = file
-        .scopes
-        .or(Vec::new(), |node| node.some("`[orders:read]`", scope));
-    let wanted = file.claims.or(BTreeMap::new(), claims::wanted);
-    let typ = file
-        .typ
-        .optional(|node| Some(node.text("`at+jwt`")?.to_owned()));
-    let bound = file.bound_to_certificate.or(false, Node::flag);
-    Some(TokenSpec::Jwt(JwtSpec {
-        issuer: issuer?,
-        scopes: scopes?,
-        claims: wanted?,
-        typ: typ?,
-        bound_to_certificate: bound?,
-    }))
-}
-
-/// A scope-token (RFC 6749, section 3.3).
-fn scope(node: &Node<'_>) -> Option<String> {
-    let text = node.text("`orders:read`")?;
-    let plain = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
-    if text.bytes().all(plain) {
-        return Some(text.to_owned());
-    }
-    node.refuse(
-        format!("{} is not one scope", shown(text)),
-        "write each scope as an entry of its own: visible ASCII without spaces, `\"` and `\\`",
-    )
 }
 
 fn limit(node: &Node<'_>) -> Option<LimitSpec> {

@@ -18,6 +18,8 @@ pub(super) enum FieldUse {
     LimitKey,
     /// `tests[].request.headers`.
     Test,
+    /// Its value is a credential.
+    Credential,
 }
 
 /// The methods that the gateway forwards.
@@ -112,7 +114,7 @@ pub(super) fn method(node: &Node<'_>) -> Option<Method> {
 /// The name of a header field: the text of `node`, or the key that it stands behind.
 pub(super) fn field_name(node: &Node<'_>, text: &str, usage: FieldUse) -> Option<HeaderName> {
     let refuse = |what: String, hint: &str| match usage {
-        FieldUse::LimitKey => node.refuse(what, hint),
+        FieldUse::LimitKey | FieldUse::Credential => node.refuse(what, hint),
         FieldUse::Match | FieldUse::Test => node.refuse_key(what, hint),
     };
     let Ok(name) = text.parse::<HeaderName>() else {
@@ -126,6 +128,7 @@ pub(super) fn field_name(node: &Node<'_>, text: &str, usage: FieldUse) -> Option
     let own_key = match usage {
         FieldUse::Match => Some("write the host as `match.host`"),
         FieldUse::Test => Some("write the host in `url`"),
+        FieldUse::Credential => Some("name the field that the credential stands in"),
         FieldUse::LimitKey => None,
     };
     if let Some(hint) = own_key.filter(|_| name == http::header::HOST) {
@@ -133,6 +136,7 @@ pub(super) fn field_name(node: &Node<'_>, text: &str, usage: FieldUse) -> Option
     }
     if CREDENTIALS.contains(&name.as_str()) {
         let hint = match usage {
+            FieldUse::Credential => return Some(name),
             FieldUse::Match => "no secret stands in this file: ask for a token with `token`",
             FieldUse::LimitKey => {
                 "count by the token's subject with `per: subject`, or `per: client`"

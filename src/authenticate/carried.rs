@@ -1,0 +1,113 @@
+//! Where credentials stand in a request, and that exactly one is shown.
+//!
+//! A place is looked at in all the ways in which a service could read it: a cookie in every `Cookie`
+//! field, a parameter in every spelling of its name. What is found there is never logged.
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, COOKIE};
+
+use super::authenticator::Asked;
+use super::bearer;
+use crate::config::token::Carrier;
+use crate::identity::query;
+use crate::refusal::Refusal;
+
+/// A credential that a request shows, not looked at yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown<'r> {
+    /// Where it stands.
+    pub(super) carrier: &'r Carrier,
+    /// Its text. For [`Carrier::Authorization`] the whole value, with its scheme.
+    text: &'r [u8],
+}
+
+/// The one credential that a request shows in these places; none, if it shows none.
+///
+/// `Authorization` counts in any case: whoever reads it behind us would read another credential than
+/// the one that we looked at.
+///
+/// # Errors
+///
+/// [`Refusal::CredentialsSeveral`] if there is more than one, be it the same one twice.
+pub(super) fn only_one<'r>(
+    carriers: impl Iterator<Item = &'r Carrier>,
+    asked: &Asked<'r>,
+) -> Result<Option<Shown<'r>>, Refusal> {
+    let mut found = Found::default();
+    found.all(&Carrier::Authorization, asked);
+    for carrier in carriers.filter(|carrier| **carrier != Carrier::Authorization) {
+        found.all(carrier, asked);
+    }
+    if found.several {
+        return Err(Refusal::CredentialsSeveral);
+    }
+    Ok(found.first)
+}
+
+impl<'r> Shown<'r> {
+    /// The token that it is: behind `Bearer` in `Authorization`, the whole text elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TokenMissing`] if it is none.
+    pub(super) fn token(&self) -> Result<&'r [u8], Refusal> {
+        match self.carrier {
+            Carrier::Authorization => bearer::token(self.text),
+            Carrier::Header(_) | Carrier::Cookie(_) | Carrier::Query(_) if self.text.is_empty() => {
+                Err(Refusal::TokenMissing)
+            }
+            Carrier::Header(_) | Carrier::Cookie(_) | Carrier::Query(_) => Ok(self.text),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Found<'r> {
+    first: Option<Shown<'r>>,
+    several: bool,
+}
+
+impl<'r> Found<'r> {
+    /// Takes note of all that stands in one place.
+    fn all(&mut self, carrier: &'r Carrier, asked: &Asked<'r>) {
+        let headers = asked.headers;
+        match carrier {
+            Carrier::Authorization => {
+                for value in headers.get_all(AUTHORIZATION) {
+                    self.take(carrier, value.as_bytes());
+                }
+            }
+            Carrier::Header(name) => {
+                for value in headers.get_all(name) {
+                    self.take(carrier, value.as_bytes());
+                }
+            }
+            Carrier::Cookie(name) => {
+                for value in cookies(headers, name) {
+                    self.take(carrier, value);
+                }
+            }
+            Carrier::Query(name) => {
+                for value in query::values(asked.query.unwrap_or_default(), name) {
+                    self.take(carrier, value.as_bytes());
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, carrier: &'r Carrier, text: &'r [u8]) {
+        self.several |= self.first.is_some();
+        self.first = Some(Shown { carrier, text });
+    }
+}
+
+/// The values of all cookies of this name (RFC 6265, section 5.4), in every field.
+fn cookies<'r>(headers: &'r HeaderMap, name: &'r str) -> impl Iterator<Item = &'r [u8]> {
+    let fields = headers.get_all(COOKIE).into_iter();
+    let pairs = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(move |pair| {
+        let (own, value) = pair.trim_ascii().split_at_checked(name.len())?;
+        let value = value.trim_ascii_start().strip_prefix(b"=")?;
+        (own == name.as_bytes()).then(|| value.trim_ascii())
+    })
+}

@@ -1,0 +1,91 @@
+//! What carries a credential of a route besides `Authorization`: a header field, a cookie, a
+//! parameter of the query. Each is treated as `Authorization` is.
+
+use std::borrow::Cow;
+
+use http::header::{AUTHORIZATION, CONNECTION, COOKIE};
+use http::{HeaderMap, HeaderName};
+use pingora::http::RequestHeader;
+
+use super::headers::folded;
+use crate::authenticate::authenticator::Authenticator;
+use crate::config::token::Carrier;
+use crate::identity::query;
+use crate::refusal::Refusal;
+
+/// Whether the fields that may carry a credential of the route are what they seem.
+///
+/// # Errors
+///
+/// [`Refusal::HeaderAmbiguous`] if another spelling of such a field is there, which a service may read
+/// as that field; [`Refusal::ConnectionNominates`] if `Connection` would take one away.
+pub(super) fn check_fields(
+    headers: &HeaderMap,
+    authenticator: &Authenticator,
+) -> Result<(), Refusal> {
+    for carrier in authenticator.carriers() {
+        let Carrier::Header(name) = carrier else {
+            continue; // `Authorization` and `Cookie` are looked at on every route
+        };
+        let bare = folded(name.as_str());
+        let is_twin = |other: &HeaderName| other != name && folded(other.as_str()) == bare;
+        if headers.keys().any(is_twin) {
+            return Err(Refusal::HeaderAmbiguous);
+        }
+        let nominated = headers.get_all(CONNECTION).into_iter();
+        let mut nominated = nominated.flat_map(|value| value.as_bytes().split(|b| *b == b','));
+        let is_it = |text: &[u8]| {
+            let text = String::from_utf8_lossy(text.trim_ascii());
+            folded(&text) == bare
+        };
+        if nominated.any(is_it) {
+            return Err(Refusal::ConnectionNominates);
+        }
+    }
+    Ok(())
+}
+
+/// Takes away all that carried a credential, or could have.
+pub(super) fn remove(request: &mut RequestHeader, authenticator: &Authenticator) {
+    request.remove_header(&AUTHORIZATION);
+    for carrier in authenticator.carriers() {
+        match carrier {
+            Carrier::Authorization | Carrier::Query(_) => {} // gone by now
+            Carrier::Header(name) => drop(request.remove_header(name)),
+            Carrier::Cookie(name) => remove_cookie(request, name),
+        }
+    }
+}
+
+/// Takes one cookie away, and leaves the others as they are. There is at most one field `Cookie` by
+/// now.
+fn remove_cookie(request: &mut RequestHeader, name: &str) {
+    let Some(field) = request.headers.get(COOKIE) else {
+        return;
+    };
+    let is_other = |pair: &&[u8]| {
+        let own = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+        own.trim_ascii() != name.as_bytes()
+    };
+    let pairs = field.as_bytes().split(|byte| *byte == b';');
+    let left: Vec<&[u8]> = pairs.filter(is_other).map(<[u8]>::trim_ascii).collect();
+    let left = left.join(&b"; "[..]);
+    if left.is_empty() || request.insert_header(COOKIE, left).is_err() {
+        request.remove_header(&COOKIE);
+    }
+}
+
+/// The query without the parameters that may carry a credential of the route: what stands in a URL
+/// stands in logs.
+pub(super) fn without_parameters<'q>(
+    query: Option<&'q str>,
+    authenticator: &Authenticator,
+) -> Option<Cow<'q, str>> {
+    let mut left = Cow::Borrowed(query?);
+    for carrier in authenticator.carriers() {
+        if let Carrier::Query(name) = carrier {
+            left = Cow::Owned(query::without(&left, name)?);
+        }
+    }
+    Some(left)
+}
