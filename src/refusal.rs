@@ -102,6 +102,10 @@ refusals! {
     ScopeMissing, FORBIDDEN, "scope_missing", "The token does not give access.";
     /// The token lacks a claim that the route asks for.
     ClaimMissing, FORBIDDEN, "claim_missing", "The token does not give access.";
+    /// A rule of the route's policy does not hold, or cannot be answered. The log says which.
+    PolicyRefused, FORBIDDEN, "policy_refused", "Access is denied.";
+    /// The certificate is not the one that belongs to the token's subject.
+    SubjectNotPeer, FORBIDDEN, "subject_not_peer", "Access is denied.";
     /// No route has this host and path with this method and these headers.
     RouteUnknown, NOT_FOUND, "route_unknown", "There is nothing here.";
     /// The listener is none of those that may reach the route. The client is told what it is told

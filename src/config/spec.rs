@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
 use super::issuer_keys::IssuerKeysSpec;
 use super::oauth_client::OauthClientSpec;
+use super::policy::PolicySpec;
 use super::token::{TokenProfile, WantedTokens};
 use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
 use crate::identity::claim::{ClaimPath, ClaimTest};
@@ -454,6 +455,8 @@ pub struct RouteSpec {
     pub max_body: u64,
     /// Whether WebSocket may be spoken. Default no.
     pub websocket: bool,
+    /// What must hold beside `clients` and `token`. Default nothing.
+    pub policy: PolicySpec,
 }
 
 /// `routes.NAME.match`.

@@ -1,6 +1,5 @@
 //! What expressions say, what is refused before any request, and what is refused then.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -11,6 +10,7 @@ use crate::identity::certificate::PeerIdentity;
 use crate::identity::host::Host;
 use crate::identity::name::Name;
 use crate::identity::path::NormalPath;
+use crate::identity::scopes::Scopes;
 use crate::identity::subject::{Credential, Subject};
 
 /// A request with everything that an expression may ask about.
@@ -52,8 +52,8 @@ impl Stage {
                 credential: Credential::Jwt,
                 issuer: "corp".parse().unwrap(),
                 sub: Some("jane".into()),
-                scopes: BTreeSet::from(["read".into(), "write".into()]),
-                claims,
+                scopes: Scopes::of(["read", "write"]),
+                claims: claims.into(),
                 expires: 2_000,
             }),
             host: "api.example".parse().unwrap(),

@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::labels::Counts;
 use super::metrics_page::Page;
+use super::metrics_rules::{self, RuleMetrics};
 use super::metrics_seconds::Seconds;
 use super::metrics_table as table;
 use crate::refusal::Refusal;
@@ -33,6 +36,8 @@ pub struct RouteMetrics {
     totals: Arc<RefusalTotals>,
     limits: AtomicUsize,
     grace: AtomicBool,
+    /// Of the policy, if the route has one.
+    rules: OnceLock<Box<Mutex<Vec<Arc<RuleMetrics>>>>>,
     used: OnceLock<Box<Used>>,
 }
 
@@ -59,6 +64,7 @@ impl RouteMetrics {
             totals,
             limits: AtomicUsize::new(0),
             grace: AtomicBool::new(false),
+            rules: OnceLock::new(),
             used: OnceLock::new(),
         })
     }
@@ -78,6 +84,21 @@ impl RouteMetrics {
     /// from the start.
     pub fn set_grace(&self, has: bool) {
         self.grace.store(has, Ordering::Relaxed);
+    }
+
+    /// Says which rules the policy of the route has and which of them only report, and gives back
+    /// the counters of each, in their order.
+    pub fn set_rules<'n>(
+        &self,
+        named: impl Iterator<Item = (&'n str, bool)>,
+    ) -> Vec<Arc<RuleMetrics>> {
+        let mut named = named.peekable();
+        if named.peek().is_none() && self.rules.get().is_none() {
+            return Vec::new();
+        }
+        let mut rules = self.rules.get_or_init(Box::default).lock();
+        *rules = metrics_rules::renewed(&rules, named);
+        rules.clone()
     }
 
     /// A request got past the check of its certificate by the grace of the route.
@@ -153,6 +174,14 @@ impl RouteMetrics {
         let in_grace = used.in_grace.load(Ordering::Relaxed);
         if self.grace.load(Ordering::Relaxed) || in_grace > 0 {
             page.counter(&table::GRACE_REQUESTS, &[name], in_grace);
+        }
+        for rule in self
+            .rules
+            .get()
+            .iter()
+            .flat_map(|rules| rules.lock().clone())
+        {
+            rule.show(page, name);
         }
         let limits = self.limits.load(Ordering::Relaxed);
         for (place, (limit, count)) in LIMITS.iter().zip(used.limits_refused.values()).enumerate() {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::admit::Admitted;
 use super::ids::RequestIds;
 use crate::authenticate::told::Told;
+use crate::authorize::policy::Heard;
 use crate::edge::facts::ConnectionFacts;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::subject::Subject;
@@ -73,6 +74,8 @@ pub struct Story {
     pub subject: Option<Arc<Subject>>,
     /// What the answer must say about how the caller was authenticated.
     pub told: Told,
+    /// What the rules of the route's policy said.
+    pub policy: Heard,
     /// What the route's limits said.
     pub taken: Vec<(Arc<str>, Taken)>,
 }

@@ -77,6 +77,8 @@ fn line(
         .identity
         .as_ref()
         .map(|identity| identity.display());
+    let policy_failure = story.policy.failure.as_ref().map(ToString::to_string);
+    let would_refuse = story.policy.would_refuse.join(",");
     access(&AccessLine {
         request_id: ids.request_text(),
         trace_id: Some(ids.trace_text()),
@@ -100,6 +102,9 @@ fn line(
         route: story.route.as_ref().map(|route| route.name.as_str()),
         status,
         refusal: journey.refusal(),
+        policy_rule: story.policy.refused_by.as_deref(),
+        policy_failure: policy_failure.as_deref(),
+        policy_would_refuse: (!would_refuse.is_empty()).then_some(&would_refuse),
         closed: journey
             .abuse
             .map(ConnectionAbuse::label)
@@ -146,6 +151,9 @@ pub(super) fn unread(
         route: None,
         status,
         refusal: Some(refusal),
+        policy_rule: None,
+        policy_failure: None,
+        policy_would_refuse: None,
         closed: (refusal == Refusal::HeadTimeout).then_some(ConnectionAbuse::HeaderTimeout.label()),
         upstream: None,
         endpoint: None,

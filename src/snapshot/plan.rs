@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::assertion::Asserter;
 use crate::authenticate::authenticator::Authenticator;
-use crate::authorize::Rules;
+use crate::authorize::policy::RoutePolicy;
+use crate::authorize::rules::Rules;
 use crate::config::spec::{ForwardSpec, LimitKey, UpstreamTimeouts};
 use crate::edge::listener::Listener;
 use crate::identity::name::Name;
@@ -37,6 +38,8 @@ pub struct RoutePlan {
     pub listeners: Option<Box<[Name]>>,
     /// Which peers and subjects may.
     pub rules: Rules,
+    /// What else must hold.
+    pub route_policy: RoutePolicy,
     /// For how many seconds after its end a client's certificate is let in: commonly 0.
     pub grace_seconds: u32,
     /// How often.

@@ -22,7 +22,8 @@ use crate::authenticate::issuer::Issuer;
 use crate::authenticate::jwks;
 use crate::authenticate::tokens::Tokens;
 use crate::authenticate::verifier::JwtVerifier;
-use crate::authorize::Rules;
+use crate::authorize::policy::RoutePolicy;
+use crate::authorize::rules::Rules;
 use crate::config::Places;
 use crate::config::issuer_keys::{IssuerKeysSpec, RemoteKeysSpec};
 use crate::config::problem::Problem;
@@ -220,6 +221,7 @@ impl<'c> Planner<'c> {
             authenticator,
             listeners: (!route.listeners.is_empty()).then(|| route.listeners.as_slice().into()),
             rules: Rules::new(route),
+            route_policy: RoutePolicy::new(&route.policy, &metrics),
             grace_seconds: grace_seconds(route),
             limits,
             upstream,

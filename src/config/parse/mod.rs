@@ -11,6 +11,7 @@ mod issuer_keys;
 mod listener;
 mod oauth_client;
 mod pattern;
+mod policy;
 mod quantity;
 mod rehearsal;
 mod route;

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::web::FieldUse;
-use super::{Around, quantity, token, upstream, web};
+use super::{Around, policy, quantity, token, upstream, web};
 use crate::config::file::{ForwardFile, LimitFile, MatchFile, RouteFile};
 use crate::config::node::{Field, Node, all};
 use crate::config::problem::{nearest, shown};
@@ -81,6 +81,7 @@ pub(super) fn route(
         .max_body
         .or(MAX_BODY, |node| quantity::size(node, MAX_BODY_BOUNDS));
     let websocket = file.websocket.or(false, Node::flag);
+    let policy = policy::policy(&file, around);
     Some(RouteSpec {
         matches: matches?,
         listeners: listeners?,
@@ -93,6 +94,7 @@ pub(super) fn route(
         forward: forward?,
         max_body: max_body?,
         websocket: websocket?,
+        policy: policy?,
     })
 }
 
@@ -181,7 +183,7 @@ fn clients(node: &Node<'_>) -> Option<ClientsSpec> {
     all(&items, one_client).map(ClientsSpec::Of)
 }
 
-fn one_client(node: &Node<'_>) -> Option<ClientPattern> {
+pub(super) fn one_client(node: &Node<'_>) -> Option<ClientPattern> {
     for word in ["any", "any_certificate"] {
         if node.is(word) {
             let hint = format!("write `clients: {word}`, without the list");

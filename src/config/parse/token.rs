@@ -193,7 +193,7 @@ fn is_same_typ(one: &str, other: &str) -> bool {
 }
 
 /// A scope-token (RFC 6749, section 3.3).
-fn scope(node: &Node<'_>) -> Option<String> {
+pub(super) fn scope(node: &Node<'_>) -> Option<String> {
     let text = node.text("`orders:read`")?;
     let plain = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
     if text.bytes().all(plain) {

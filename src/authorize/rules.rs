@@ -134,6 +134,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::config::policy::PolicySpec;
     use crate::config::spec::{ForwardSpec, HostPattern, MatchSpec, PathPattern, SegmentPattern};
     use crate::config::token::{Carrier, WantedTokens};
     use crate::identity::scopes::Scopes;
@@ -168,6 +169,7 @@ mod tests {
             },
             max_body: 0,
             websocket: false,
+            policy: PolicySpec::default(),
         })
     }
 
