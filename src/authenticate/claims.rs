@@ -13,6 +13,7 @@ use serde_json::{Map, Number, Value};
 use crate::config::spec::IssuerSpec;
 use crate::config::token::SubjectsSpec;
 use crate::identity::claim::ClaimPath;
+use crate::identity::claims::Claims;
 use crate::identity::name::Name;
 use crate::identity::scopes::Scopes;
 use crate::identity::spiffe::{SpiffeId, TrustDomain};
@@ -20,11 +21,15 @@ use crate::identity::subject::{Credential, Subject};
 use crate::json;
 use crate::refusal::Refusal;
 
-/// What is known of a token whose signature, issuer and audience are right.
+/// What is known of a token whose signature, issuer and audience are right. Small: a hundred thousand
+/// of these are kept.
 #[derive(Debug)]
 pub(super) struct Facts {
-    /// Whom it speaks for, and until when.
-    pub(super) subject: Arc<Subject>,
+    /// The claim `sub`.
+    sub: Option<Arc<str>>,
+    scopes: Scopes,
+    /// When the token ends (`exp`), in seconds since 1970.
+    pub(super) expires: u64,
     /// The later one of `nbf` and `iat`, in seconds since 1970; 0 without them.
     not_before: u64,
     /// `iat`, in seconds since 1970.
@@ -35,8 +40,8 @@ pub(super) struct Facts {
     pub(super) typ: Option<Box<str>>,
     /// Whose token it is.
     pub(super) binding: Binding,
-    /// The length of the payload.
-    pub(super) payload_bytes: usize,
+    /// The claim `iss`, where the issuer's tokens need not have its own.
+    pub(super) other_iss: Option<Box<str>>,
 }
 
 /// What a token says about who may use it: the claim `cnf` (RFC 7800).
@@ -67,58 +72,67 @@ impl Facts {
     pub(super) fn read(
         payload: &[u8],
         typ: Option<Box<str>>,
-        name: &Name,
         spec: &IssuerSpec,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<(Self, Map<String, Value>), Refusal> {
         let claims = json::object(payload).map_err(|_not_one_object| Refusal::TokenMalformed)?;
-        let facts = Self::of_claims(claims, typ, name, spec)?;
-        Ok(Self {
-            payload_bytes: payload.len(),
-            ..facts
-        })
+        let facts = Self::of_claims(&claims, typ, spec)?;
+        Ok((facts, claims))
     }
 
     /// As [`Self::read`], for claims that are already JSON.
     pub(super) fn of_claims(
-        claims: Map<String, Value>,
+        claims: &Map<String, Value>,
         typ: Option<Box<str>>,
-        name: &Name,
         spec: &IssuerSpec,
     ) -> Result<Self, Refusal> {
         let subjects = &spec.profile.subjects;
-        let iss = text(&claims, "iss")?;
+        let iss = text(claims, "iss")?;
         if subjects.asks_for_iss() && iss != Some(spec.issuer.as_str()) {
             return Err(Refusal::TokenIssuer);
         }
-        let sub = text(&claims, "sub")?;
+        let sub = text(claims, "sub")?;
         if let SubjectsSpec::Workloads { of, .. } = subjects
             && !is_workload_of(of, sub)
         {
             return Err(Refusal::TokenIssuer);
         }
-        check_audience(&claims, &spec.audiences)?;
-        let expires = time(&claims, "exp", f64::floor)?.ok_or(Refusal::TokenExpired)?;
-        let not_before = time(&claims, "nbf", f64::ceil)?.unwrap_or(0);
-        let issued = time(&claims, "iat", f64::ceil)?;
-        let binding = Binding::read(&claims)?;
-        let is_complete = issued.is_some() && has_texts(&claims, &["sub", "client_id", "jti"]);
-        let subject = Subject {
-            credential: Credential::Jwt,
-            issuer: name.clone(),
-            sub: sub.map(Into::into),
-            scopes: scopes(&claims, &spec.profile.scopes_claims)?,
-            claims: claims.into(),
-            expires,
-        };
+        check_audience(claims, &spec.audiences)?;
+        let expires = time(claims, "exp", f64::floor)?.ok_or(Refusal::TokenExpired)?;
+        let not_before = time(claims, "nbf", f64::ceil)?.unwrap_or(0);
+        let issued = time(claims, "iat", f64::ceil)?;
+        let binding = Binding::read(claims)?;
+        let is_complete = issued.is_some() && has_texts(claims, &["sub", "client_id", "jti"]);
+        let other_iss = iss.filter(|_| !subjects.asks_for_iss());
         Ok(Self {
-            subject: Arc::new(subject),
+            sub: sub.map(Into::into),
+            scopes: scopes(claims, &spec.profile.scopes_claims)?,
+            expires,
             not_before: not_before.max(issued.unwrap_or(0)),
             issued,
             is_complete,
             typ,
             binding,
-            payload_bytes: 0,
+            other_iss: other_iss.map(Into::into),
         })
+    }
+
+    /// Whom the token speaks for: `issuer` is whose token it is, `claims` are its own.
+    pub(super) fn subject(&self, issuer: &Name, claims: Claims) -> Subject {
+        Subject {
+            credential: Credential::Jwt,
+            issuer: issuer.clone(),
+            sub: self.sub.clone(),
+            scopes: self.scopes.clone(),
+            claims,
+            expires: self.expires,
+        }
+    }
+
+    /// How much memory its texts take.
+    pub(super) fn text_bytes(&self) -> usize {
+        let length = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+        let sub = self.sub.as_ref().map_or(0, |sub| sub.len());
+        sub + self.scopes.bytes() + length(&self.typ) + length(&self.other_iss)
     }
 
     /// Whether the token may be used at `now` (seconds since 1970), by the issuer's bounds.
@@ -130,7 +144,7 @@ impl Facts {
     /// plus the leeway on, and [`Refusal::TokenIncomplete`] where there is such an age and no `iat`.
     pub(super) fn check_times(&self, now: u64, spec: &IssuerSpec) -> Result<(), Refusal> {
         let leeway = spec.leeway.as_secs();
-        if now >= self.subject.expires.saturating_add(leeway) {
+        if now >= self.expires.saturating_add(leeway) {
             return Err(Refusal::TokenExpired);
         }
         if now.saturating_add(leeway) < self.not_before {

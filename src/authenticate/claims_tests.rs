@@ -1,8 +1,16 @@
 //! Payloads that are well signed, and what becomes of each.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use super::minting::{LEEWAY, NOW, claims, claims_with, es256, good_token, issuer, verifier};
+use super::minting::{
+    KEYS, LEEWAY, NOW, claims, claims_with, es256, good_token, issuer, issuer_with, verifier,
+};
+use crate::config::spec::IssuerSpec;
+use crate::config::token::SubjectsSpec;
+use crate::identity::subject::Subject;
 use crate::refusal::Refusal;
 
 fn with_claim(name: &str, value: impl Into<Option<Value>>) -> Result<(), Refusal> {
@@ -193,4 +201,227 @@ fn long_tokens_are_refused_whatever_they_say() {
     let padded = |length: usize| with_claim("pad", json!("a".repeat(length)));
     assert_eq!(padded(11_000), Ok(()));
     assert_eq!(padded(13_000), Err(Refusal::TokenMalformed));
+}
+
+fn with_rules(
+    claims: &Value,
+    change: impl FnOnce(&mut IssuerSpec),
+) -> Result<Arc<Subject>, Refusal> {
+    let header = r#"{"alg":"ES256","kid":"ec"}"#;
+    let token = KEYS.es256.token(header, &claims.to_string());
+    verifier(&issuer_with(change), None, false).check(&token, None, NOW)
+}
+
+#[test]
+fn an_access_token_of_rfc_9068_has_all_that_it_requires() {
+    let check = |name: &str, value: Option<Value>| {
+        let header = r#"{"alg":"ES256","kid":"ec","typ":"at+jwt"}"#;
+        let token = KEYS.es256.token(header, &claims_with(name, value));
+        let by_route = verifier(&issuer(), Some("application/at+jwt"), false);
+        let by_issuer = issuer_with(|spec| spec.profile.typ = Some("at+JWT".into()));
+        let by_issuer = verifier(&by_issuer, None, false);
+        let first = by_route.check(&token, None, NOW).map(drop);
+        for verifier in [&by_route, &by_issuer] {
+            assert_eq!(verifier.check(&token, None, NOW).map(drop), first, "{name}");
+        }
+        let lax = verifier(&issuer(), None, false).check(&token, None, NOW);
+        (first, lax.map(drop))
+    };
+    assert_eq!(check("x", Some(json!(1))), (Ok(()), Ok(())));
+    let incomplete = Err(Refusal::TokenIncomplete);
+    for name in ["sub", "client_id", "iat", "jti"] {
+        assert_eq!(check(name, None), (incomplete, Ok(())), "without {name}");
+    }
+    for name in ["client_id", "jti"] {
+        for value in [
+            json!(1),
+            json!(null),
+            json!(["shop"]),
+            json!({}),
+            json!(true),
+        ] {
+            assert_eq!(
+                check(name, Some(value.clone())),
+                (incomplete, Ok(())),
+                "{name} {value}"
+            );
+        }
+    }
+    for name in ["iss", "exp", "aud"] {
+        let (strict, lax) = check(name, None);
+        assert!(strict.is_err() && lax.is_err(), "without {name}");
+    }
+}
+
+#[test]
+fn a_token_is_as_old_as_iat_says() {
+    let aged = |iat: Option<Value>, max_age| {
+        let mut claims = claims();
+        match iat {
+            Some(iat) => claims["iat"] = iat,
+            None => drop(claims.as_object_mut().unwrap().remove("iat")),
+        }
+        let max_age = Some(Duration::from_secs(max_age));
+        with_rules(&claims, |spec| spec.profile.max_age = max_age).map(drop)
+    };
+    let hour = 3600;
+    let good = [NOW, NOW - hour, NOW - hour - LEEWAY + 1, NOW + LEEWAY];
+    for iat in good {
+        assert_eq!(aged(Some(json!(iat)), hour), Ok(()), "{iat}");
+    }
+    let bad = [
+        (Some(json!(NOW - hour - LEEWAY)), Refusal::TokenTooOld),
+        (Some(json!(0)), Refusal::TokenTooOld),
+        (Some(json!(NOW + LEEWAY + 1)), Refusal::TokenNotYetValid),
+        (None, Refusal::TokenIncomplete),
+        (Some(json!("1")), Refusal::TokenMalformed),
+    ];
+    for (iat, want) in bad {
+        assert_eq!(aged(iat.clone(), hour), Err(want), "{iat:?}");
+    }
+    // A remembered token grows old as well.
+    let issuer = issuer_with(|spec| spec.profile.max_age = Some(Duration::from_secs(60)));
+    let verifier = verifier(&issuer, None, false);
+    let token = good_token();
+    assert_eq!(verifier.check(&token, None, NOW).map(drop), Ok(()));
+    assert_eq!(verifier.check(&token, None, NOW + 79).map(drop), Ok(()));
+    let late = verifier.check(&token, None, NOW + 80).map(drop);
+    assert_eq!(late, Err(Refusal::TokenTooOld));
+    assert_eq!(issuer.lookups(), (2, 1));
+}
+
+#[test]
+fn scopes_come_from_the_claims_that_the_operator_names_and_from_no_other() {
+    let cases = [
+        (
+            "permissions",
+            json!({"permissions": ["a", "b"], "scope": "admin"}),
+            Ok(vec!["a", "b"]),
+        ),
+        (
+            "roles",
+            json!({"roles": "a  b", "scp": "admin"}),
+            Ok(vec!["a", "b"]),
+        ),
+        (
+            "/realm_access/roles",
+            json!({"realm_access": {"roles": ["a"]}}),
+            Ok(vec!["a"]),
+        ),
+        (
+            "https://e.com/s",
+            json!({"https://e.com/s": ["a"], "scope": "b"}),
+            Ok(vec!["a"]),
+        ),
+        (
+            "roles",
+            json!({"scope": "admin", "scp": ["admin"]}),
+            Ok(vec![]),
+        ),
+        ("roles", json!({"roles": []}), Ok(vec![])),
+        (
+            "roles",
+            json!({"roles": ["a", 1]}),
+            Err(Refusal::TokenMalformed),
+        ),
+        (
+            "roles",
+            json!({"roles": {"a": true}}),
+            Err(Refusal::TokenMalformed),
+        ),
+        (
+            "roles",
+            json!({"roles": null}),
+            Err(Refusal::TokenMalformed),
+        ),
+        (
+            "scp roles",
+            json!({"scp": "a", "roles": ["b"], "scope": "c"}),
+            Ok(vec!["a", "b"]),
+        ),
+        ("scp roles", json!({"roles": ["b"]}), Ok(vec!["b"])),
+    ];
+    for (names, given, want) in cases {
+        let mut all = claims();
+        all.as_object_mut().unwrap().remove("scope");
+        for (name, value) in given.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        let paths = names.split(' ').map(|name| name.parse().unwrap()).collect();
+        let came = with_rules(&all, |spec| spec.profile.scopes_claims = paths);
+        let came = came.map(|subject| subject.scopes.iter().map(String::from).collect::<Vec<_>>());
+        let want = want.map(|list| list.into_iter().map(String::from).collect());
+        assert_eq!(came, want, "{names} {given}");
+    }
+}
+
+#[test]
+fn a_workload_is_of_its_trust_domain_whatever_else_it_says() {
+    let check = |sub: Option<Value>, iss: Option<&str>, asks_for_iss: bool, header: &str| {
+        let mut all = claims();
+        let map = all.as_object_mut().unwrap();
+        map.remove("sub");
+        map.remove("iss");
+        sub.map(|sub| map.insert("sub".into(), sub));
+        iss.map(|iss| map.insert("iss".into(), json!(iss)));
+        let issuer = issuer_with(|spec| {
+            spec.profile.subjects = SubjectsSpec::Workloads {
+                of: "mesh.example".parse().unwrap(),
+                iss: asks_for_iss,
+            };
+        });
+        let token = KEYS.es256.token(header, &all.to_string());
+        verifier(&issuer, None, false)
+            .check(&token, None, NOW)
+            .map(drop)
+    };
+    let header = r#"{"alg":"ES256","kid":"ec"}"#;
+    let own = Some("https://id.example.com");
+    let good = json!("spiffe://mesh.example/ns/shop/sa/web");
+    for iss in [None, Some("https://spire.example"), own] {
+        assert_eq!(
+            check(Some(good.clone()), iss, false, header),
+            Ok(()),
+            "{iss:?}"
+        );
+        let want = if iss == own {
+            Ok(())
+        } else {
+            Err(Refusal::TokenIssuer)
+        };
+        assert_eq!(
+            check(Some(good.clone()), iss, true, header),
+            want,
+            "{iss:?}"
+        );
+    }
+    let bad = [
+        json!("spiffe://other.example/ns/shop/sa/web"),
+        json!("spiffe://mesh.example.evil/x"),
+        json!("spiffe://mesh.example"),
+        json!("spiffe://MESH.example/x"),
+        json!("spiffe://mesh.example/../x"),
+        json!("mesh.example/x"),
+        json!(""),
+    ];
+    for sub in bad {
+        let came = check(Some(sub.clone()), own, true, header);
+        assert_eq!(came, Err(Refusal::TokenIssuer), "{sub}");
+        let came = check(Some(sub.clone()), None, false, header);
+        assert_eq!(came, Err(Refusal::TokenIssuer), "{sub}, without iss");
+    }
+    assert_eq!(check(None, own, true, header), Err(Refusal::TokenIssuer));
+    for (typ, want) in [
+        ("JWT", Ok(())),
+        ("JOSE", Ok(())),
+        ("at+jwt", Err(Refusal::TokenType)),
+        ("", Err(Refusal::TokenType)),
+    ] {
+        let header = json!({"alg": "ES256", "kid": "ec", "typ": typ}).to_string();
+        assert_eq!(
+            check(Some(good.clone()), None, false, &header),
+            want,
+            "{typ}"
+        );
+    }
 }

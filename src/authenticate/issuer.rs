@@ -8,14 +8,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::cache::{TokenCache, TokenHash};
+use super::cache::TokenCache;
 use super::claims::Facts;
+use super::fingerprint::Fingerprint;
 use super::jwks::{IgnoredKey, JwksError, KeySet};
 use super::jws::Unverified;
 use super::key::Key;
 use super::keys::remote::{KeyNotFound, RemoteKeys, Unavailable};
 use super::told::Told;
 use crate::config::spec::IssuerSpec;
+use crate::identity::claims::Claims;
 use crate::identity::name::Name;
 use crate::observe::IssuerMetrics;
 use crate::refusal::Refusal;
@@ -121,30 +123,41 @@ impl Issuer {
         }
     }
 
-    /// What the token says, if it is a good one at `now` (seconds since 1970). Waits only where the
-    /// issuer must be asked for a key that nobody here has.
-    pub(super) async fn facts(
+    /// What is remembered of a token, as long as it is good at `now` (seconds since 1970). `None` if it
+    /// is not known.
+    pub(super) fn recall(
         &self,
-        token: &str,
+        fingerprint: &Fingerprint,
         now: u64,
         told: &mut Told,
-    ) -> Result<Arc<Facts>, Refusal> {
-        let hash = TokenHash::of(token);
-        if let Some(facts) = self.cache.get(&hash, now) {
-            self.metrics.cache_hit();
-            self.check_usable(told)?;
-            facts.check_times(now, &self.spec)?;
-            return Ok(facts);
-        }
+    ) -> Option<Result<Arc<Facts>, Refusal>> {
+        let facts = self.cache.get(fingerprint, now)?;
+        self.metrics.cache_hit();
+        let usable = self.check_usable(told);
+        let usable = usable.and_then(|()| facts.check_times(now, &self.spec));
+        Some(usable.map(|()| facts))
+    }
+
+    /// What a token says that is not remembered, if it is a good one at `now`. Waits only where the
+    /// issuer must be asked for a key that nobody here has.
+    pub(super) async fn verify(
+        &self,
+        token: &str,
+        fingerprint: Option<Fingerprint>,
+        now: u64,
+        told: &mut Told,
+    ) -> Result<(Arc<Facts>, Claims), Refusal> {
         self.metrics.cache_miss();
         let token = Unverified::read(token)?;
         let key = self.key(&token, told).await?;
         let signed = token.verify(&key)?;
-        let facts = Facts::read(&signed.payload, signed.typ, &self.name, &self.spec)?;
+        let (facts, claims) = Facts::read(&signed.payload, signed.typ, &self.spec)?;
         facts.check_times(now, &self.spec)?;
         let facts = Arc::new(facts);
-        self.cache.insert(hash, &facts, key, now);
-        Ok(facts)
+        if let Some(fingerprint) = fingerprint {
+            self.cache.insert(fingerprint, &facts, key, now);
+        }
+        Ok((facts, claims.into()))
     }
 
     /// The one key that a token must be verified with.

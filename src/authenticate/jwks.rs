@@ -229,6 +229,13 @@ impl PartialEq for KeySet {
     }
 }
 
+impl IgnoredKey {
+    /// Its name, cut to what is shown.
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+}
+
 impl fmt::Display for IgnoredKey {
     /// `keys[2] (kid "2024"): its ...`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

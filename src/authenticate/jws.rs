@@ -14,6 +14,7 @@ use super::claims::is_workload_of;
 use super::key::Key;
 use crate::config::spec::{IssuerSpec, SignatureAlgorithm};
 use crate::config::token::SubjectsSpec;
+use crate::identity::claims::Claims;
 use crate::json;
 use crate::refusal::Refusal;
 
@@ -126,8 +127,22 @@ pub(super) fn unverified_claims(token: &str) -> Result<Map<String, Value>, Refus
     if token.len() > TOKEN_BYTES_MAX {
         return Err(Refusal::TokenMalformed);
     }
-    let payload = token.split('.').nth(1).ok_or(Refusal::TokenMalformed)?;
-    json::object(&decode(payload)?).map_err(|_not_one_object| Refusal::TokenMalformed)
+    let payload = decode(payload(token.as_bytes()))?;
+    json::object(&payload).map_err(|_not_one_object| Refusal::TokenMalformed)
+}
+
+/// The claims of a token that was verified before, to be read when somebody asks for one.
+pub(super) fn verified_claims(token: &[u8]) -> Claims {
+    Claims::later(payload(token), |payload| {
+        let claims = decode(payload).ok();
+        let claims = claims.and_then(|payload| json::object(&payload).ok());
+        claims.unwrap_or_default() // never: this payload was read when the token was verified
+    })
+}
+
+/// The second part.
+fn payload(token: &[u8]) -> &[u8] {
+    token.split(|byte| *byte == b'.').nth(1).unwrap_or_default()
 }
 
 /// How types are compared: in lower case and without `application/` (RFC 7515, section 4.1.9).
@@ -174,7 +189,7 @@ fn text<'a>(header: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str
 
 /// base64url without padding, in its one spelling: unused bits must be zero (RFC 4648, section
 /// 3.5).
-fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
+fn decode(part: impl AsRef<[u8]>) -> Result<Vec<u8>, Refusal> {
     URL_SAFE_NO_PAD
         .decode(part)
         .map_err(|_not_base64url| Refusal::TokenMalformed)

@@ -205,7 +205,9 @@ fn check_purpose(jwk: &Map<String, Value>) -> Result<(), Cow<'static, str>> {
             "it is a private key: keep it with the issuer, and write its public part".into(),
         );
     }
-    if text(jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
+    // The second is what bundles of SPIFFE say of keys for tokens (JWT-SVID, section 5.1).
+    let for_tokens = ["sig", "jwt-svid"];
+    if text(jwk, "use")?.is_some_and(|purpose| !for_tokens.contains(&purpose)) {
         return Err("its `use` is not \"sig\"".into());
     }
     match jwk.get("key_ops") {

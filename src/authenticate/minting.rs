@@ -142,6 +142,8 @@ pub(super) fn claims() -> Value {
         "nbf": NOW - 10,
         "iat": NOW - 10,
         "scope": "orders:read orders:list",
+        "client_id": "shop",
+        "jti": "1",
     })
 }
 
@@ -200,6 +202,14 @@ pub(super) fn issuer_of(set: &Value, previous: Option<&Arc<Issuer>>) -> Arc<Issu
         .map(|issuer| Arc::clone(issuer.metrics()))
         .unwrap_or_default();
     Arc::new(Issuer::new(&name, &issuer_spec(), set.as_bytes(), metrics, previous).unwrap())
+}
+
+/// An issuer with the usual keys and other rules.
+pub(super) fn issuer_with(change: impl FnOnce(&mut IssuerSpec)) -> Arc<Issuer> {
+    let mut spec = issuer_spec();
+    change(&mut spec);
+    let (name, set) = ("corp".parse().unwrap(), set().to_string());
+    Arc::new(Issuer::new(&name, &spec, set.as_bytes(), Arc::default(), None).unwrap())
 }
 
 pub(super) fn verifier(issuer: &Arc<Issuer>, typ: Option<&str>, bound: bool) -> JwtVerifier {

@@ -23,6 +23,7 @@ mod cache;
 mod carried;
 mod claims;
 mod jws;
+mod fingerprint;
 mod key;
 mod rsa;
 
@@ -34,6 +35,8 @@ mod hostile_tests;
 mod jwks_tests;
 #[cfg(test)]
 mod minting;
+#[cfg(test)]
+mod tokens_tests;
 #[cfg(test)]
 mod vector_tests;
 #[cfg(test)]

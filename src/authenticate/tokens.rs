@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 use super::authenticator::Asked;
 use super::bearer;
 use super::carried::Shown;
+use super::claims::Facts;
+use super::fingerprint::Fingerprint;
 use super::jws;
 use super::told::Told;
 use super::verifier::JwtVerifier;
@@ -46,16 +48,55 @@ impl Tokens {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with it.
+    /// The first thing that is wrong with it; and [`Refusal::IssuerKeysUnavailable`] if the key that it
+    /// needs cannot be had now.
     pub(super) async fn verify(
         &self,
         shown: &Shown<'_>,
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<Arc<Subject>, Refusal> {
-        let token = bearer::text(shown.token()?)?;
+        let token = shown.token()?;
+        self.verify_token(token, asked.peer, asked.now, told).await
+    }
+
+    pub(super) async fn verify_token(
+        &self,
+        token: &[u8],
+        peer: Option<&PeerIdentity>,
+        now: u64,
+        told: &mut Told,
+    ) -> Result<Arc<Subject>, Refusal> {
+        let fingerprint = Fingerprint::of(token);
+        // What is remembered was once a token with all the right characters: they are not looked at again.
+        let known = fingerprint.as_ref();
+        if let Some((verifier, facts)) = known.and_then(|known| self.recall(known, now, told)) {
+            return verifier.accept(&*facts?, jws::verified_claims(token), peer);
+        }
+        let token = bearer::text(token)?;
         let verifier = self.choose(token)?;
-        verifier.verify(token, asked.peer, asked.now, told).await
+        let verified = verifier.issuer().verify(token, fingerprint, now, told);
+        let (facts, claims) = verified.await?;
+        verifier.accept(&facts, claims, peer)
+    }
+
+    /// Who remembers a token, and what. Who it is held against does not depend on who remembers it: a
+    /// token that names another issuer of the route is that one's.
+    fn recall(
+        &self,
+        known: &Fingerprint,
+        now: u64,
+        told: &mut Told,
+    ) -> Option<(&JwtVerifier, Result<Arc<Facts>, Refusal>)> {
+        self.any.iter().find_map(|verifier| {
+            let facts = verifier.issuer().recall(known, now, told)?;
+            let iss = facts
+                .as_ref()
+                .ok()
+                .and_then(|facts| facts.other_iss.as_deref());
+            let is_of_another = iss.is_some() && self.any.iter().any(|other| other.is_named(iss));
+            (!is_of_another).then_some((verifier, facts))
+        })
     }
 
     /// As [`Self::verify`], for claims that nobody signed.

@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 use super::claims::{Binding, Facts, is_workload_of};
 use super::issuer::Issuer;
 use super::jws::normal_typ;
-use super::told::Told;
 use crate::config::spec::JwtSpec;
 use crate::config::token::SubjectsSpec;
 use crate::identity::certificate::PeerIdentity;
+use crate::identity::claims::Claims;
 use crate::identity::subject::Subject;
 use crate::refusal::Refusal;
 
@@ -41,29 +41,32 @@ impl JwtVerifier {
         }
     }
 
-    /// Verifies a token that was shown at `now` (seconds since 1970) on a connection of `peer`.
+    /// Whose tokens it takes.
+    pub(super) fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// Whether a good token, shown on a connection of `peer`, is what the route asks for; and whom it
+    /// speaks for.
     ///
     /// A token that is bound to a certificate (RFC 8705) must be bound to the peer's, whether the
     /// route asks for a bound token or not: it is never accepted as a plain bearer token.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with the token; and [`Refusal::IssuerKeysUnavailable`] if the key
-    /// that it needs cannot be had now.
-    pub(super) async fn verify(
+    /// The first thing that is wrong.
+    pub(super) fn accept(
         &self,
-        token: &str,
+        facts: &Facts,
+        claims: Claims,
         peer: Option<&PeerIdentity>,
-        now: u64,
-        told: &mut Told,
     ) -> Result<Arc<Subject>, Refusal> {
-        let facts = self.issuer.facts(token, now, told).await?;
-        self.check_type(&facts)?;
-        self.check_binding(&facts, peer)?;
-        Ok(Arc::clone(&facts.subject))
+        self.check_type(facts)?;
+        self.check_binding(facts, peer)?;
+        Ok(Arc::new(facts.subject(self.issuer.name(), claims)))
     }
 
-    /// As [`Self::verify`], for an issuer whose keys are there.
+    /// A token of this issuer at `now`, whose keys are there.
     #[cfg(test)]
     pub(super) fn check(
         &self,
@@ -72,9 +75,10 @@ impl JwtVerifier {
         now: u64,
     ) -> Result<Arc<Subject>, Refusal> {
         use futures_util::FutureExt as _;
-        let mut told = Told::default();
-        let verified = self.verify(token, peer, now, &mut told).now_or_never();
-        verified.unwrap()
+        let tokens = super::tokens::Tokens::new(vec![self.clone()], &[]);
+        let mut told = super::told::Told::default();
+        let verified = tokens.verify_token(token.as_bytes(), peer, now, &mut told);
+        verified.now_or_never().unwrap()
     }
 
     /// Whether tokens with this `iss` are held against this one.
@@ -111,7 +115,7 @@ impl JwtVerifier {
         Ok(())
     }
 
-    /// As [`Self::verify`], for a token that was never signed: the rehearsal of `tests:`.
+    /// As [`Self::accept`], for a token that was never signed: the rehearsal of `tests:`.
     ///
     /// What the claims do not say counts as right: `iss`, `aud`, `exp`, `iat`, a `sub` of the trust
     /// domain, and, where the route asks for a bound token, `cnf`. `typ` is not looked at, for it is no
@@ -119,7 +123,7 @@ impl JwtVerifier {
     ///
     /// # Errors
     ///
-    /// What [`Self::verify`] would refuse these claims for.
+    /// What a token with these claims would be refused for.
     pub(super) fn rehearse(
         &self,
         claims: &Map<String, Value>,
@@ -148,10 +152,10 @@ impl JwtVerifier {
                 json!({ "x5t#S256": peer.fingerprint.to_base64url() }),
             );
         }
-        let facts = Facts::of_claims(claims, None, self.issuer.name(), spec)?;
+        let facts = Facts::of_claims(&claims, None, spec)?;
         facts.check_times(now, spec)?;
         self.check_binding(&facts, peer)?;
-        Ok(facts.subject)
+        Ok(Arc::new(facts.subject(self.issuer.name(), claims.into())))
     }
 
     fn check_binding(&self, facts: &Facts, peer: Option<&PeerIdentity>) -> Result<(), Refusal> {

@@ -39,6 +39,7 @@ mod headers;
 pub mod http1;
 mod http2;
 mod identity;
+mod issuers;
 mod limits;
 mod logs;
 mod metrics;

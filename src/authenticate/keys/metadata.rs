@@ -45,7 +45,14 @@ pub(super) fn jwks_uri(metadata: &[u8], issuer: &str) -> Result<Uri, MetadataErr
         return Err(MetadataError::OfAnother(cut(own)));
     }
     let url = text("jwks_uri").ok_or(MetadataError::NoKeys)?;
-    https(url).ok_or_else(|| MetadataError::NotHttps(cut(url)))
+    https(url).ok_or_else(|| {
+        let shown = if url.contains('@') {
+            "(with a user)"
+        } else {
+            url
+        };
+        MetadataError::NotHttps(cut(shown))
+    })
 }
 
 /// An absolute URL with the scheme https and a host, and without user information and fragment.

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::fetcher::{Failure, Fetched, Fetcher};
 use super::schedule::{Cause, Schedule, Terms, Unknown};
 use super::telling;
-use crate::authenticate::jwks::KeySet;
+use crate::authenticate::jwks::{IgnoredKey, KeySet};
 use crate::authenticate::key::Key;
 use crate::config::issuer_keys::KeyTermsSpec;
 use crate::config::spec::SignatureAlgorithm;
@@ -262,8 +262,9 @@ impl RemoteKeys {
         let random = fastrand::f64();
         let mut schedule = self.schedule.lock();
         schedule.succeeded(began, fetched.lifetime, random);
-        for key in gone {
-            schedule.taken_away(self.hasher.hash_one(key.kid()), began);
+        let passed_over = keys.ignored().iter().map(IgnoredKey::kid);
+        for kid in gone.iter().map(|key| key.kid()).chain(passed_over) {
+            schedule.is_absent(self.hasher.hash_one(kid), began);
         }
         drop(schedule);
         if before.usable_until.is_none() || *before.keys != *keys {

@@ -143,8 +143,9 @@ impl Schedule {
         self.due = began + pause;
     }
 
-    /// The fetch that began at `began` has shown that the issuer took this key away.
-    pub(super) fn taken_away(&mut self, kid: Kid, began: Instant) {
+    /// The fetch that began at `began` has shown that this key is not one that may be used: nobody
+    /// need be asked for it.
+    pub(super) fn is_absent(&mut self, kid: Kid, began: Instant) {
         self.asked.insert(kid, began);
     }
 

@@ -196,7 +196,7 @@ fn discovery(node: &Node<'_>, issuer: Option<&str>) -> Option<Vec<Uri>> {
         Some(urls) => Some(urls),
         None => node.refuse(
             format!("the issuer {} is no https URL without a query", shown(known)),
-            "only such an issuer says where its metadata is: write their URL as `discovery:`, or `url:`",
+            "only such an issuer says where its metadata is: write the URL of the metadata as `discovery:`, or that of the keys as `url:`",
         ),
     }
 }

@@ -141,6 +141,7 @@ type Script = Arc<dyn Fn(&Received) -> Reply + Send + Sync>;
 pub struct Builder {
     identity: Identity,
     clients: Authorities,
+    anyone: bool,
     script: Script,
     at_head: bool,
     early: Vec<u8>,
@@ -176,6 +177,12 @@ impl Builder {
     /// What is done when a request has come; default: 200 with the body `hello`.
     pub fn reply(mut self, script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
         self.script = Arc::new(script);
+        self
+    }
+
+    /// Takes also clients without a certificate. [`Service::set_identity`] forgets it.
+    pub fn anyone(mut self) -> Self {
+        self.anyone = true;
         self
     }
 
@@ -215,7 +222,10 @@ impl Builder {
             .await
             .expect("a free address");
         let address = listener.local_addr().expect("a bound listener");
-        let config = server_config(&self.identity, &self.clients.0, &self.alpn, &self.versions);
+        let mut config = server_config(&self.identity, &self.clients.0, &self.alpn, &self.versions);
+        if self.anyone {
+            config = open_config(&self.identity, &self.clients.0);
+        }
         let config = Arc::new(Mutex::new(Arc::new(config)));
         let script = Arc::new(Mutex::new(self.script));
         let record = Arc::new(Record::default());
@@ -257,12 +267,26 @@ pub fn server_config(
     config
 }
 
+/// As [`server_config`], for clients with or without a certificate.
+fn open_config(identity: &Identity, clients: &rustls::RootCertStore) -> ServerConfig {
+    let roots = Arc::new(clients.clone());
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+    let verifier = verifier.allow_unauthenticated().build();
+    ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .expect("versions")
+        .with_client_cert_verifier(verifier.expect("a verifier"))
+        .with_single_cert(identity.chain.clone(), identity.key_der())
+        .expect("a key pair")
+}
+
 impl Service {
     /// A service that proves `identity`, and takes clients of `clients` alone.
     pub fn builder(identity: &Identity, clients: &Authority) -> Builder {
         Builder {
             identity: identity.duplicate(),
             clients: Authorities(clients.roots()),
+            anyone: false,
             script: Arc::new(|_| Reply::ok("hello")),
             at_head: false,
             early: Vec::new(),

@@ -11,7 +11,7 @@ use crate::bench::client::{Client, HOST, read_h2};
 use crate::bench::gateway::Reloaded;
 use crate::bench::http1::{Answer, Request};
 use crate::bench::pki::{Authority, Leaf};
-use crate::bench::token::{IssuerKey, Token, with_broken_signature};
+use crate::bench::token::{self, IssuerKey, Token, with_broken_signature};
 use crate::bench::within;
 use crate::revocation::REVOKED;
 
@@ -41,7 +41,8 @@ fn signed(stage: &Stage, token: Token) -> Row {
 
 /// A request to the route that asks for a type, a scope and a claim.
 fn typed(stage: &Stage, token: Token) -> Row {
-    let token = token.sign(&stage.world.issuer);
+    let complete = token.claim("client_id", "shop").claim("jti", "1");
+    let token = complete.sign(&stage.world.issuer);
     Row::Request(Request::get("/typed/x").bearer(&token))
 }
 
@@ -74,6 +75,21 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         Refusal::TokenAudience => signed(stage, Token::new().claim("aud", "somebody-else")),
         Refusal::TokenExpired => signed(stage, Token::new().expired()),
         Refusal::TokenNotYetValid => signed(stage, Token::new().valid(600, 1200)),
+        Refusal::CredentialsSeveral => Row::Request(
+            at("/typed/x")
+                .bearer(&good)
+                .header("Cookie", "a=b; token=x"),
+        ),
+        Refusal::TokenTooOld => {
+            let aged = Token::new().claim("iat", token::unix_now() - 120);
+            let aged = aged.sign(&stage.world.issuer);
+            Row::Request(at("/aged/x").bearer(&aged))
+        }
+        Refusal::TokenIncomplete => {
+            let partly = Token::new().header("typ", "at+jwt").claim("jti", "1");
+            let partly = partly.sign(&stage.world.issuer);
+            Row::Request(at("/typed/x").bearer(&partly))
+        }
         Refusal::TokenType => typed(stage, Token::new().scope("read").claim("tenant", "a")),
         Refusal::TokenUnbound => written(stage, Token::new()),
         Refusal::TokenOfAnotherPeer => {
@@ -114,6 +130,7 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         Refusal::UpstreamUnreachable => Row::Service(at("/gone/x")),
         Refusal::UpstreamClosed => Row::Service(at("/open/close")),
         Refusal::UpstreamProtocol => Row::Service(at("/open/garbage")),
+        Refusal::IssuerKeysUnavailable => Row::Request(at("/unheard/x").bearer(&good)),
         Refusal::UpstreamIdentityUnavailable => Row::Service(at("/absent/x")),
         Refusal::UpstreamNoEndpoint => Row::Service(at("/nowhere/x")),
         Refusal::UpstreamInFlightExceeded => Row::Steps(upstream_in_flight_exceeded),

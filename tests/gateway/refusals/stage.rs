@@ -27,7 +27,7 @@ pub struct Stage {
 }
 
 /// Names of the configuration, identities and addresses: no answer to a stranger has them.
-pub const SECRETS: [&str; 24] = [
+pub const SECRETS: [&str; 25] = [
     "orders",
     "open",
     "typed",
@@ -42,6 +42,7 @@ pub const SECRETS: [&str; 24] = [
     "absent",
     "spire",
     "corp",
+    "aged",
     "partners",
     "mesh",
     "tenant",
@@ -99,6 +100,13 @@ fn upstreams(config: &mut Config, orders: SocketAddr, foreign: SocketAddr, mute:
     config.set("upstreams.mute.timeouts.connect", "300ms");
     config.set("upstreams.silent.timeouts.response", "300ms");
     config.set("upstreams.full.in_flight", 1);
+    // The keys of this issuer are to be fetched, and nobody is there.
+    let mut unheard = config.get("issuers.corp").clone();
+    let keys = json!({ "url": format!("https://{gone}/jwks"), "tls": { "trust": "mesh" } });
+    unheard["keys"] = keys;
+    config.set("issuers.unheard", unheard);
+    config.route("unheard", "/unheard/**", "orders");
+    config.set("routes.unheard.token", json!({ "issuer": "unheard" }));
     // Our own identity towards this one is to come from an agent, and there is none.
     config.set(
         "workload_api.spire.socket",
@@ -136,8 +144,14 @@ impl Stage {
         config.route("typed", "/typed/**", "orders");
         config.set(
             "routes.typed.token",
-            json!({ "issuer": "corp", "typ": "at+jwt", "scopes": ["read"], "claims": { "tenant": "a" } }),
+            json!({ "issuer": "corp", "typ": "at+jwt", "scopes": ["read"], "claims": { "tenant": "a" },
+                    "from": ["authorization", "cookie:token"] }),
         );
+        let mut aged = config.get("issuers.corp").clone();
+        aged["max_age"] = json!("1m");
+        config.set("issuers.aged", aged);
+        config.route("aged", "/aged/**", "orders");
+        config.set("routes.aged.token", json!({ "issuer": "aged" }));
         config.route("limited", "/limited/**", "orders");
         config.set(
             "routes.limited.limits",
