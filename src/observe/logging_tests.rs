@@ -61,7 +61,7 @@ fn line<'a>(path: &'a str, subject: &'a str) -> AccessLine<'a> {
         path,
         route: Some("orders-read"),
         status: 403,
-        refusal: Some(Refusal::PolicyRefused),
+        refusal: Some(Refusal::ScopeMissing),
         policy_rule: Some("own-tenant"),
         policy_failure: Some("there is no such key: tenant"),
         policy_would_refuse: Some("office,internal"),

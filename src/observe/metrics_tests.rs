@@ -38,6 +38,8 @@ fn metrics() -> Arc<Metrics> {
         .set_endpoints(["orders-1:9443"]);
     metrics.route(&name("orders-read")).set_limits(1);
     metrics.route(&name("orders-read")).set_grace(true);
+    let rules = [("own-tenant", false)].into_iter();
+    drop(metrics.route(&name("orders-read")).set_rules(rules));
     drop(metrics.issuer(&name("corp")));
     metrics
         .next_trusts()

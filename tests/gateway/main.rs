@@ -43,6 +43,7 @@ mod issuers;
 mod limits;
 mod logs;
 mod metrics;
+mod policy;
 mod refusals;
 mod reload;
 mod revocation;

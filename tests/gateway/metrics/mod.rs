@@ -429,6 +429,10 @@ fn rows() -> BTreeMap<&'static str, Row> {
             After(&[("route", "limited"), ("limit", "0")], 1.0),
         ),
         (
+            "portcullis_policy_rules_total",
+            Elsewhere("tests/gateway/policy/mod.rs", "RULES"),
+        ),
+        (
             "portcullis_grace_requests_total",
             Elsewhere("tests/gateway/clients/grace.rs", "GRACE"),
         ),

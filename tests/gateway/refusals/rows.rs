@@ -105,6 +105,8 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
             Token::new().header("typ", "at+jwt").claim("tenant", "a"),
         ),
         Refusal::ClaimMissing => typed(stage, Token::new().header("typ", "at+jwt").scope("read")),
+        Refusal::PolicyRefused => Row::Request(at("/ruled/x")),
+        Refusal::SubjectNotPeer => Row::Request(at("/owned/x").bearer(&good)),
         Refusal::RouteUnknown => Row::Request(at("/elsewhere")),
         Refusal::ListenerNotAllowed => Row::Request(at("/inside/x")),
         Refusal::MethodRefused => Row::Request(Request::new("TRACE", "/open/x")),

@@ -27,7 +27,10 @@ pub struct Stage {
 }
 
 /// Names of the configuration, identities and addresses: no answer to a stranger has them.
-pub const SECRETS: [&str; 25] = [
+pub const SECRETS: [&str; 28] = [
+    "ruled",
+    "owned",
+    "hidden-rule",
     "orders",
     "open",
     "typed",
@@ -152,6 +155,17 @@ impl Stage {
         config.set("issuers.aged", aged);
         config.route("aged", "/aged/**", "orders");
         config.set("routes.aged.token", json!({ "issuer": "aged" }));
+        config.route("ruled", "/ruled/**", "orders");
+        config.set(
+            "routes.ruled.policy",
+            json!([{ "name": "hidden-rule", "cel": "request.query == 'open'" }]),
+        );
+        config.route("owned", "/owned/**", "orders");
+        config.set("routes.owned.token", json!({ "issuer": "corp" }));
+        config.set(
+            "routes.owned.subject_is_peer",
+            "spiffe://partners.example/user/{sub}",
+        );
         config.route("limited", "/limited/**", "orders");
         config.set(
             "routes.limited.limits",
