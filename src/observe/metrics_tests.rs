@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::labels::{ConnectFailed, ConnectionAbuse, ConnectionRefused, ReloadFailure, Side};
 use super::metrics_table::{ALL, Kind};
-use super::{CertificateSeries, CrlSeries, Metrics, TlsFacts};
+use super::{CertificateSeries, CrlSeries, KeysShown, Metrics, TlsFacts};
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::name::Name;
 use crate::refusal::Refusal;
@@ -41,6 +41,13 @@ fn metrics() -> Arc<Metrics> {
     let rules = [("own-tenant", false)].into_iter();
     drop(metrics.route(&name("orders-read")).set_rules(rules));
     drop(metrics.issuer(&name("corp")));
+    metrics.issuer_keys(&name("corp")).set(KeysShown {
+        count: 2,
+        generation: 1,
+        fetched: 1_700_000_000,
+        usable_until: 1_700_086_400,
+        next: 1_700_003_600,
+    });
     metrics
         .next_trusts()
         .keep_only([&name("partners")].into_iter());

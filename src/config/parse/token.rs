@@ -210,7 +210,7 @@ fn places(node: &Node<'_>) -> Option<Vec<Carrier>> {
     if node.as_text().is_some() {
         return carrier(node).map(|place| vec![place]);
     }
-    let items = node.items(FROM)?;
+    let items = node.items("`[authorization, cookie:NAME]`")?;
     if items.is_empty() || items.len() > PLACES_MAX {
         return node.refuse(
             format!("{} places stand here", items.len()),

@@ -289,6 +289,8 @@ async fn a_route_gets_the_type_the_scopes_and_the_claims_that_it_asks_for_or_ref
     let right = || {
         Token::new()
             .header("typ", "at+jwt")
+            .claim("client_id", "shop")
+            .claim("jti", "1")
             .scope("b a")
             .claim("tenant", "shop")
             .claim("level", 3)
@@ -346,6 +348,31 @@ async fn a_route_gets_the_type_the_scopes_and_the_claims_that_it_asks_for_or_ref
             "the level as a text",
             of(right().claim("level", "3")),
             Some("claim_missing"),
+        ),
+        (
+            "no jti",
+            of(right().without("jti")),
+            Some("token_incomplete"),
+        ),
+        (
+            "no client_id",
+            of(right().without("client_id")),
+            Some("token_incomplete"),
+        ),
+        (
+            "no sub",
+            of(right().without("sub")),
+            Some("token_incomplete"),
+        ),
+        (
+            "no iat",
+            of(right().without("iat")),
+            Some("token_incomplete"),
+        ),
+        (
+            "client_id as a number",
+            of(right().claim("client_id", 7)),
+            Some("token_incomplete"),
         ),
         (
             "one claim of two",

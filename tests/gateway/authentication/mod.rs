@@ -3,7 +3,10 @@
 
 mod attacks;
 mod cache;
+mod carriers;
+mod hostile;
 mod issuers;
+mod profiles;
 mod secrecy;
 
 use crate::bench::World;

@@ -219,7 +219,10 @@ async fn an_issuer_that_means_no_good_gives_nothing_and_holds_nobody_up() {
     assert!(plain.received().is_empty(), "no plain HTTP is spoken");
     assert_eq!(idp.asked("/good"), 0, "no redirect is followed");
     let grown = gateway.resident_bytes().saturating_sub(resident);
-    assert!(grown < 100 << 20, "{grown}");
+    assert!(
+        grown < 256 << 20,
+        "bounded, however much they send: {grown}"
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 mod away;
 mod discovery;
 mod hostile;
-mod idp;
+pub mod idp;
 mod provider;
 mod reloads;
 mod rotation;
