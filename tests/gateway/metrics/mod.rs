@@ -92,6 +92,10 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
     );
     await_certificate(&world, &mut config, "awaited.example.com");
     config.set("routes.open.grace_after_expiry", "1h");
+    config.set(
+        "routes.open.policy",
+        json!([{"name": "watched", "cel": "now > 0", "report_only": true}]),
+    );
     let crl = crate::bench::crl::Crl::of(&[]).pem(&world.partners);
     world.folder.write("partners.crl", crl);
     config.set("trust.partners.crl", "partners.crl");
