@@ -83,10 +83,20 @@ refusals! {
     TokenIncomplete, UNAUTHORIZED, "token_incomplete", "The token is not valid.";
     /// `typ` is not what the route wants.
     TokenType, UNAUTHORIZED, "token_type", "The token is not valid.";
+    /// The issuer says that the token is not, or no longer, good (RFC 7662, section 2.2).
+    TokenInactive, UNAUTHORIZED, "token_inactive", "The token is not valid.";
     /// The route wants a token that is bound to a certificate, and this one is bound to none.
     TokenUnbound, UNAUTHORIZED, "token_unbound", "The token is not bound to a certificate.";
     /// The token is bound to another certificate (RFC 8705, section 3).
     TokenOfAnotherPeer, UNAUTHORIZED, "token_of_another_peer", "The token is not bound to this connection.";
+    /// The route wants an API key and there is none.
+    ApiKeyMissing, UNAUTHORIZED, "api_key_missing", "An API key is required.";
+    /// The API key is none of the route's list: made up, mistyped, taken back, or of another list.
+    ApiKeyUnknown, UNAUTHORIZED, "api_key_unknown", "The API key is not valid.";
+    /// The API key is over.
+    ApiKeyExpired, UNAUTHORIZED, "api_key_expired", "The API key has expired.";
+    /// The API key came with a certificate that is none of its owner's.
+    ApiKeyOfAnotherPeer, UNAUTHORIZED, "api_key_of_another_peer", "The API key is not bound to this connection.";
     /// The route wants a client certificate and the connection has none.
     CertificateMissing, FORBIDDEN, "certificate_missing", "A client certificate is required.";
     /// The client certificate ended while the connection was open, or longer ago than the route's
@@ -149,6 +159,8 @@ refusals! {
     /// The issuer's keys were never fetched, not for too long, or not since a token came with a key
     /// that is not among them: nobody can say whether the token is good.
     IssuerKeysUnavailable, SERVICE_UNAVAILABLE, "issuer_keys_unavailable", "Please try again later.";
+    /// The issuer could not be asked about the token, or did not answer in a way that can be believed.
+    IntrospectionUnavailable, SERVICE_UNAVAILABLE, "introspection_unavailable", "Please try again later.";
     /// The source of the gateway's own certificate for the upstream has given none yet.
     UpstreamIdentityUnavailable, SERVICE_UNAVAILABLE, "upstream_identity_unavailable", "Please try again later.";
     /// No endpoint of the upstream has an address.

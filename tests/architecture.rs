@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["identity", "refusal", "handshake_failure", "json"],
     &["expression"],
-    &["config", "trust", "pki", "transport", "shared_state"],
+    &["config", "trust", "pki", "transport"],
+    &["shared_state"],
     &["observe"],
     &["fetch"],
     &["acme", "oauth"],
@@ -47,7 +48,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rustls", TLS),
     (
         "tokio_rustls",
-        &["acme/", "edge/", "upstream/", "transport/", "demo/"],
+        &[
+            "acme/",
+            "edge/",
+            "shared_state/",
+            "upstream/",
+            "transport/",
+            "demo/",
+        ],
     ),
     ("webpki", TLS),
     ("x509_parser", TLS),
@@ -60,6 +68,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("serde_yaml", &["config/"]),
     ("saphyr_parser", &["config/"]),
     ("prometheus", &["observe/metrics", "admin/"]),
+    ("redis", &["shared_state/"]),
     ("jsonwebtoken", &["authenticate/", "cli", "demo/"]),
     ("governor", &["limit/", "observe/"]),
     ("notify", &["reload/"]),
@@ -79,6 +88,7 @@ const TLS: &[&str] = &[
     "handshake_failure.rs",
     "pki/",
     "transport/",
+    "shared_state/",
     "observe/tls_facts.rs",
     "demo/",
 ];

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
+use super::api_keys::ApiKeys;
 use super::carried::{self, Shown};
 use super::tokens::Tokens;
 use super::told::{Reply, Told};
@@ -30,6 +31,8 @@ pub struct Authenticator {
 pub enum Way {
     /// A token.
     Tokens(Tokens),
+    /// An API key.
+    ApiKeys(ApiKeys),
 }
 
 /// What is known of a request when it is asked for whom it acts.
@@ -69,6 +72,15 @@ impl Authenticator {
         Self { ways: ways.into() }
     }
 
+    /// Where API keys of this route stand in a request.
+    pub fn key_carriers(&self) -> impl Iterator<Item = &Carrier> {
+        let ways = self
+            .ways
+            .iter()
+            .filter(|way| matches!(way, Way::ApiKeys(_)));
+        ways.flat_map(Way::carriers)
+    }
+
     /// Where credentials of this route stand in a request: what stands there is a secret.
     pub fn carriers(&self) -> impl Iterator<Item = &Carrier> {
         self.ways.iter().flat_map(Way::carriers)
@@ -95,13 +107,22 @@ impl Authenticator {
             .as_ref()
             .and_then(|shown| Some((self.way_of(shown)?, shown)));
         let Some((way, shown)) = shown else {
-            return Err(Refusal::TokenMissing);
+            return Err(self.missing(told));
         };
         match way {
+            Way::ApiKeys(keys) => keys.check(shown, asked, told).map(Authenticated::As),
             Way::Tokens(tokens) => {
                 let verified = tokens.verify(shown, asked, told).await;
                 verified.map(Authenticated::As)
             }
+        }
+    }
+
+    /// That nothing is shown. A route that takes tokens asks for one.
+    fn missing(&self, told: &mut Told) -> Refusal {
+        match &*self.ways {
+            [Way::ApiKeys(keys)] => keys.missing(told),
+            _ => Refusal::TokenMissing,
         }
     }
 
@@ -126,13 +147,23 @@ impl Authenticator {
         if self.ways.is_empty() {
             return Ok(None);
         }
-        let claims = claims.ok_or(Refusal::TokenMissing)?;
-        // Claims are those of a token.
-        let tokens = self.ways.iter().map(|way| match way {
-            Way::Tokens(tokens) => tokens,
+        let Some(claims) = claims else {
+            return Err(self.missing(&mut Told::default()));
+        };
+        // Where tokens are taken, claims are those of a token.
+        let tokens = self.ways.iter().find_map(|way| match way {
+            Way::Tokens(tokens) => Some(tokens),
+            Way::ApiKeys(_) => None,
         });
-        let tokens = tokens.into_iter().next().ok_or(Refusal::TokenMissing)?;
-        tokens.rehearse(claims, peer, now).map(Some)
+        let keys = self.ways.iter().find_map(|way| match way {
+            Way::ApiKeys(keys) => Some(keys),
+            Way::Tokens(_) => None,
+        });
+        match (tokens, keys) {
+            (Some(tokens), _) => tokens.rehearse(claims, peer, now).map(Some),
+            (None, Some(keys)) => Ok(Some(keys.rehearse(claims))),
+            (None, None) => Err(Refusal::TokenMissing),
+        }
     }
 }
 
@@ -141,6 +172,7 @@ impl Way {
     fn carriers(&self) -> &[Carrier] {
         match self {
             Self::Tokens(tokens) => tokens.carriers(),
+            Self::ApiKeys(keys) => keys.carriers(),
         }
     }
 }

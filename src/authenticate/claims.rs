@@ -25,6 +25,8 @@ use crate::refusal::Refusal;
 /// of these are kept.
 #[derive(Debug)]
 pub(super) struct Facts {
+    /// By what it is known.
+    pub(super) credential: Credential,
     /// The claim `sub`.
     sub: Option<Arc<str>>,
     scopes: Scopes,
@@ -104,6 +106,7 @@ impl Facts {
         let is_complete = issued.is_some() && has_texts(claims, &["sub", "client_id", "jti"]);
         let other_iss = iss.filter(|_| !subjects.asks_for_iss());
         Ok(Self {
+            credential: Credential::Jwt,
             sub: sub.map(Into::into),
             scopes: scopes(claims, &spec.profile.scopes_claims)?,
             expires,
@@ -119,7 +122,7 @@ impl Facts {
     /// Whom the token speaks for: `issuer` is whose token it is, `claims` are its own.
     pub(super) fn subject(&self, issuer: &Name, claims: Claims) -> Subject {
         Subject {
-            credential: Credential::Jwt,
+            credential: self.credential,
             issuer: issuer.clone(),
             sub: self.sub.clone(),
             scopes: self.scopes.clone(),

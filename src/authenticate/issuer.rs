@@ -11,8 +11,9 @@ use std::time::Instant;
 use super::cache::TokenCache;
 use super::claims::Facts;
 use super::fingerprint::Fingerprint;
+use super::introspection::Introspector;
 use super::jwks::{IgnoredKey, JwksError, KeySet};
-use super::jws::Unverified;
+use super::jws::{Signed, Unverified};
 use super::key::Key;
 use super::keys::remote::{KeyNotFound, RemoteKeys, Unavailable};
 use super::told::Told;
@@ -30,6 +31,7 @@ pub struct Issuer {
     keys: Keys,
     cache: Arc<TokenCache>,
     metrics: Arc<IssuerMetrics>,
+    introspector: Option<Arc<Introspector>>,
 }
 
 /// What an issuer's tokens are verified with.
@@ -71,6 +73,34 @@ impl Issuer {
         Self::with_keys(name, spec, Keys::Remote(keys), metrics, previous)
     }
 
+    /// An issuer that has no keys: it is asked about every token. `previous` as above.
+    #[must_use]
+    pub fn without_keys(
+        name: &Name,
+        spec: &IssuerSpec,
+        metrics: Arc<IssuerMetrics>,
+        previous: Option<&Arc<Self>>,
+    ) -> Self {
+        Self::with_keys(name, spec, Keys::File(KeySet::none()), metrics, previous)
+    }
+
+    /// The same, asked about tokens by this one; or by that of `previous` if nothing has changed, so
+    /// that what it has heard is known on.
+    #[must_use]
+    pub fn asked_by(
+        mut self,
+        introspector: Option<Introspector>,
+        previous: Option<&Arc<Self>>,
+    ) -> Self {
+        let known = previous.filter(|previous| self.is_same(previous));
+        let known = known.and_then(|previous| previous.introspector.as_ref());
+        self.introspector = introspector.map(|new| match known {
+            Some(known) if new.is_same(known) => Arc::clone(known),
+            Some(_) | None => Arc::new(new),
+        });
+        self
+    }
+
     fn with_keys(
         name: &Name,
         spec: &IssuerSpec,
@@ -84,6 +114,7 @@ impl Issuer {
             keys,
             cache: Arc::new(TokenCache::new()),
             metrics,
+            introspector: None,
         };
         if let Some(previous) = previous
             && issuer.is_same(previous)
@@ -158,6 +189,18 @@ impl Issuer {
             self.cache.insert(fingerprint, &facts, key, now);
         }
         Ok((facts, claims.into()))
+    }
+
+    /// What a key of the issuer has signed, whatever it is.
+    pub(super) async fn signed(&self, text: &str, told: &mut Told) -> Result<Signed, Refusal> {
+        let unverified = Unverified::read(text)?;
+        let key = self.key(&unverified, told).await?;
+        unverified.verify(&key)
+    }
+
+    /// Who asks it about tokens, if anybody does.
+    pub(super) fn introspector(&self) -> Option<&Introspector> {
+        self.introspector.as_deref()
     }
 
     /// The one key that a token must be verified with.

@@ -190,6 +190,7 @@ pub(super) fn issuer_spec() -> IssuerSpec {
             SignatureAlgorithm::PS384,
         ],
         keys: IssuerKeysSpec::File("jwks.json".into()),
+        introspection: None,
         leeway: Duration::from_secs(LEEWAY),
         profile: crate::config::token::TokenProfile::default(),
     }

@@ -9,7 +9,9 @@
 //! A token's signature is verified by the crate `jsonwebtoken` over aws-lc; everything around the
 //! signature is decided here, because a library for everybody must be laxer than a gateway.
 
+pub mod api_keys;
 pub mod authenticator;
+pub mod introspection;
 pub mod issuer;
 pub mod jwks;
 pub mod keys;

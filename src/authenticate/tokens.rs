@@ -13,6 +13,7 @@ use super::bearer;
 use super::carried::Shown;
 use super::claims::Facts;
 use super::fingerprint::Fingerprint;
+use super::introspection::ways::is_jwt;
 use super::jws;
 use super::told::Told;
 use super::verifier::JwtVerifier;
@@ -67,16 +68,21 @@ impl Tokens {
         now: u64,
         told: &mut Told,
     ) -> Result<Arc<Subject>, Refusal> {
+        if token.len() > jws::TOKEN_BYTES_MAX {
+            return Err(Refusal::TokenMalformed);
+        }
         let fingerprint = Fingerprint::of(token);
         // What is remembered was once a token with all the right characters: they are not looked at again.
         let known = fingerprint.as_ref();
         if let Some((verifier, facts)) = known.and_then(|known| self.recall(known, now, told)) {
-            return verifier.accept(&*facts?, jws::verified_claims(token), peer);
+            let facts = facts?;
+            verifier.issuer().check_standing(token, &facts, now).await?;
+            return verifier.accept(&facts, jws::verified_claims(token), peer);
         }
         let token = bearer::text(token)?;
         let verifier = self.choose(token)?;
-        let verified = verifier.issuer().verify(token, fingerprint, now, told);
-        let (facts, claims) = verified.await?;
+        let known = verifier.issuer().known(token, fingerprint, now, told);
+        let (facts, claims) = known.await?;
         verifier.accept(&facts, claims, peer)
     }
 
@@ -99,19 +105,20 @@ impl Tokens {
         })
     }
 
-    /// As [`Self::verify`], for claims that nobody signed.
+    /// As [`Self::verify`], for claims that nobody signed. Of several issuers, claims without `iss` are those
+    /// of the first, or of the one whose trust domain `sub` is of.
     pub(super) fn rehearse(
         &self,
         claims: &Map<String, Value>,
         peer: Option<&PeerIdentity>,
         now: u64,
     ) -> Result<Arc<Subject>, Refusal> {
-        let verifier = match &*self.any {
-            [only] => only,
-            several if !claims.contains_key("iss") && !claims.contains_key("sub") => {
-                several.first().ok_or(Refusal::Internal)?
-            }
-            _ => self.speaking_for(claims)?,
+        let sub = claims.get("sub").and_then(Value::as_str);
+        let verifier = if claims.contains_key("iss") && self.any.len() > 1 {
+            self.speaking_for(claims)?
+        } else {
+            let home = self.any.iter().find(|one| one.is_home_of(sub));
+            home.or(self.any.first()).ok_or(Refusal::Internal)?
         };
         verifier.rehearse(claims, peer, now)
     }
@@ -120,6 +127,12 @@ impl Tokens {
     fn choose(&self, token: &str) -> Result<&JwtVerifier, Refusal> {
         match &*self.any {
             [only] => Ok(only),
+            // It says nothing of its issuer. `config/` lets no two of a route be asked about such.
+            _ if !is_jwt(token) => {
+                let mut any = self.any.iter();
+                let asked = any.find(|one| one.issuer().takes_opaque());
+                asked.ok_or(Refusal::TokenMalformed)
+            }
             _ => self.speaking_for(&jws::unverified_claims(token)?),
         }
     }

@@ -3,6 +3,7 @@
 //! The rules hold what was verified (the peer, the subject) against what the operator wrote. They
 //! verify nothing themselves.
 
+use crate::config::api_keys::WantedKey;
 use crate::config::spec::{ClientsSpec, JwtSpec, RouteSpec, TokenSpec};
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::claim::{ClaimPath, ClaimTest};
@@ -15,6 +16,8 @@ use crate::refusal::Refusal;
 pub struct Rules {
     clients: ClientsSpec,
     token: TokenRule,
+    /// What is asked of the owners of API keys, if they are taken.
+    api_key: Option<TokensOf>,
 }
 
 #[derive(Clone, Debug)]
@@ -25,7 +28,7 @@ enum TokenRule {
     Wanted(Box<[TokensOf]>),
 }
 
-/// What is asked of the tokens of one issuer.
+/// What is asked of the tokens of one issuer, or of the keys of one list.
 #[derive(Clone, Debug)]
 struct TokensOf {
     issuer: Name,
@@ -46,6 +49,7 @@ impl Rules {
         Self {
             clients: route.clients.clone(),
             token,
+            api_key: route.api_key.as_ref().map(TokensOf::of_keys),
         }
     }
 
@@ -78,13 +82,15 @@ impl Rules {
     ///
     /// # Errors
     ///
-    /// [`Refusal::TokenMissing`], [`Refusal::TokenIssuer`], [`Refusal::ScopeMissing`] or
+    /// [`Refusal::TokenMissing`], [`Refusal::ApiKeyMissing`], [`Refusal::TokenIssuer`], [`Refusal::ScopeMissing`] or
     /// [`Refusal::ClaimMissing`].
     pub fn check_subject(&self, subject: Option<&Subject>) -> Result<(), Refusal> {
-        if let TokenRule::None = self.token {
-            return Ok(());
-        }
-        let subject = subject.ok_or(Refusal::TokenMissing)?;
+        let missing = match (&self.token, &self.api_key) {
+            (TokenRule::None, None) => return Ok(()),
+            (TokenRule::None, Some(_)) => Refusal::ApiKeyMissing,
+            (TokenRule::Wanted(_), _) => Refusal::TokenMissing,
+        };
+        let subject = subject.ok_or(missing)?;
         let rule = self.of(subject).ok_or(Refusal::TokenIssuer)?;
         if !rule.scopes.iter().all(|scope| subject.has_scope(scope)) {
             return Err(Refusal::ScopeMissing);
@@ -101,20 +107,30 @@ impl Rules {
 
     /// The rule for tokens of the subject's issuer.
     fn of(&self, subject: &Subject) -> Option<&TokensOf> {
-        match &self.token {
-            TokenRule::None => None,
-            TokenRule::Wanted(any) => match subject.credential {
-                Credential::Jwt | Credential::Introspected => {
-                    any.iter().find(|rule| rule.issuer == subject.issuer)
-                }
-                // What is asked of tokens, nothing else can have.
-                Credential::ApiKey | Credential::Login => None,
-            },
+        let is_of = |rule: &&TokensOf| rule.issuer == subject.issuer;
+        match (subject.credential, &self.token) {
+            (Credential::Jwt | Credential::Introspected, TokenRule::Wanted(any)) => {
+                any.iter().find(is_of)
+            }
+            (Credential::ApiKey, _) => self.api_key.as_ref().filter(is_of),
+            // What is asked of tokens, nothing else can have.
+            (Credential::Jwt | Credential::Introspected | Credential::Login, _) => None,
         }
     }
 }
 
 impl TokensOf {
+    fn of_keys(wanted: &WantedKey) -> Self {
+        let claims = wanted.claims.iter();
+        Self {
+            issuer: wanted.list.clone(),
+            scopes: wanted.scopes.clone().into(),
+            claims: claims
+                .map(|(path, test)| (path.clone(), test.clone()))
+                .collect(),
+        }
+    }
+
     fn new(jwt: &JwtSpec) -> Self {
         let claims = jwt.claims.iter();
         Self {
@@ -154,6 +170,7 @@ mod tests {
             clients,
             grace_after_expiry: None,
             token,
+            api_key: None,
             limits: vec![],
             upstream: "orders".parse().unwrap(),
             accept: vec![],
@@ -166,6 +183,7 @@ mod tests {
                 identity: true,
                 signed_identity: false,
                 authorization: true,
+                api_key: false,
             },
             max_body: 0,
             websocket: false,

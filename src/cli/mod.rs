@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 well, 1 problems (each said on stderr), 2 the command line itself is wrong.
 
+mod api_key;
 mod pki;
 mod print;
 mod token;
@@ -87,6 +88,11 @@ enum Command {
     /// which the gateway verifies, with `portcullis token keys`.
     #[command(after_help = token::EXAMPLES)]
     Token(token::Token),
+    /// Make API keys, and read the file of a list of them
+    ///
+    /// A key is found by its id and held against a hash: the file has no secret in it.
+    #[command(after_help = api_key::EXAMPLES, subcommand)]
+    ApiKey(api_key::Command),
 }
 
 #[derive(Args, Debug)]
@@ -123,6 +129,7 @@ fn run(command: Command) -> ExitCode {
             demo::run_sample(&options, print).map_err(|error| error.to_string())
         }
         Command::Pki(command) => pki::run(command).map_err(|error| error.to_string()),
+        Command::ApiKey(command) => api_key::run(command),
         Command::Token(command) => token::run(command).map_err(|error| error.to_string()),
     };
     match done {
@@ -218,7 +225,7 @@ mod tests {
         for line in lines {
             let words: Vec<String> = line
                 .split_whitespace()
-                .take_while(|word| !matches!(*word, "&&" | ">" | "|"))
+                .take_while(|word| !matches!(*word, "&&" | ">" | "<" | "|"))
                 .map(|word| word.trim_matches('"').to_owned())
                 .collect();
             let parsed = CommandLine::try_parse_from(words);

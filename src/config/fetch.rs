@@ -22,3 +22,14 @@ pub enum BelievedSpec {
     /// A PEM file with public CAs, such as an operating system has.
     Ca(PathBuf),
 }
+
+impl FetchTlsSpec {
+    /// The file of public CAs, if that is whose word counts.
+    #[must_use]
+    pub const fn ca(&self) -> Option<&PathBuf> {
+        match &self.believed {
+            BelievedSpec::Ca(file) => Some(file),
+            BelievedSpec::Trust(_) => None,
+        }
+    }
+}

@@ -47,8 +47,10 @@ sections! {
         workload_api: "workload_api",
         deny: "deny",
         identities: "identities",
+        shared_state: "shared_state",
         oauth_clients: "oauth_clients",
         issuers: "issuers",
+        api_keys: "api_keys",
         upstreams: "upstreams",
         routes: "routes",
         tests: "tests",
@@ -193,6 +195,7 @@ sections! {
         audiences: "audiences",
         algorithms: "algorithms",
         keys: "keys",
+        introspection: "introspection",
         leeway: "leeway",
         trust_domain: "trust_domain",
         typ: "typ",
@@ -215,11 +218,47 @@ sections! {
         min: "min",
         max: "max",
     }
+    /// How an issuer is asked about tokens.
+    IntrospectionFile, "issuers.NAME.introspection", {
+        url: "url",
+        tls: "tls",
+        client: "client",
+        tokens: "tokens",
+        signed: "signed",
+        audience: "audience",
+        cache: "cache",
+        negative_cache: "negative_cache",
+        timeout: "timeout",
+        concurrency: "concurrency",
+        when_away: "when_away",
+        max_stale: "max_stale",
+        share_key: "share_key",
+    }
     /// TLS towards whatever the gateway asks over HTTPS.
     FetchTlsFile, "issuers.NAME.keys.tls", {
         trust: "trust",
         ca: "ca",
         identity: "identity",
+    }
+    /// Whose API keys we accept.
+    ApiKeysFile, "api_keys.NAME", {
+        file: "file",
+        header: "header",
+    }
+    /// What several gateways share.
+    SharedStateFile, "shared_state", {
+        redis: "redis",
+    }
+    /// The store through which they do.
+    RedisFile, "shared_state.redis", {
+        endpoints: "endpoints",
+        cluster: "cluster",
+        username: "username",
+        password_file: "password_file",
+        timeout: "timeout",
+        prefix: "prefix",
+        tls: "tls",
+        when_away: "when_away",
     }
     /// A service.
     UpstreamFile, "upstreams.NAME", {
@@ -249,6 +288,7 @@ sections! {
         clients: "clients",
         grace_after_expiry: "grace_after_expiry",
         token: "token",
+        api_key: "api_key",
         limits: "limits",
         upstream: "upstream",
         accept: "accept",
@@ -299,6 +339,12 @@ sections! {
         one_of: "one_of",
         matches: "matches",
     }
+    /// Which API key.
+    ApiKeyFile, "routes.NAME.api_key", {
+        list: "list",
+        scopes: "scopes",
+        claims: "claims",
+    }
     /// How often.
     LimitFile, "routes.NAME.limits[]", {
         rate: "rate",
@@ -315,6 +361,7 @@ sections! {
         identity: "identity",
         signed_identity: "signed_identity",
         authorization: "authorization",
+        api_key: "api_key",
     }
     /// A rehearsal.
     TestFile, "tests[]", {

@@ -10,6 +10,8 @@ use super::fetch::FetchTlsSpec;
 /// `issuers.NAME.keys`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum IssuerKeysSpec {
+    /// There are none: the issuer is asked about every token.
+    None,
     /// A JWKS file.
     File(PathBuf),
     /// They are fetched.

@@ -7,8 +7,11 @@
 pub mod spec;
 pub mod token;
 pub mod acme;
+pub mod api_keys;
 pub mod fetch;
+pub mod shared_state;
 pub mod issuer_keys;
+pub mod introspection;
 pub mod oauth_client;
 pub mod workload_api;
 pub mod problem;

@@ -308,7 +308,7 @@ impl<'a> Node<'a> {
     }
 
     /// The key that it stands behind.
-    fn key(&self) -> &'a str {
+    pub(super) fn key(&self) -> &'a str {
         self.report.tree().key(self.id).unwrap_or_default()
     }
 }
@@ -364,6 +364,11 @@ impl<'a> Field<'a> {
 pub(super) struct Names<'a>(BTreeSet<&'a str>, &'static str);
 
 impl<'a> Names<'a> {
+    /// Whether this name is defined there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+
     pub(super) fn of(field: &Field<'a>) -> Self {
         let entries = field.written().into_iter().flat_map(Node::below);
         Self(entries.map(|node| node.key()).collect(), field.key)

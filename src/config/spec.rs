@@ -12,9 +12,12 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
+use super::api_keys::{KeyListSpec, WantedKey};
+use super::introspection::IntrospectionSpec;
 use super::issuer_keys::IssuerKeysSpec;
 use super::oauth_client::OauthClientSpec;
 use super::policy::PolicySpec;
+use super::shared_state::StoreSpec;
 use super::token::{TokenProfile, WantedTokens};
 use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
 use crate::identity::claim::{ClaimPath, ClaimTest};
@@ -49,10 +52,14 @@ pub struct Spec {
     pub deny: Vec<PathBuf>,
     /// Who we are to services.
     pub identities: BTreeMap<Name, CertificateSpec>,
+    /// What several gateways share, and through which store.
+    pub shared_state: Option<StoreSpec>,
     /// Who we are to authorization servers.
     pub oauth_clients: BTreeMap<Name, OauthClientSpec>,
     /// Whose tokens we accept.
     pub issuers: BTreeMap<Name, IssuerSpec>,
+    /// Whose API keys we accept.
+    pub api_keys: BTreeMap<Name, KeyListSpec>,
     /// The services.
     pub upstreams: BTreeMap<Name, UpstreamSpec>,
     /// Who may ask what of which service.
@@ -355,10 +362,12 @@ pub struct IssuerSpec {
     pub issuer: String,
     /// The token must be for one of these (`aud`). At least one.
     pub audiences: Vec<String>,
-    /// The algorithms that its keys may use. At least one, none symmetric.
+    /// The algorithms that its keys may use: none symmetric. At least one, if it has keys.
     pub algorithms: Vec<SignatureAlgorithm>,
     /// Where its keys are.
     pub keys: IssuerKeysSpec,
+    /// How it is asked about tokens. None only where there are `keys`.
+    pub introspection: Option<IntrospectionSpec>,
     /// How far clocks may differ. Default 30 s, at most 5 min.
     pub leeway: Duration,
     /// What else holds for all its tokens.
@@ -443,6 +452,8 @@ pub struct RouteSpec {
     pub grace_after_expiry: Option<Duration>,
     /// Which token.
     pub token: TokenSpec,
+    /// Which API key, if one is taken.
+    pub api_key: Option<WantedKey>,
     /// How often.
     pub limits: Vec<LimitSpec>,
     /// To which service.
@@ -581,6 +592,8 @@ pub struct ForwardSpec {
     pub signed_identity: bool,
     /// Whether the token itself (`Authorization`) goes on to the service. Default true.
     pub authorization: bool,
+    /// Whether an API key goes on to the service. Default false.
+    pub api_key: bool,
 }
 
 /// One entry of `tests`.

@@ -54,7 +54,8 @@ impl Believed {
 
 impl Tls {
     /// Whether both come to the same: connections may then be used on.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
         let ours = |tls: &Self| {
             let key = tls.key_pair.as_ref()?.certified_key();
             Some(Fingerprint::of(key.cert.first()?))
@@ -62,7 +63,12 @@ impl Tls {
         self.believed.is_same(&other.believed) && ours(self) == ours(other)
     }
 
-    pub(super) fn config(&self) -> Result<ClientConfig, Error> {
+    /// What rustls is to be told. Sessions resume only on the same value.
+    ///
+    /// # Errors
+    ///
+    /// rustls', if it has no configuration for this.
+    pub fn config(&self) -> Result<ClientConfig, Error> {
         let provider = trust::provider();
         let verifier: Arc<dyn ServerCertVerifier> = match &self.believed {
             Believed::Store(trust) => Arc::new(ServerVerifier {

@@ -6,7 +6,7 @@
 /// The values of all parameters of this name, as they are written.
 pub fn values<'q>(query: &'q str, name: &'q str) -> impl Iterator<Item = &'q str> {
     let pairs = query.split(['&', ';']);
-    pairs.filter_map(move |pair| is_named(pair, name).then(|| value(pair)))
+    pairs.filter(move |pair| is_named(pair, name)).map(value)
 }
 
 /// The query without the parameters of this name, and all else as it was. `None` if nothing is left.

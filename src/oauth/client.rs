@@ -54,6 +54,16 @@ impl Client {
         &self.client_id
     }
 
+    /// Whether the other is the same client, on the same terms.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.client_id == other.client_id
+            && self.audience == other.audience
+            && self.bounds == other.bounds
+            && Arc::ptr_eq(&self.credential, &other.credential)
+            && Arc::ptr_eq(&self.http, &other.http)
+    }
+
     /// Posts a form, and takes any successful answer that the server likes to give as JSON.
     ///
     /// # Errors

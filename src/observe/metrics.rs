@@ -12,13 +12,16 @@ use super::failure_record::FailureRecord;
 use super::labels::ReloadFailure;
 use super::logging::{LogCounts, Logging};
 use super::metrics_acme::AcmeMetrics;
+use super::metrics_api_keys::ApiKeyMetrics;
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
 use super::metrics_crls::{CrlMetrics, CrlSeries};
+use super::metrics_introspection::IntrospectionMetrics;
 use super::metrics_issuer_keys::IssuerKeysMetrics;
 use super::metrics_listener::ListenerMetrics;
 use super::metrics_page::{Page, number};
 use super::metrics_process as process;
 use super::metrics_route::{IssuerMetrics, RefusalTotals, RouteMetrics};
+use super::metrics_shared as shared;
 use super::metrics_signed::SignedIdentityMetrics;
 use super::metrics_sources::SourcesMetrics;
 use super::metrics_table as table;
@@ -26,6 +29,7 @@ use super::metrics_upstream::UpstreamMetrics;
 use super::next_trust::NextTrusts;
 use crate::identity::name::Name;
 use crate::refusal::Refusal;
+use crate::shared_state::Counts;
 use crate::trust::SourceStatus;
 
 /// The content type of [`Metrics::render`]'s text.
@@ -55,6 +59,7 @@ pub struct Metrics {
     routes: Handles<RouteMetrics>,
     issuers: Handles<IssuerMetrics>,
     issuer_keys: Handles<IssuerKeysMetrics>,
+    introspections: Handles<IntrospectionMetrics>,
     unrouted: Arc<RouteMetrics>,
     refusals: Arc<RefusalTotals>,
     signed_identities: Arc<SignedIdentityMetrics>,
@@ -66,6 +71,8 @@ pub struct Metrics {
     failures: Arc<FailureRecord>,
     clients: Arc<ClientRecord>,
     next_trusts: Arc<NextTrusts>,
+    shared_state: Arc<Counts>,
+    api_keys: Handles<ApiKeyMetrics>,
 }
 
 /// Handles by the names of the configuration in use, which bounds them.
@@ -82,6 +89,7 @@ impl Metrics {
             routes: Handles::default(),
             issuers: Handles::default(),
             issuer_keys: Handles::default(),
+            introspections: Handles::default(),
             unrouted: RouteMetrics::new(Arc::clone(&refusals)),
             refusals,
             signed_identities: Arc::default(),
@@ -93,6 +101,8 @@ impl Metrics {
             failures: FailureRecord::new(unix_now()),
             clients: ClientRecord::new(),
             next_trusts: Arc::default(),
+            shared_state: Arc::default(),
+            api_keys: Handles::default(),
         })
     }
 
@@ -112,6 +122,23 @@ impl Metrics {
     #[must_use]
     pub const fn next_trusts(&self) -> &Arc<NextTrusts> {
         &self.next_trusts
+    }
+
+    /// The handle of a list of API keys.
+    #[must_use]
+    pub fn api_keys(&self, list: &Name) -> Arc<ApiKeyMetrics> {
+        handle(&self.api_keys, list, Arc::default)
+    }
+
+    /// Forgets all lists of API keys but these.
+    pub fn api_keys_keep_only<'n>(&self, lists: impl Iterator<Item = &'n Name>) {
+        keep(&self.api_keys, &lists.cloned().collect::<Vec<_>>());
+    }
+
+    /// What comes of asking for shared state.
+    #[must_use]
+    pub const fn shared_state(&self) -> &Arc<Counts> {
+        &self.shared_state
     }
 
     /// The handle of a listener.
@@ -162,6 +189,12 @@ impl Metrics {
         keep(&self.issuer_keys, &names);
     }
 
+    /// The handle of the questions to an issuer about tokens.
+    #[must_use]
+    pub fn introspection(&self, name: &Name) -> Arc<IntrospectionMetrics> {
+        handle(&self.introspections, name, Arc::default)
+    }
+
     /// The handle of the tokens that tell services who asks.
     #[must_use]
     pub fn signed_identities(&self) -> Arc<SignedIdentityMetrics> {
@@ -181,6 +214,7 @@ impl Metrics {
         keep(&self.upstreams, upstreams);
         keep(&self.routes, routes);
         keep(&self.issuers, issuers);
+        keep(&self.introspections, issuers);
     }
 
     /// Replaces the certificates that are shown. At most 1,000 are, those that end first.
@@ -272,11 +306,16 @@ impl Metrics {
         each(&self.issuer_keys, |name, keys| {
             keys.show(&mut page, name, now)
         });
+        each(&self.introspections, |name, one| one.show(&mut page, name));
         for (refusal, count) in Refusal::ALL.iter().zip(self.refusals.values()) {
             page.counter(&table::REFUSALS, &[refusal.reason()], count);
         }
         self.show_clients(&mut page);
         self.next_trusts.show(&mut page);
+        each(&self.api_keys, |name, list| {
+            list.show(&mut page, name, unix_now());
+        });
+        shared::show(&self.shared_state, &mut page);
         self.signed_identities.show(&mut page);
         self.configuration.show(&mut page);
         self.acme.show(&mut page);

@@ -121,6 +121,36 @@ families! {
         ["issuer", "result"]
         "Look-ups of a token in the cache of verified tokens.";
 
+    // API keys.
+    API_KEY_USES: Counter "portcullis_api_key_uses_total"
+        ["list", "result"]
+        "Requests to routes that take API keys and nothing else was shown, by what became of the key.";
+    API_KEYS: Gauge "portcullis_api_keys"
+        ["list", "state"]
+        "API keys of a list, by whether they are over.";
+    API_KEYS_EXPIRING: Gauge "portcullis_api_keys_expiring"
+        ["list", "within"]
+        "API keys of a list that end within a time.";
+
+    // What several gateways share.
+    SHARED_OPERATIONS: Counter "portcullis_shared_state_operations_total"
+        ["space", "operation", "result"]
+        "Questions to the store of the shared state, by what came of them.";
+    SHARED_SECONDS: Histogram "portcullis_shared_state_operation_duration_seconds"
+        ["operation"]
+        "How long questions to the store of the shared state took.";
+    SHARED_AWAY: Counter "portcullis_shared_state_away_total"
+        ["space", "handled"]
+        "Times that the store of the shared state could not say, by what was done then.";
+    SHARED_NODES: Gauge "portcullis_shared_state_nodes"
+        []
+        "Servers of the store of the shared state that the gateway knows.";
+    SHARED_NODES_UP: Gauge "portcullis_shared_state_nodes_up"
+        []
+        "Those of them to which there is a connection.";
+    SHARED_ENTRIES: Gauge "portcullis_shared_state_local_entries"
+        ["space"]
+        "Entries of the shared state in the memory of this gateway.";
     // Keys of issuers that are fetched.
     ISSUER_KEYS: Gauge "portcullis_issuer_keys"
         ["issuer"]
@@ -137,6 +167,16 @@ families! {
     ISSUER_KEYS_FETCHES: Counter "portcullis_issuer_keys_fetches_total"
         ["issuer", "cause", "result"]
         "Fetches of the keys of an issuer, by why they began and what came of them.";
+    // Asking issuers about tokens.
+    INTROSPECTIONS: Counter "portcullis_introspections_total"
+        ["issuer", "result"]
+        "Questions to an issuer about a token, by what came of them.";
+    INTROSPECTION_SECONDS: Histogram "portcullis_introspection_duration_seconds"
+        ["issuer"]
+        "How long an issuer took to answer about a token, or not to.";
+    INTROSPECTION_LOOKUPS: Counter "portcullis_introspection_cache_lookups_total"
+        ["issuer", "result"]
+        "Look-ups of a token among what issuers have answered, by where it was found.";
 
     SIGNED_IDENTITIES: Counter "portcullis_signed_identities_total"
         ["result"]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::labels::{ConnectFailed, ConnectionAbuse, ConnectionRefused, ReloadFailure, Side};
+use super::metrics_introspection::IntrospectionLookup;
 use super::metrics_table::{ALL, Kind};
-use super::{CertificateSeries, CrlSeries, KeysShown, Metrics, TlsFacts};
+use super::{CertificateSeries, CrlSeries, IntrospectionResult, KeysShown, Metrics, TlsFacts};
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::name::Name;
 use crate::refusal::Refusal;
@@ -41,6 +42,8 @@ fn metrics() -> Arc<Metrics> {
     let rules = [("own-tenant", false)].into_iter();
     drop(metrics.route(&name("orders-read")).set_rules(rules));
     drop(metrics.issuer(&name("corp")));
+    drop(metrics.api_keys(&name("partners")));
+    drop(metrics.introspection(&name("corp")));
     metrics.issuer_keys(&name("corp")).set(KeysShown {
         count: 2,
         generation: 1,
@@ -455,7 +458,7 @@ fn the_documentation_lists_every_metric_with_its_kind_and_labels() {
 #[test]
 fn the_documentation_lists_every_label_value() {
     let set = |labels: &[&str]| labels.iter().map(|&label| label.to_owned()).collect();
-    let cases: [(&str, BTreeSet<String>); 10] = [
+    let cases: [(&str, BTreeSet<String>); 12] = [
         ("#### `reason` of handshakes", {
             HandshakeFailure::ALL
                 .iter()
@@ -497,6 +500,14 @@ fn the_documentation_lists_every_label_value() {
                 .map(|side| side.label().to_owned())
                 .collect(),
         ),
+        ("#### `result` of questions about tokens", {
+            let all = IntrospectionResult::ALL.iter();
+            all.map(|result| result.label().to_owned()).collect()
+        }),
+        ("#### `result` of look-ups among answers", {
+            let all = IntrospectionLookup::ALL.iter();
+            all.map(|found| found.label().to_owned()).collect()
+        }),
         ("#### `cipher_suite`", set(&TlsFacts::CIPHER_SUITES)),
         ("#### `group`", set(&TlsFacts::GROUPS)),
         ("#### `protocol`", set(&TlsFacts::ALPNS)),

@@ -45,14 +45,24 @@ pub(super) fn check_fields(
     Ok(())
 }
 
-/// Takes away all that carried a credential, or could have.
+/// Takes away all that carried a token, or could have.
 pub(super) fn remove(request: &mut RequestHeader, authenticator: &Authenticator) {
     request.remove_header(&AUTHORIZATION);
-    for carrier in authenticator.carriers() {
+    let keys: Vec<&Carrier> = authenticator.key_carriers().collect();
+    for carrier in authenticator.carriers().filter(|one| !keys.contains(one)) {
         match carrier {
             Carrier::Authorization | Carrier::Query(_) => {} // gone by now
             Carrier::Header(name) => drop(request.remove_header(name)),
             Carrier::Cookie(name) => remove_cookie(request, name),
+        }
+    }
+}
+
+/// Takes API keys away: they last, and are nobody's but the owner's and ours.
+pub(super) fn remove_keys(request: &mut RequestHeader, authenticator: &Authenticator) {
+    for carrier in authenticator.key_carriers() {
+        if let Carrier::Header(name) = carrier {
+            request.remove_header(name);
         }
     }
 }

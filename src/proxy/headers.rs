@@ -201,6 +201,9 @@ pub(super) fn set_ours(
     if !forward.authorization {
         credentials::remove(request, &admitted.route().authenticator);
     }
+    if !forward.api_key {
+        credentials::remove_keys(request, &admitted.route().authenticator);
+    }
     ids.set(request)
 }
 

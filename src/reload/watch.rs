@@ -13,7 +13,6 @@ use aws_lc_rs::digest::{SHA256, digest as sha256};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
-use crate::config::fetch::BelievedSpec;
 use crate::config::issuer_keys::IssuerKeysSpec;
 use crate::config::oauth_client::OauthClientSpec;
 use crate::config::spec::{CertificateSpec, ServedSpec, SigningKeysSpec, Spec};
@@ -206,11 +205,13 @@ pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
     let key_sets = spec.issuers.values();
     let key_sets = key_sets.filter_map(|issuer| match &issuer.keys {
         IssuerKeysSpec::File(file) => Some(file),
-        IssuerKeysSpec::Remote(remote) => match &remote.tls.believed {
-            BelievedSpec::Ca(file) => Some(file),
-            BelievedSpec::Trust(_) => None,
-        },
+        IssuerKeysSpec::Remote(remote) => remote.tls.ca(),
+        IssuerKeysSpec::None => None,
     });
+    let introspections = spec.issuers.values();
+    let introspections = introspections.filter_map(|issuer| issuer.introspection.as_ref());
+    let introspections =
+        introspections.flat_map(|asked| [asked.tls.ca(), asked.share_key.as_ref()]);
     let signing_keys = spec
         .signed_identity
         .iter()
@@ -218,8 +219,12 @@ pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
             SigningKeysSpec::Made { .. } => &[],
             SigningKeysSpec::Files(files) => files.as_slice(),
         });
+    let store = spec.shared_state.iter();
+    let password = store.filter_map(|store| store.password_file.as_ref());
     material(spec)
         .chain(key_sets)
+        .chain(introspections.flatten())
+        .chain(password)
         .chain(signing_keys)
         .cloned()
         .chain([file.to_owned()])
@@ -249,5 +254,10 @@ pub(super) fn material(spec: &Spec) -> impl Iterator<Item = &PathBuf> {
     });
     let credentials = spec.oauth_clients.values();
     let credentials = credentials.filter_map(OauthClientSpec::file);
-    pairs.chain(bundles).chain(&spec.deny).chain(credentials)
+    let key_lists = spec.api_keys.values().map(|list| &list.file);
+    pairs
+        .chain(bundles)
+        .chain(key_lists)
+        .chain(&spec.deny)
+        .chain(credentials)
 }

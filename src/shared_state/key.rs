@@ -11,6 +11,10 @@ use super::Space;
 pub(super) struct Key([u8; 32]);
 
 impl Key {
+    pub(super) const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     pub(super) fn of(space: Space, key: &[u8]) -> Self {
         let mut context = Context::new(&SHA256);
         context.update(space.label().as_bytes());

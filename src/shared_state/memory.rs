@@ -3,20 +3,22 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::Away;
 use super::key::Key;
 use super::space::{SPACES, Space, WhenFull};
+use super::{Away, Counts};
 
 /// All spaces.
 pub(super) struct Memory {
     dpop_proofs: Shards,
     introspections: Shards,
     sessions: Shards,
+    counts: Arc<Counts>,
 }
 
 /// When something is put, and for how long.
@@ -59,7 +61,7 @@ struct Entry {
 const SHARDS: usize = 16;
 
 impl Memory {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(counts: Arc<Counts>) -> Self {
         let [dpop_proofs, introspections, sessions] = SPACES.map(|space| {
             Shards::new(Bounds {
                 entries: space.entries_max() / SHARDS,
@@ -71,14 +73,13 @@ impl Memory {
             dpop_proofs,
             introspections,
             sessions,
+            counts,
         }
     }
 
     /// Notes a key. Whether it was not there.
     pub(super) fn put_new(&self, space: Space, key: Key, time: Time) -> Result<bool, Away> {
-        let shards = self.of(space);
-        let mut shard = shards.shard(key).lock();
-        shard.put_new(key, time, shards.bounds)
+        self.change(space, key, |shard, bounds| shard.put_new(key, time, bounds))
     }
 
     pub(super) fn get(&self, space: Space, key: Key, now: Instant) -> Option<Bytes> {
@@ -86,19 +87,22 @@ impl Memory {
     }
 
     pub(super) fn put(&self, space: Space, key: Key, value: &[u8], time: Time) -> Result<(), Away> {
-        let shards = self.of(space);
-        let mut shard = shards.shard(key).lock();
-        shard.insert(key, value, time, shards.bounds)
+        self.change(space, key, |shard, bounds| {
+            shard.insert(key, value, time, bounds)
+        })
     }
 
     pub(super) fn remove(&self, space: Space, key: Key) {
-        self.of(space).shard(key).lock().remove(key);
+        self.change(space, key, |shard, _| shard.remove(key));
     }
 
-    /// How many entries there are, with those whose time is over and which nobody has met since.
-    pub(super) fn len(&self, space: Space) -> usize {
-        let shards = self.of(space).shards.iter();
-        shards.map(|shard| shard.lock().entries.len()).sum()
+    fn change<T>(&self, space: Space, key: Key, change: impl FnOnce(&mut Shard, Bounds) -> T) -> T {
+        let shards = self.of(space);
+        let mut shard = shards.shard(key).lock();
+        let before = shard.entries.len();
+        let changed = change(&mut shard, shards.bounds);
+        self.counts.kept(space, before, shard.entries.len());
+        changed
     }
 
     const fn of(&self, space: Space) -> &Shards {

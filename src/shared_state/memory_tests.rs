@@ -26,7 +26,7 @@ fn bytes(length: usize) -> Bytes {
 
 #[test]
 fn a_key_is_new_once_until_its_time_is_over() {
-    let memory = Memory::new();
+    let memory = Memory::new(Arc::default());
     let start = Instant::now();
     let put = |after| memory.put_new(Space::DpopProof, key(1), at(start + after));
     let cases = [
@@ -39,12 +39,12 @@ fn a_key_is_new_once_until_its_time_is_over() {
     for (after, new) in cases {
         assert_eq!(put(after), Ok(new), "{after:?}");
     }
-    assert_eq!(memory.len(Space::DpopProof), 1);
+    assert_eq!(memory.counts.entries(Space::DpopProof), 1);
 }
 
 #[test]
 fn spaces_do_not_meet() {
-    let memory = Memory::new();
+    let memory = Memory::new(Arc::default());
     let now = Instant::now();
     let put = memory.put(Space::Session, key(1), &bytes(1), at(now));
     assert_eq!(put, Ok(()));
@@ -56,7 +56,7 @@ fn spaces_do_not_meet() {
 
 #[test]
 fn of_many_who_bring_the_same_key_one_is_told_that_it_is_new() {
-    let memory = Memory::new();
+    let memory = Memory::new(Arc::default());
     let now = Instant::now();
     let new = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8)

@@ -106,6 +106,7 @@ fn compile(
     planner.issuers(&spec);
     let upstreams = planner.upstreams(&spec);
     let asserter = planner.asserter(&spec);
+    let sharing = planner.sharing(&spec, &material);
     let plans = planner.routes(&spec, &upstreams, asserter.as_ref());
     let grace = |name: &Name| largest_grace(name, &plans);
     let listeners = listeners(&spec, &material, stores, previous, grace, |place, error| {
@@ -152,6 +153,7 @@ fn compile(
         listeners,
         issuers,
         asserter,
+        sharing,
         upstreams,
         routes: Arc::new(routes),
         plans: plans.into(),

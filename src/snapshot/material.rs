@@ -12,10 +12,12 @@ use std::sync::Arc;
 
 use rustls::pki_types::UnixTime;
 
+use super::accepted::Accepted;
 use super::bundle_files::{bundle_files, crl_series};
 use super::sources::SourceStore;
 use super::trust_store::trust_store;
 use crate::acme::store::Managed;
+use crate::authenticate::api_keys::KeyList;
 use crate::config::Places;
 use crate::config::problem::Problem;
 use crate::config::spec::{CaSpec, CertificateSpec, ListenerSpec, ServedSpec, Spec, TrustSpec};
@@ -39,6 +41,8 @@ pub struct Material {
     deny: Arc<DenyList>,
     /// Who we are to authorization servers.
     pub(super) credentials: HashMap<Name, Arc<Credential>>,
+    /// Lists of API keys.
+    pub(super) key_lists: HashMap<Name, Arc<KeyList>>,
     pub(super) accepted: Vec<Accepted>,
     pub(super) sources: Vec<Arc<SourceStatus>>,
     certificates: Vec<CertificateSeries>,
@@ -48,15 +52,6 @@ pub struct Material {
     /// What ACME directories issue, by place. An order may last, and needs this configuration in
     /// use to answer its challenge: what is missing holds no reload up, and is in no `absent`.
     pub(super) issued: Vec<(String, Arc<Managed>)>,
-}
-
-/// What was read from a file and is published once the configuration is in use.
-#[derive(Debug)]
-pub(super) enum Accepted {
-    KeyPair(Arc<Source<KeyPair>>, Arc<KeyPair>),
-    Bundle(Arc<Source<TrustBundle>>, Arc<TrustBundle>),
-    Deny(Arc<Source<DenyList>>, Arc<DenyList>),
-    Credential(Arc<Source<Credential>>, Arc<Credential>),
 }
 
 /// What is done about material that cannot be used.
@@ -118,6 +113,9 @@ impl Material {
         for (name, client) in &spec.oauth_clients {
             gathering.credential(name, client);
         }
+        for (name, list) in &spec.api_keys {
+            gathering.key_list(name, list);
+        }
         for (name, listener) in &spec.listeners {
             for (index, certificate) in listener.tls.certificates.iter().enumerate() {
                 let place = certificate_place(name, index);
@@ -137,12 +135,7 @@ impl Material {
     /// Publishes what was read from files: to be called when the snapshot goes live.
     pub fn publish(&self, sources: &SourceStore) {
         for accepted in &self.accepted {
-            match accepted {
-                Accepted::KeyPair(source, pair) => source.publish(pair),
-                Accepted::Bundle(source, bundle) => source.publish(bundle),
-                Accepted::Deny(source, list) => source.publish(list),
-                Accepted::Credential(source, credential) => source.publish(credential),
-            };
+            accepted.publish();
         }
         sources.keep_only(&self.sources);
         let issued = self.issued.iter().map(|(_, managed)| Arc::clone(managed));
@@ -197,6 +190,7 @@ impl Material {
             && same(&self.bundles, &other.bundles)
             && same(&self.next, &other.next)
             && same(&self.credentials, &other.credentials)
+            && same(&self.key_lists, &other.key_lists)
     }
 
     /// The sources, for the metrics.

@@ -4,6 +4,7 @@
 //! pooled connections, resolved names, token caches) lives in [`stores::Stores`] or is handed from
 //! one snapshot to the next where nothing about it changed; the snapshot holds an `Arc` to it.
 
+mod accepted;
 mod agent_material;
 mod acme_material;
 mod agents;
@@ -12,11 +13,14 @@ mod bundle_files;
 mod clients;
 pub mod compile;
 mod coverage;
+mod introspection;
 pub mod material;
+mod key_lists;
 mod oauth;
 pub mod plan;
 mod planner;
 mod reach;
+mod shared;
 pub mod refresh;
 pub mod rehearse;
 pub mod sources;
@@ -42,6 +46,7 @@ use crate::route::table::RouteTable;
 use crate::upstream::Policy;
 use material::Material;
 use plan::{ListenerPlan, PolicyTerms, RoutePlan, UpstreamPlan};
+use shared::Sharing;
 use stores::Stores;
 
 /// One compiled configuration. Never changed after it is built.
@@ -57,6 +62,7 @@ pub struct Snapshot {
     listeners: HashMap<Name, Arc<ListenerPlan>>,
     issuers: HashMap<Name, Arc<Issuer>>,
     asserter: Option<Arc<Asserter>>,
+    sharing: Option<Sharing>,
     upstreams: BTreeMap<Name, Arc<UpstreamPlan>>,
     routes: Arc<RouteTable>,
     plans: Arc<[Arc<RoutePlan>]>,
@@ -108,6 +114,9 @@ impl Snapshot {
         }
         self.material.publish(&stores.sources);
         stores.clients.renew(|terms| self.material.fetch_tls(terms));
+        stores
+            .shared
+            .follow(self.sharing.as_ref().map(Sharing::terms));
         let fetched = self
             .issuers
             .values()
@@ -117,6 +126,7 @@ impl Snapshot {
             .metrics
             .issuer_keys_keep_only(fetched.iter().map(|keys| keys.name()));
         stores.issuer_keys.keep(fetched);
+        self.material.show_key_lists(stores);
         stores.metrics.set_sources(self.material.sources());
         stores
             .metrics

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::material::{Accepted, Gathering};
+use super::accepted::Accepted;
+use super::material::Gathering;
 use super::planner::Planner;
 use crate::config::fetch::FetchTlsSpec;
 use crate::config::oauth_client::OauthClientSpec;
@@ -57,7 +58,6 @@ impl Gathering<'_> {
 impl Planner<'_> {
     /// The client that asks this server; `tls` of it stands at `place`. It can ask when the snapshot
     /// is published. `None` if there is a problem, which is noted.
-    #[expect(dead_code, reason = "the first section that asks a server calls it")]
     pub(super) fn oauth_client(
         &mut self,
         spec: &Spec,

@@ -42,8 +42,8 @@ use crate::upstream::{InvalidPolicy, Policy, PolicyParts};
 pub(super) struct Planner<'c> {
     places: &'c Places,
     pub(super) stores: &'c Stores,
-    previous: Option<&'c Snapshot>,
-    issuers: HashMap<Name, Arc<Issuer>>,
+    pub(super) previous: Option<&'c Snapshot>,
+    pub(super) issuers: HashMap<Name, Arc<Issuer>>,
     /// Terms by upstream and narrowed `accept`: routes share them.
     terms: Vec<PolicyTerms>,
     known_terms: HashMap<(Name, Vec<ServerPattern>), PolicyId>,
@@ -90,10 +90,14 @@ impl<'c> Planner<'c> {
     pub(super) fn issuers(&mut self, spec: &Spec) {
         for (name, issuer) in &spec.issuers {
             let made = match &issuer.keys {
+                IssuerKeysSpec::None => Some(self.issuer_without_keys(name, issuer)),
                 IssuerKeysSpec::File(file) => self.issuer_with_file(name, issuer, file),
                 IssuerKeysSpec::Remote(remote) => self.remote_issuer(name, issuer, remote),
             };
-            if let Some(made) = made {
+            let introspector = self.introspector(spec, name, issuer);
+            if let (Some(made), Some(introspector)) = (made, introspector) {
+                let before = self.previous.and_then(|before| before.issuers.get(name));
+                let made = made.asked_by(introspector, before);
                 self.issuers.insert(name.clone(), Arc::new(made));
             }
         }
@@ -181,6 +185,7 @@ impl<'c> Planner<'c> {
                 continue;
             };
             let policy = self.policy(name, route, settings);
+            self.check_asked(name, route);
             if let Some(authenticator) = self.authenticator(route) {
                 let upstream = Arc::clone(upstream);
                 let mut plan = self.route(name, route, upstream, policy, authenticator);
@@ -239,6 +244,9 @@ impl<'c> Planner<'c> {
         match &route.token {
             TokenSpec::None => {}
             TokenSpec::Wanted(wanted) => ways.push(Way::Tokens(self.tokens(wanted)?)),
+        }
+        if let Some(wanted) = &route.api_key {
+            ways.push(Way::ApiKeys(self.api_keys(wanted)));
         }
         Some(Authenticator::new(ways))
     }

@@ -56,6 +56,7 @@ pub fn refresh(before: &Snapshot, stores: &Stores, again: bool, now: UnixTime) -
             sound = false;
         },
     );
+    let sharing = before.sharing.as_ref().map(|before| before.with(&material));
     let snapshot = sound.then(|| Snapshot {
         generation: before.generation + 1,
         spec: before.spec.clone(),
@@ -63,6 +64,7 @@ pub fn refresh(before: &Snapshot, stores: &Stores, again: bool, now: UnixTime) -
         listeners,
         issuers: before.issuers.clone(),
         asserter: before.asserter.clone(),
+        sharing,
         upstreams: BTreeMap::clone(&before.upstreams),
         routes: before.routes.clone(),
         plans: before.plans.clone(),

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::agents::AgentStore;
 use crate::acme::store::AcmeStore;
+use crate::authenticate::api_keys::KeyList;
 use crate::oauth::credential::Credential;
 use crate::trust::{DenyList, KeyPair, Published, Source, SourceKind, SourceStatus, TrustBundle};
 
@@ -19,6 +20,7 @@ pub struct SourceStore {
     bundles: Sources<TrustBundle>,
     acme: Arc<AcmeStore>,
     deny: Sources<DenyList>,
+    key_lists: Sources<KeyList>,
     credentials: Sources<Credential>,
     changed: Arc<Notify>,
     /// Agents of the SPIFFE Workload API, that tell some of these sources.
@@ -33,6 +35,7 @@ impl Default for SourceStore {
             bundles: Sources::default(),
             acme: AcmeStore::new(Arc::clone(&changed)),
             deny: Sources::default(),
+            key_lists: Sources::default(),
             credentials: Sources::default(),
             changed,
             agents: AgentStore::default(),
@@ -78,6 +81,13 @@ impl SourceStore {
             .get((SourceKind::File, place, wish), &self.changed)
     }
 
+    /// The source of the list of API keys that this place names.
+    #[must_use]
+    pub fn key_list(&self, place: &str) -> Arc<Source<KeyList>> {
+        let key = (SourceKind::File, place, "");
+        self.key_lists.get(key, &self.changed)
+    }
+
     /// The source of the key pair of an agent that this place wishes for.
     pub(super) fn svid(&self, place: &str, wish: &str) -> Arc<Source<KeyPair>> {
         let kind = SourceKind::WorkloadApi;
@@ -99,6 +109,7 @@ impl SourceStore {
         self.key_pairs.keep_only(&used);
         self.bundles.keep_only(&used);
         self.deny.keep_only(&used);
+        self.key_lists.keep_only(&used);
         self.credentials.keep_only(&used);
         self.agents.keep_wanted();
     }

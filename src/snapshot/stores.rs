@@ -37,6 +37,7 @@ pub struct Stores {
 impl Default for Stores {
     fn default() -> Self {
         let metrics = Metrics::new();
+        let shared = Arc::clone(metrics.shared_state());
         Self {
             assertions: AssertionStore::new(metrics.signed_identities()),
             metrics,
@@ -45,8 +46,8 @@ impl Default for Stores {
             sources: Arc::default(),
             endpoints: EndpointStore::new(),
             clients: Arc::default(),
+            shared: Arc::new(SharedState::new(shared)),
             issuer_keys: Arc::default(),
-            shared: Arc::new(SharedState::in_memory()),
         }
     }
 }

@@ -190,6 +190,8 @@ pub enum TrustError {
         /// The file with the first that is too many.
         file: PathBuf,
     },
+    /// The file of a list of API keys has a mistake: which, and where.
+    ApiKeys(String),
 }
 
 /// What a file should hold.
@@ -300,7 +302,7 @@ impl TrustError {
             Self::NameMissing { file, name } => {
                 format!("the certificate in {} is not for {name}", file.display())
             }
-            Self::NotIssued { why } => why.clone(),
+            Self::NotIssued { why } | Self::ApiKeys(why) => why.clone(),
             Self::Agent { agent, error } => format!("the agent at {agent} {}", error.what()),
             Self::NotBelow {
                 file,
@@ -385,6 +387,7 @@ impl TrustError {
                 "write `spiffe://..`, `serial:HEX issuer:NAME`, `fingerprint:sha256/HEX` or \
                  `pin:sha256/BASE64`, one a line"
             }
+            Self::ApiKeys(_) => "mend it; `portcullis api-key new` makes entries",
             Self::DenyTooMany { .. } => "take out what has expired, or revoke by CRL",
         }
     }

@@ -27,6 +27,7 @@
 
 mod acme;
 mod admission;
+mod api_keys;
 mod attack;
 mod authentication;
 mod bench;
@@ -39,6 +40,7 @@ mod headers;
 pub mod http1;
 mod http2;
 mod identity;
+mod introspection;
 mod issuers;
 mod limits;
 mod logs;
@@ -48,6 +50,7 @@ mod refusals;
 mod reload;
 mod revocation;
 mod routing;
+mod shared_state;
 mod shutdown;
 mod telemetry;
 mod trust;

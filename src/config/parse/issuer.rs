@@ -3,9 +3,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Around, claims, issuer_keys, quantity, token};
+use super::{Around, claims, introspection, issuer_keys, quantity, token};
 use crate::config::file::IssuerFile;
-use crate::config::node::Node;
+use crate::config::issuer_keys::IssuerKeysSpec;
+use crate::config::node::{Field, Node};
 use crate::config::problem::shown;
 use crate::config::spec::{IssuerSpec, SignatureAlgorithm};
 use crate::config::token::{SubjectsSpec, TokenProfile};
@@ -46,16 +47,20 @@ pub(super) fn issuer(node: &Node<'_>, around: &Around<'_>) -> Option<IssuerSpec>
             })
         },
     );
-    let algorithms = file.algorithms.needed(
-        "write `algorithms: [ES256]`, what the issuer signs with",
-        |node| node.some("`[ES256]`", algorithm),
-    );
-    let keys = file
-        .keys
-        .needed("write `keys: { file: pki/jwks.json }`", |node| {
-            let issuer = named.as_ref().map(|(issuer, _)| issuer.as_str());
-            issuer_keys::keys(node, issuer, around)
-        });
+    let has_keys = file.keys.written().is_some() || file.introspection.written().is_none();
+    let algorithms = algorithms(&file.algorithms, has_keys);
+    let keys = match has_keys {
+        true => file
+            .keys
+            .needed("write `keys: { file: pki/jwks.json }`", |node| {
+                let issuer = named.as_ref().map(|(issuer, _)| issuer.as_str());
+                issuer_keys::keys(node, issuer, around)
+            }),
+        false => Some(IssuerKeysSpec::None),
+    };
+    let introspection = file
+        .introspection
+        .optional(|node| introspection::introspection(node, has_keys, around));
     let leeway = file.leeway.or_go_on(LEEWAY, |node| {
         quantity::duration(node, Duration::ZERO..=LEEWAY_MAX)
     });
@@ -70,6 +75,7 @@ pub(super) fn issuer(node: &Node<'_>, around: &Around<'_>) -> Option<IssuerSpec>
         audiences: audiences?,
         algorithms: algorithms?,
         keys: keys?,
+        introspection: introspection?,
         leeway,
         profile: TokenProfile {
             subjects,
@@ -78,6 +84,22 @@ pub(super) fn issuer(node: &Node<'_>, around: &Around<'_>) -> Option<IssuerSpec>
             scopes_claims,
         },
     })
+}
+
+fn algorithms(field: &Field<'_>, has_keys: bool) -> Option<Vec<SignatureAlgorithm>> {
+    if has_keys {
+        return field.needed(
+            "write `algorithms: [ES256]`, what the issuer signs with",
+            |node| node.some("`[ES256]`", algorithm),
+        );
+    }
+    match field.written() {
+        None => Some(Vec::new()),
+        Some(node) => node.refuse(
+            "there are no `keys`, so no signature is verified here",
+            "remove it, or write `keys`",
+        ),
+    }
 }
 
 /// The claim `iss`, and whom the tokens speak for.

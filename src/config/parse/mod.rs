@@ -4,8 +4,10 @@
 //! all problems. Defaults stand beside the keys that they are for; `docs/config.md` says why.
 
 mod acme;
+mod api_keys;
 mod claims;
 mod fetch;
+mod introspection;
 mod issuer;
 mod issuer_keys;
 mod listener;
@@ -15,6 +17,7 @@ mod policy;
 mod quantity;
 mod rehearsal;
 mod route;
+mod shared_state;
 mod signed_identity;
 mod token;
 mod trust;
@@ -27,6 +30,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(super) use api_keys::owners;
 pub use pattern::{InvalidHostPattern, InvalidPathPattern};
 
 use super::acme::{AcmeSpec, http_addresses};
@@ -51,10 +55,13 @@ struct Around<'a> {
     identities: Names<'a>,
     oauth_clients: Names<'a>,
     issuers: Names<'a>,
+    api_keys: Names<'a>,
     upstreams: Names<'a>,
     routes: Names<'a>,
     /// Whether there is a section `signed_identity`, for the routes that ask for one.
     signs_identities: bool,
+    /// Whether there is a section `shared_state`, for those who share something.
+    shares_state: bool,
 }
 
 impl<'a> Around<'a> {
@@ -68,9 +75,11 @@ impl<'a> Around<'a> {
             identities: Names::of(&file.identities),
             oauth_clients: Names::of(&file.oauth_clients),
             issuers: Names::of(&file.issuers),
+            api_keys: Names::of(&file.api_keys),
             upstreams: Names::of(&file.upstreams),
             routes: Names::of(&file.routes),
             signs_identities: file.signed_identity.written().is_some(),
+            shares_state: file.shared_state.written().is_some(),
         }
     }
 }
@@ -127,6 +136,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let acme = section(&file.acme, |node| acme::acme(node, &around));
     apart(&file, admin.as_ref(), &listeners, &acme);
     let upstreams = section(&file.upstreams, |node| upstream::upstream(node, &around));
+    let api_keys = api_keys::lists(&file.api_keys, &around);
     let issuers = section(&file.issuers, |node| issuer::issuer(node, &around));
     let trust = section(&file.trust, |node| trust::trust(node, &around));
     trust::federated(&file, &trust, &listeners, &upstreams);
@@ -147,14 +157,16 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         deny: file
             .deny
             .or_go_on(Vec::new(), |node| trust::files(node, &around)),
+        shared_state: shared_state::store(&file.shared_state, &around),
         identities: section(&file.identities, |node| identity(node, &around)),
         oauth_clients: section(&file.oauth_clients, |node| {
             oauth_client::oauth_client(node, &around)
         }),
         routes: section(&file.routes, |node| {
-            route::route(node, &around, &upstreams, &issuers)
+            route::route(node, &around, &upstreams, &issuers, &api_keys)
         }),
         issuers,
+        api_keys,
         upstreams,
         tests: file
             .tests

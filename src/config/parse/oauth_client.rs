@@ -47,7 +47,6 @@ pub(super) fn oauth_client(node: &Node<'_>, around: &Around<'_>) -> Option<Oauth
 }
 
 /// The name of an entry.
-#[expect(dead_code, reason = "the first section that asks a server reads it")]
 pub(super) fn client(node: &Node<'_>, around: &Around<'_>) -> Option<Name> {
     node.reference("OAuth client", &around.oauth_clients)
 }

@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::web::FieldUse;
-use super::{Around, policy, quantity, token, upstream, web};
+use super::{Around, api_keys, policy, quantity, token, upstream, web};
+use crate::config::api_keys::KeyListSpec;
 use crate::config::file::{ForwardFile, LimitFile, MatchFile, RouteFile};
 use crate::config::node::{Field, Node, all};
 use crate::config::problem::{nearest, shown};
@@ -34,6 +35,7 @@ const FORWARD: ForwardSpec = ForwardSpec {
     identity: true,
     signed_identity: false,
     authorization: true,
+    api_key: false,
 };
 
 /// Long enough to find out on a Monday what ended on a Friday; what is over for longer is over.
@@ -43,13 +45,14 @@ const GRACE_BOUNDS: RangeInclusive<Duration> =
 const CLIENTS: &str = "`clients: [spiffe://partners.example/web/*]`, or `clients: any` for everybody \
      that the listener let in";
 
-/// One entry of `routes`. `upstreams` and `issuers` are what could be read of them, to hold `accept`
-/// and `token` against.
+/// One entry of `routes`. `upstreams`, `issuers` and `lists` of API keys are what could be read of
+/// them, to hold `accept`, `token` and `api_key` against.
 pub(super) fn route(
     node: &Node<'_>,
     around: &Around<'_>,
     upstreams: &BTreeMap<Name, UpstreamSpec>,
     issuers: &BTreeMap<Name, IssuerSpec>,
+    lists: &BTreeMap<Name, KeyListSpec>,
 ) -> Option<RouteSpec> {
     let file = RouteFile::read(node)?;
     let matches = file.matches.needed(
@@ -65,7 +68,8 @@ pub(super) fn route(
     let grace_after_expiry = file
         .grace_after_expiry
         .optional(|node| quantity::duration(node, GRACE_BOUNDS));
-    let token = token::of_route(&file.token, &[], around, issuers);
+    let token = token::of_route(&file.token, &[&file.api_key], around, issuers);
+    let api_key = api_keys::of_route(&file.api_key, token.as_ref(), lists, around);
     let limits = file.limits.or(Vec::new(), |node| {
         all(&node.items("`[{ rate: 100/s, per: client }]`")?, limit)
     });
@@ -88,6 +92,7 @@ pub(super) fn route(
         clients: clients?,
         grace_after_expiry: grace_after_expiry?,
         token: token?,
+        api_key: api_key?,
         limits: limits?,
         upstream: upstream?,
         accept: accept?,
@@ -284,6 +289,7 @@ fn forward(node: &Node<'_>, around: &Around<'_>) -> Option<ForwardSpec> {
         Some(wanted)
     });
     let authorization = file.authorization.or(FORWARD.authorization, Node::flag);
+    let api_key = file.api_key.or(FORWARD.api_key, Node::flag);
     Some(ForwardSpec {
         x_forwarded: x_forwarded?,
         forwarded: forwarded?,
@@ -293,5 +299,6 @@ fn forward(node: &Node<'_>, around: &Around<'_>) -> Option<ForwardSpec> {
         identity: identity?,
         signed_identity: signed_identity?,
         authorization: authorization?,
+        api_key: api_key?,
     })
 }

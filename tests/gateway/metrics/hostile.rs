@@ -145,9 +145,19 @@ async fn whatever_strangers_say_makes_no_series_and_stands_nowhere_on_the_page()
         "4xx",
         "5xx",
         "0",
+        "dpop_proof",
+        "introspection",
+        "session",
+        "put_new",
+        "get",
+        "put",
+        "remove",
+        "refused",
+        "local",
     ];
     known.extend(names.map(str::to_owned));
     known.extend(documented("#### `reason` of requests"));
+    known.extend(documented("#### Shared state"));
     let free = [
         "le", "within", "endpoint", "place", "serial", "subject", "ca", "version",
     ];

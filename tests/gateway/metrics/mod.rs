@@ -92,6 +92,8 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
     );
     await_certificate(&world, &mut config, "awaited.example.com");
     config.set("routes.open.grace_after_expiry", "1h");
+    world.folder.write("keys.yaml", "owners: {}\n");
+    config.set("api_keys.partners.file", "keys.yaml");
     config.set(
         "routes.open.policy",
         json!([{"name": "watched", "cel": "now > 0", "report_only": true}]),
@@ -452,6 +454,21 @@ fn rows() -> BTreeMap<&'static str, Row> {
             After(&[("issuer", "corp"), ("result", "hit")], 1.0),
         ),
         (
+            "portcullis_introspections_total",
+            Elsewhere("tests/gateway/introspection/hostile.rs", "counted"),
+        ),
+        (
+            "portcullis_introspection_duration_seconds",
+            Elsewhere(
+                "tests/gateway/introspection/bounds.rs",
+                "portcullis_introspection_duration_seconds",
+            ),
+        ),
+        (
+            "portcullis_introspection_cache_lookups_total",
+            Elsewhere("tests/gateway/introspection/cache.rs", "found"),
+        ),
+        (
             NEXT,
             Elsewhere(
                 "tests/gateway/acme/issue.rs",
@@ -576,6 +593,60 @@ fn rows() -> BTreeMap<&'static str, Row> {
         (
             "portcullis_refreshes_total",
             Elsewhere("tests/gateway/reload/material.rs", "REFRESHES"),
+        ),
+        (
+            "portcullis_api_key_uses_total",
+            Elsewhere(
+                "tests/gateway/api_keys/hostile.rs",
+                "portcullis_api_key_uses_total",
+            ),
+        ),
+        (
+            "portcullis_api_keys",
+            Elsewhere("tests/gateway/api_keys/hostile.rs", "portcullis_api_keys"),
+        ),
+        (
+            "portcullis_api_keys_expiring",
+            Elsewhere(
+                "tests/gateway/api_keys/command.rs",
+                "portcullis_api_keys_expiring",
+            ),
+        ),
+        (
+            "portcullis_shared_state_operations_total",
+            Elsewhere(
+                "tests/gateway/shared_state/store.rs",
+                "what_is_asked_is_counted",
+            ),
+        ),
+        (
+            "portcullis_shared_state_operation_duration_seconds",
+            Elsewhere(
+                "tests/gateway/shared_state/store.rs",
+                "what_is_asked_is_counted",
+            ),
+        ),
+        (
+            "portcullis_shared_state_local_entries",
+            Elsewhere("tests/gateway/shared_state/store.rs", "counts.entries"),
+        ),
+        (
+            "portcullis_shared_state_away_total",
+            Elsewhere("tests/gateway/shared_state/away.rs", "counts.away"),
+        ),
+        (
+            "portcullis_shared_state_nodes",
+            Elsewhere(
+                "tests/gateway/shared_state/gateways.rs",
+                "portcullis_shared_state_nodes",
+            ),
+        ),
+        (
+            "portcullis_shared_state_nodes_up",
+            Elsewhere(
+                "tests/gateway/shared_state/gateways.rs",
+                "portcullis_shared_state_nodes_up",
+            ),
         ),
         (
             "portcullis_build_info",

@@ -121,6 +121,9 @@ fn challenge(refusal: Refusal) -> Option<String> {
         (Refusal::ScopeMissing, _) => {
             Some("Bearer error=\"insufficient_scope\", scope=\"read\"".to_owned())
         }
+        (_, StatusCode::UNAUTHORIZED) if refusal.reason().starts_with("api_key") => {
+            Some("ApiKey in=\"header:x-api-key\"".to_owned())
+        }
         (_, StatusCode::UNAUTHORIZED) => Some(format!(
             "Bearer error=\"invalid_token\", error_description=\"{text}\""
         )),

@@ -91,9 +91,18 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
             Row::Request(at("/typed/x").bearer(&partly))
         }
         Refusal::TokenType => typed(stage, Token::new().scope("read").claim("tenant", "a")),
+        Refusal::TokenInactive => Row::Request(at("/asked/x").bearer("opaque")),
         Refusal::TokenUnbound => written(stage, Token::new()),
         Refusal::TokenOfAnotherPeer => {
             written(stage, Token::new().bound_to(&stage.world.gateway_identity))
+        }
+        Refusal::ApiKeyMissing => Row::Request(at("/keyed/x")),
+        Refusal::ApiKeyUnknown => Row::Request(at("/keyed/x").header("x-api-key", "x")),
+        Refusal::ApiKeyExpired => {
+            Row::Request(at("/keyed/x").header("x-api-key", &stage.expired_key))
+        }
+        Refusal::ApiKeyOfAnotherPeer => {
+            Row::Request(at("/keyed/x").header("x-api-key", &stage.strangers_key))
         }
         Refusal::CertificateMissing => Row::Steps(certificate_missing),
         Refusal::CertificateExpired => Row::Steps(certificate_expired),
@@ -133,6 +142,7 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         Refusal::UpstreamClosed => Row::Service(at("/open/close")),
         Refusal::UpstreamProtocol => Row::Service(at("/open/garbage")),
         Refusal::IssuerKeysUnavailable => Row::Request(at("/unheard/x").bearer(&good)),
+        Refusal::IntrospectionUnavailable => Row::Request(at("/unasked/x").bearer("opaque")),
         Refusal::UpstreamIdentityUnavailable => Row::Service(at("/absent/x")),
         Refusal::UpstreamNoEndpoint => Row::Service(at("/nowhere/x")),
         Refusal::UpstreamInFlightExceeded => Row::Steps(upstream_in_flight_exceeded),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
+use crate::api_keys::{make, owners};
 use crate::bench::client::{Client, HOST};
 use crate::bench::config::{Config, free_port};
 use crate::bench::gateway::Gateway;
@@ -19,11 +20,16 @@ pub struct Stage {
     pub orders: Service,
     /// Its certificate is one that the gateway does not trust.
     foreign: Service,
+    /// Says of every token that it is not good.
+    issuer: Service,
     /// Takes connections and never says a word of TLS.
     mute: Plain,
     pub web: Identity,
     /// Signs the clients of the listener `rotating`, until its bundle is replaced.
     pub rotating: Authority,
+    /// An API key that is over, and one that belongs to other certificates.
+    pub expired_key: String,
+    pub strangers_key: String,
 }
 
 /// Names of the configuration, identities and addresses: no answer to a stranger has them.
@@ -81,7 +87,13 @@ fn listeners(config: &mut Config) {
 }
 
 /// Upstreams that fail, each in its own way, with a route to each below `/NAME/**`.
-fn upstreams(config: &mut Config, orders: SocketAddr, foreign: SocketAddr, mute: SocketAddr) {
+fn upstreams(
+    config: &mut Config,
+    orders: SocketAddr,
+    foreign: SocketAddr,
+    mute: SocketAddr,
+    asked: &str,
+) {
     config.endpoints("orders", &[orders]);
     let gone = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let other = "spiffe://mesh.example/ns/shop/sa/other";
@@ -110,6 +122,21 @@ fn upstreams(config: &mut Config, orders: SocketAddr, foreign: SocketAddr, mute:
     config.set("issuers.unheard", unheard);
     config.route("unheard", "/unheard/**", "orders");
     config.set("routes.unheard.token", json!({ "issuer": "unheard" }));
+    // One issuer says of every token that it is not good, and at the other nobody is there.
+    let client = json!({ "client_id": "client-of-it", "tls": "gateway" });
+    config.set("oauth_clients.us", client);
+    for (name, url) in [
+        ("asked", asked),
+        ("unasked", &format!("https://{gone}/ask")),
+    ] {
+        let introspection = json!({ "url": url, "tls": { "trust": "mesh" }, "client": "us" });
+        let issuer = json!({
+            "issuer": "https://id.example", "audiences": ["orders-api"], "introspection": introspection,
+        });
+        config.set(&format!("issuers.{name}"), issuer);
+        config.route(name, &format!("/{name}/**"), "orders");
+        config.set(&format!("routes.{name}.token"), json!({ "issuer": name }));
+    }
     // Our own identity towards this one is to come from an agent, and there is none.
     config.set(
         "workload_api.spire.socket",
@@ -138,12 +165,27 @@ impl Stage {
         let stranger = world.stranger.issue(stranger);
         let foreign = world.service_as(&stranger).start().await;
         let mute = Plain::start(b"").await;
+        let issuer = world.mesh.issue(Leaf::server("issuer").dns("localhost"));
+        let inactive = Reply::new(
+            200,
+            &[("Content-Type", "application/json")],
+            r#"{"active":false}"#,
+        );
+        let issuer = Service::builder(&issuer, &world.mesh);
+        let issuer = issuer.reply(move |_| inactive.clone()).start().await;
+        let asked = format!("https://localhost:{}/ask", issuer.address.port());
         world.folder.write("deny.list", "# nobody yet\n");
         let mut config = world.config();
         config.set("deny", "deny.list");
         config.set("trust.rotating.ca", "rotating-ca.pem");
         listeners(&mut config);
-        upstreams(&mut config, orders.address, foreign.address, mute.address);
+        upstreams(
+            &mut config,
+            orders.address,
+            foreign.address,
+            mute.address,
+            &asked,
+        );
         config.route("typed", "/typed/**", "orders");
         config.set(
             "routes.typed.token",
@@ -155,6 +197,14 @@ impl Stage {
         config.set("issuers.aged", aged);
         config.route("aged", "/aged/**", "orders");
         config.set("routes.aged.token", json!({ "issuer": "aged" }));
+        let (over, bound) = (make("2020-01-01T00:00:00Z"), make("never"));
+        let clients = "clients: [\"dns:far.example\"]";
+        let far = format!("  far: {{ {clients}, keys: [{}] }}\n", bound.entry);
+        world.folder.write("keys.yaml", owners(&[&over]) + &far);
+        config.set("api_keys.keyed.file", "keys.yaml");
+        config.route("keyed", "/keyed/**", "orders");
+        config.remove("routes.keyed.token");
+        config.set("routes.keyed.api_key", "keyed");
         config.route("ruled", "/ruled/**", "orders");
         config.set(
             "routes.ruled.policy",
@@ -186,9 +236,12 @@ impl Stage {
             gateway,
             orders,
             foreign,
+            issuer,
             mute,
             web,
             rotating,
+            expired_key: over.key,
+            strangers_key: bound.key,
         }
     }
 

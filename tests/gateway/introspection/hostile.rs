@@ -1,0 +1,224 @@
+//! Issuers that mean no good, or are broken: nobody is let in, and nobody is told that its token is
+//! bad, for nobody knows.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{
+    GOOD, Stage, UNAVAILABLE, good, good_but, introspection, json_reply, new_token, says,
+    start_issuer,
+};
+use crate::bench::World;
+use crate::bench::pki::Leaf;
+use crate::bench::service::{Reply, Service, Step};
+use crate::bench::token::unix_now;
+
+fn typed(status: u16, kind: &str, body: &str) -> Reply {
+    Reply::new(status, &[("Content-Type", kind)], body)
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_believed_is_no_verdict() {
+    let stage = Stage::set().await;
+    let good = good().to_string();
+    let without_active = good_but(json!({ "active": null })).to_string();
+    let twice = good.replacen('{', r#"{"active":false,"#, 1);
+    let nested = format!(
+        r#"{{"active":true,"x":{}1{}}}"#,
+        "[".repeat(100),
+        "]".repeat(100)
+    );
+    let milliseconds = good_but(json!({ "exp": unix_now() * 1000 }));
+    let huge = good_but(json!({ "x": "y".repeat(70_000) }));
+    let unbound = good_but(json!({ "token_type": "DPoP" }));
+    let elsewhere = [
+        ("Location", "https://localhost:1/ask"),
+        ("Content-Type", "application/json"),
+    ];
+    let cases = [
+        (
+            "true as a text",
+            says(&good_but(json!({ "active": "true" }))),
+        ),
+        ("true as a number", says(&good_but(json!({ "active": 1 })))),
+        (
+            "null",
+            json_reply(&without_active.replacen('{', r#"{"active":null,"#, 1)),
+        ),
+        ("no word of it", json_reply(&without_active)),
+        (
+            "Active",
+            json_reply(&without_active.replacen('{', r#"{"Active":true,"#, 1)),
+        ),
+        ("both, the good one last", json_reply(&twice)),
+        ("deep", json_reply(&nested)),
+        ("an end in milliseconds", says(&milliseconds)),
+        (
+            "an end as a text",
+            says(&good_but(json!({ "exp": "tomorrow" }))),
+        ),
+        (
+            "a subject that is none",
+            says(&good_but(json!({ "sub": { "a": 1 } }))),
+        ),
+        (
+            "a client that is none",
+            says(&good_but(json!({ "client_id": 7 }))),
+        ),
+        (
+            "a type that is none",
+            says(&good_but(json!({ "token_type": ["Bearer"] }))),
+        ),
+        ("bound to a key that is not said", says(&unbound)),
+        (
+            "a binding that is none",
+            says(&good_but(json!({ "cnf": "x" }))),
+        ),
+        ("huge", says(&huge)),
+        ("a list", json_reply(&format!("[{good}]"))),
+        ("two objects", json_reply(&format!("{good}{good}"))),
+        ("nothing", json_reply("")),
+        (
+            "a page for people",
+            typed(200, "text/html", "<h1>Hello</h1>"),
+        ),
+        (
+            "JSON that says to be a page",
+            typed(200, "text/html", &good),
+        ),
+        ("JSON of no type", Reply::ok(&good)),
+        (
+            "a signed answer that nobody asked for",
+            typed(200, "application/token-introspection+jwt", "a.b.c"),
+        ),
+        ("a redirect", Reply::new(302, &elsewhere, &good)),
+        (
+            "a redirect that keeps the method",
+            Reply::new(307, &elsewhere, &good),
+        ),
+        (
+            "who are you?",
+            typed(401, "application/json", r#"{"error":"invalid_client"}"#),
+        ),
+        (
+            "a 401 that says active",
+            typed(401, "application/json", &good),
+        ),
+        ("you may not", Reply::status(403)),
+        (
+            "what do you want?",
+            typed(400, "application/json", r#"{"error":"invalid_request"}"#),
+        ),
+        ("not here", Reply::status(404)),
+        (
+            "too often",
+            Reply::new(429, &[("Retry-After", "9999999")], ""),
+        ),
+        ("a fault", typed(500, "application/json", &good)),
+        ("later", Reply::status(503)),
+        ("garbage", Reply::raw("\u{1}\u{2}\u{3} no HTTP\r\n\r\n")),
+        (
+            "half an answer",
+            Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{").then(Step::Cut),
+        ),
+        ("no answer", Reply::close()),
+    ];
+    for (what, reply) in cases {
+        stage.reply(reply);
+        let token = new_token();
+        stage.hold(what, &token, UNAVAILABLE).await;
+        let answer = stage.ask(&token).await;
+        assert!(answer.header("www-authenticate").is_none(), "{what}");
+        let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=300).contains(&wait), "{what}: {wait}");
+    }
+    stage.say(&super::good());
+    stage.hold("well again", &new_token(), GOOD).await;
+    for (result, least) in [
+        ("refused", 5.0),
+        ("failed", 3.0),
+        ("unusable", 20.0),
+        ("unreachable", 2.0),
+    ] {
+        let counted = stage.counted(result).await;
+        assert!(counted >= least, "{result}: {counted}");
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_slow_holds_nobody_for_longer_than_its_timeout() {
+    let stage = Stage::with(|config| {
+        config.set("issuers.corp.introspection.timeout", "300ms");
+    })
+    .await;
+    let body = good().to_string();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let drip = Step::Drip(body.into_bytes(), Duration::from_millis(100));
+    for (what, reply) in [
+        ("silent", Reply::hang()),
+        ("dripping", Reply::raw(head).then(drip)),
+    ] {
+        stage.reply(reply);
+        stage.hold(what, &new_token(), UNAVAILABLE).await;
+    }
+    assert!(stage.counted("too_slow").await >= 2.0);
+    let line = stage
+        .gateway
+        .wait_for_event(|line| line["result"] == "too_slow")
+        .await;
+    assert_eq!(line["issuer"], "corp");
+}
+
+#[tokio::test]
+async fn a_stranger_in_the_issuers_place_hears_nothing() {
+    let world = World::new();
+    let cases = [
+        (
+            "signed by nobody we know",
+            world.stranger.issue(Leaf::server("x").dns("localhost")),
+        ),
+        (
+            "of another name",
+            world.mesh.issue(Leaf::server("x").dns("other.example")),
+        ),
+        (
+            "over",
+            world
+                .mesh
+                .issue(Leaf::server("x").dns("localhost").expired()),
+        ),
+    ];
+    let mut strangers = Vec::new();
+    for (what, identity) in cases {
+        let service = Service::builder(&identity, &world.mesh).anyone();
+        let service = service.reply(|_| says(&good())).start().await;
+        strangers.push((what, service));
+    }
+    let urls: Vec<_> = strangers
+        .iter()
+        .map(|(_, service)| introspection(service))
+        .collect();
+    let issuer = start_issuer(&world).await;
+    let stage = Stage::of(world, issuer, |config| {
+        for (number, introspection) in urls.into_iter().enumerate() {
+            let mut other = config.get("issuers.corp").clone();
+            other["introspection"] = introspection;
+            config.set(&format!("issuers.stranger-{number}"), other);
+            let name = format!("stranger-{number}");
+            config.route(&name, &format!("/{name}/**"), "orders");
+            config.set(&format!("routes.{name}.token"), json!({ "issuer": name }));
+        }
+    })
+    .await;
+    for (number, (what, service)) in strangers.iter().enumerate() {
+        let request = crate::bench::http1::Request::get(&format!("/stranger-{number}/x"));
+        let answer = stage.client().request(&request.bearer(&new_token())).await;
+        let reason = stage.gateway.reason(&answer).await;
+        assert_eq!((answer.status, reason.as_deref()), UNAVAILABLE, "{what}");
+        assert_eq!(service.bytes(), 0, "{what}");
+    }
+}

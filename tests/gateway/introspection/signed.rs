@@ -1,0 +1,171 @@
+//! Signed answers (RFC 9701): nothing else is believed where they are asked for.
+
+use serde_json::{Value, json};
+
+use super::{GOOD, INACTIVE, Stage, UNAVAILABLE, good, good_but, new_token, says};
+use crate::bench::service::Reply;
+use crate::bench::token::{ISSUER, IssuerKey, Token, unix_now};
+
+const TYPE: &str = "application/token-introspection+jwt";
+
+fn answer(members: Value) -> Token {
+    let claims = json!({
+        "iss": ISSUER, "aud": "gate:way", "iat": unix_now(), "token_introspection": good(),
+    });
+    let mut token = Token {
+        header: json!({ "typ": "token-introspection+jwt" }),
+        claims,
+    };
+    for (name, value) in members.as_object().expect("an object") {
+        token = match value {
+            Value::Null => token.without(name),
+            value => token.claim(name, value.clone()),
+        };
+    }
+    token
+}
+
+fn jwt(kind: &str, text: &str) -> Reply {
+    Reply::new(200, &[("Content-Type", kind)], text)
+}
+
+#[tokio::test]
+async fn only_an_answer_that_the_issuer_signed_for_us_now_is_believed() {
+    let stage = Stage::with(|config| {
+        config.set("issuers.corp.keys", json!({ "file": "jwks.json" }));
+        config.set("issuers.corp.algorithms", json!(["ES256"]));
+        config.set("issuers.corp.introspection.signed", true);
+    })
+    .await;
+    let key = &stage.world.issuer;
+    let stranger = IssuerKey::es256(&key.kid);
+    let now = unix_now();
+    let inactive = json!({ "token_introspection": { "active": false } });
+    let refused = json!({ "token_introspection": good_but(json!({ "aud": "other" })) });
+    let cases = [
+        ("good", jwt(TYPE, &answer(json!({})).sign(key)), GOOD),
+        (
+            "for several",
+            jwt(TYPE, &answer(json!({ "aud": ["x", "gate:way"] })).sign(key)),
+            GOOD,
+        ),
+        ("inactive", jwt(TYPE, &answer(inactive).sign(key)), INACTIVE),
+        (
+            "not for our API",
+            jwt(TYPE, &answer(refused).sign(key)),
+            (401, Some("token_audience")),
+        ),
+        ("plain", says(&good()), UNAVAILABLE),
+        (
+            "a JWT that says to be JSON",
+            jwt("application/json", &answer(json!({})).sign(key)),
+            UNAVAILABLE,
+        ),
+        (
+            "JSON that says to be a JWT",
+            jwt(TYPE, &good().to_string()),
+            UNAVAILABLE,
+        ),
+        (
+            "signed by another",
+            jwt(TYPE, &answer(json!({})).sign(&stranger)),
+            UNAVAILABLE,
+        ),
+        (
+            "signed by nobody",
+            jwt(TYPE, &answer(json!({})).unsigned()),
+            UNAVAILABLE,
+        ),
+        (
+            "an access token",
+            jwt(TYPE, &Token::new().sign(key)),
+            UNAVAILABLE,
+        ),
+        (
+            "another type",
+            jwt(TYPE, &answer(json!({})).header("typ", "JWT").sign(key)),
+            UNAVAILABLE,
+        ),
+        (
+            "no type",
+            jwt(
+                TYPE,
+                &answer(json!({})).header("typ", Value::Null).sign(key),
+            ),
+            UNAVAILABLE,
+        ),
+        (
+            "another issuer",
+            jwt(
+                TYPE,
+                &answer(json!({ "iss": "https://other.example" })).sign(key),
+            ),
+            UNAVAILABLE,
+        ),
+        (
+            "for another client",
+            jwt(TYPE, &answer(json!({ "aud": "other" })).sign(key)),
+            UNAVAILABLE,
+        ),
+        (
+            "for nobody",
+            jwt(TYPE, &answer(json!({ "aud": null })).sign(key)),
+            UNAVAILABLE,
+        ),
+        (
+            "of no time",
+            jwt(TYPE, &answer(json!({ "iat": null })).sign(key)),
+            UNAVAILABLE,
+        ),
+        (
+            "of before",
+            jwt(TYPE, &answer(json!({ "iat": now - 600 })).sign(key)),
+            UNAVAILABLE,
+        ),
+        (
+            "of later",
+            jwt(TYPE, &answer(json!({ "iat": now + 600 })).sign(key)),
+            UNAVAILABLE,
+        ),
+        (
+            "empty",
+            jwt(
+                TYPE,
+                &answer(json!({ "token_introspection": null })).sign(key),
+            ),
+            UNAVAILABLE,
+        ),
+        (
+            "active outside of it",
+            jwt(
+                TYPE,
+                &answer(json!({ "active": true, "token_introspection": {} })).sign(key),
+            ),
+            UNAVAILABLE,
+        ),
+    ];
+    for (what, reply, verdict) in cases {
+        stage.reply(reply);
+        stage.hold(what, &new_token(), verdict).await;
+    }
+    let asked = stage.issuer.requests();
+    assert!(
+        asked
+            .iter()
+            .all(|asked| asked.header("accept") == Some(TYPE))
+    );
+}
+
+/// What the issuer signed about one token is no token.
+#[tokio::test]
+async fn a_signed_answer_does_not_pass_for_a_token() {
+    let stage = Stage::with(|config| {
+        config.set("issuers.corp.keys", json!({ "file": "jwks.json" }));
+        config.set("issuers.corp.algorithms", json!(["ES256"]));
+        config.set("issuers.corp.audiences", json!(["orders-api", "gate:way"]));
+    })
+    .await;
+    let answer = answer(json!({})).sign(&stage.world.issuer);
+    let (status, reason) = stage.verdict(&answer).await;
+    assert_eq!((status, reason.as_deref()), (401, Some("token_expired")));
+}

@@ -1,0 +1,8 @@
+//! What several gateways share, against a real Redis (Debian's package `redis-server`).
+
+mod away;
+mod cluster;
+mod gateways;
+mod hostile;
+mod server;
+mod store;
