@@ -46,6 +46,8 @@ fn routes(count: usize) -> BTreeMap<Name, RouteSpec> {
             token: TokenSpec::None,
             api_key: None,
             limits: Vec::new(),
+            external_authorization: None,
+            exchange: None,
             upstream: "u".parse().expect("a name"),
             accept: Vec::new(),
             forward: ForwardSpec {

@@ -36,6 +36,8 @@ pub mod assertion;
 pub mod authorize;
 pub mod limit;
 pub mod upstream;
+pub mod external_authorization;
+pub mod exchange;
 pub mod snapshot;
 pub mod proxy;
 pub mod reload;

@@ -89,6 +89,8 @@ refusals! {
     TokenUnbound, UNAUTHORIZED, "token_unbound", "The token is not bound to a certificate.";
     /// The token is bound to another certificate (RFC 8705, section 3).
     TokenOfAnotherPeer, UNAUTHORIZED, "token_of_another_peer", "The token is not bound to this connection.";
+    /// The authorization server does not take the token for an exchange.
+    TokenExchangeRefused, UNAUTHORIZED, "token_exchange_refused", "The token is not valid.";
     /// The route wants an API key and there is none.
     ApiKeyMissing, UNAUTHORIZED, "api_key_missing", "An API key is required.";
     /// The API key is none of the route's list: made up, mistyped, taken back, or of another list.
@@ -112,6 +114,10 @@ refusals! {
     ScopeMissing, FORBIDDEN, "scope_missing", "The token does not give access.";
     /// The token lacks a claim that the route asks for.
     ClaimMissing, FORBIDDEN, "claim_missing", "The token does not give access.";
+    /// The authorization server gives no token for the route's service in exchange for this one.
+    TokenExchangeDenied, FORBIDDEN, "token_exchange_denied", "The token does not give access.";
+    /// The authorization service of the route says no. What the client is told is its to say.
+    ExternalAuthorizationDenied, FORBIDDEN, "external_authorization_denied", "Access is denied.";
     /// A rule of the route's policy does not hold, or cannot be answered. The log says which.
     PolicyRefused, FORBIDDEN, "policy_refused", "Access is denied.";
     /// The certificate is not the one that belongs to the token's subject.
@@ -156,9 +162,15 @@ refusals! {
     UpstreamClosed, BAD_GATEWAY, "upstream_closed", "The service did not answer.";
     /// The service answered with something that is not HTTP, or that no request had asked for.
     UpstreamProtocol, BAD_GATEWAY, "upstream_protocol", "The service did not answer.";
+    /// The authorization service of the route gave an answer that cannot be followed.
+    ExternalAuthorizationInvalid, BAD_GATEWAY, "external_authorization_invalid", "Something went wrong here.";
+    /// The authorization service of the route cannot be asked, or gave no answer.
+    ExternalAuthorizationUnavailable, SERVICE_UNAVAILABLE, "external_authorization_unavailable", "Please try again later.";
     /// The issuer's keys were never fetched, not for too long, or not since a token came with a key
     /// that is not among them: nobody can say whether the token is good.
     IssuerKeysUnavailable, SERVICE_UNAVAILABLE, "issuer_keys_unavailable", "Please try again later.";
+    /// The token cannot be exchanged now, and that is not the client's fault.
+    TokenExchangeUnavailable, SERVICE_UNAVAILABLE, "token_exchange_unavailable", "Please try again later.";
     /// The issuer could not be asked about the token, or did not answer in a way that can be believed.
     IntrospectionUnavailable, SERVICE_UNAVAILABLE, "introspection_unavailable", "Please try again later.";
     /// The source of the gateway's own certificate for the upstream has given none yet.

@@ -172,6 +172,8 @@ mod tests {
             token,
             api_key: None,
             limits: vec![],
+            external_authorization: None,
+            exchange: None,
             upstream: "orders".parse().unwrap(),
             accept: vec![],
             forward: ForwardSpec {

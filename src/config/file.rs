@@ -52,6 +52,7 @@ sections! {
         issuers: "issuers",
         api_keys: "api_keys",
         upstreams: "upstreams",
+        external_authorization: "external_authorization",
         routes: "routes",
         tests: "tests",
     }
@@ -281,6 +282,17 @@ sections! {
         total: "total",
         idle: "idle",
     }
+    /// A service that is asked whether requests may pass.
+    ExternalAuthorizationFile, "external_authorization.NAME", {
+        endpoints: "endpoints",
+        tls: "tls",
+        timeout: "timeout",
+        when_away: "when_away",
+        in_flight: "in_flight",
+        certificate: "certificate",
+        send_credentials: "send_credentials",
+        may_set: "may_set",
+    }
     /// Who may ask what of which service.
     RouteFile, "routes.NAME", {
         matches: "match",
@@ -290,6 +302,8 @@ sections! {
         token: "token",
         api_key: "api_key",
         limits: "limits",
+        external_authorization: "external_authorization",
+        exchange: "exchange",
         upstream: "upstream",
         accept: "accept",
         forward: "forward",
@@ -338,6 +352,24 @@ sections! {
     ClaimFile, "routes.NAME.token.claims.NAME", {
         one_of: "one_of",
         matches: "matches",
+    }
+    /// Who else is asked, and whether the answer counts.
+    ExternallyAuthorizedFile, "routes.NAME.external_authorization", {
+        by: "by",
+        report_only: "report_only",
+    }
+    /// What the client's token is exchanged for.
+    ExchangeFile, "routes.NAME.exchange", {
+        client: "client",
+        url: "url",
+        tls: "tls",
+        audience: "audience",
+        resource: "resource",
+        scopes: "scopes",
+        subject_token_type: "subject_token_type",
+        requested_token_type: "requested_token_type",
+        timeout: "timeout",
+        cache: "cache",
     }
     /// Which API key.
     ApiKeyFile, "routes.NAME.api_key", {

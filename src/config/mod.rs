@@ -7,6 +7,8 @@
 pub mod spec;
 pub mod token;
 pub mod acme;
+pub mod exchange;
+pub mod external_authorization;
 pub mod api_keys;
 pub mod fetch;
 pub mod shared_state;

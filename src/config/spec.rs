@@ -13,6 +13,8 @@ use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
 use super::api_keys::{KeyListSpec, WantedKey};
+use super::exchange::ExchangeSpec;
+use super::external_authorization::{ExternalAuthorizationSpec, ExternallyAuthorizedSpec};
 use super::introspection::IntrospectionSpec;
 use super::issuer_keys::IssuerKeysSpec;
 use super::oauth_client::OauthClientSpec;
@@ -62,6 +64,8 @@ pub struct Spec {
     pub api_keys: BTreeMap<Name, KeyListSpec>,
     /// The services.
     pub upstreams: BTreeMap<Name, UpstreamSpec>,
+    /// Services that are asked whether requests may pass.
+    pub external_authorization: BTreeMap<Name, ExternalAuthorizationSpec>,
     /// Who may ask what of which service.
     pub routes: BTreeMap<Name, RouteSpec>,
     /// Rehearsals that must pass before this configuration is used.
@@ -456,6 +460,10 @@ pub struct RouteSpec {
     pub api_key: Option<WantedKey>,
     /// How often.
     pub limits: Vec<LimitSpec>,
+    /// Who else is asked.
+    pub external_authorization: Option<ExternallyAuthorizedSpec>,
+    /// What becomes of the client's token. Default: it stays as it is.
+    pub exchange: Option<ExchangeSpec>,
     /// To which service.
     pub upstream: Name,
     /// Who may answer, if narrower than the upstream says. Empty: as the upstream says.

@@ -44,6 +44,8 @@ pub struct AccessLine<'a> {
     pub route: Option<&'a str>,
     /// The status of the answer; 0 if none was sent.
     pub status: u16,
+    /// What came of asking an authorization service.
+    pub external_authorization: Option<&'static str>,
     /// Why the request was refused.
     pub refusal: Option<Refusal>,
     /// The rule of the route's policy that refused the request.
@@ -95,6 +97,7 @@ pub fn access(line: &AccessLine<'_>) {
         path = %Cut(without_query(line.path)),
         route = line.route,
         status = line.status,
+        external_authorization = line.external_authorization,
         reason = line.refusal.map(Refusal::reason),
         policy_rule = line.policy_rule,
         policy_failure = cut(line.policy_failure),

@@ -30,6 +30,45 @@ labels! {
         /// We connect to a service.
         Upstream = "upstream";
     }
+    /// What came of exchanging a token.
+    ExchangeResult {
+        /// There is a new one.
+        Exchanged = "exchanged";
+        /// The server does not take the client's.
+        Refused = "refused";
+        /// The server does not give one for this service.
+        Denied = "denied";
+        /// The server gave nothing that can be used, and that is not the client's fault.
+        Failed = "failed";
+    }
+    /// What came of asking an authorization service.
+    CheckResult {
+        /// It said yes.
+        Allowed = "allowed";
+        /// It said no.
+        Denied = "denied";
+        /// No connection could be made.
+        Unreachable = "unreachable";
+        /// It did not answer in time.
+        TimedOut = "timed_out";
+        /// The connection broke, or it said that it is away.
+        Unavailable = "unavailable";
+        /// mTLS did not come about: it is somebody else, or refuses us.
+        NotProven = "not_proven";
+        /// As many questions were under way as may be: it was not asked.
+        Busy = "busy";
+        /// It said that it failed.
+        Failed = "failed";
+        /// Its answer could not be followed.
+        Unusable = "unusable";
+    }
+    /// Why a request went on for which an authorization service did not say yes.
+    Waived {
+        /// It is away, and the configuration lets requests pass then.
+        Away = "away";
+        /// Its answers are only reported.
+        ReportOnly = "report_only";
+    }
     /// Why a connection was closed before its handshake began.
     ConnectionRefused {
         /// The listener has as many open connections as it may.

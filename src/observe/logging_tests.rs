@@ -61,6 +61,7 @@ fn line<'a>(path: &'a str, subject: &'a str) -> AccessLine<'a> {
         path,
         route: Some("orders-read"),
         status: 403,
+        external_authorization: None,
         refusal: Some(Refusal::ScopeMissing),
         policy_rule: Some("own-tenant"),
         policy_failure: Some("there is no such key: tenant"),

@@ -15,6 +15,8 @@ use super::metrics_acme::AcmeMetrics;
 use super::metrics_api_keys::ApiKeyMetrics;
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
 use super::metrics_crls::{CrlMetrics, CrlSeries};
+use super::metrics_exchange::ExchangeMetrics;
+use super::metrics_external_authorization::ExternalAuthorizationMetrics;
 use super::metrics_introspection::IntrospectionMetrics;
 use super::metrics_issuer_keys::IssuerKeysMetrics;
 use super::metrics_listener::ListenerMetrics;
@@ -58,6 +60,8 @@ pub struct Metrics {
     upstreams: Handles<UpstreamMetrics>,
     routes: Handles<RouteMetrics>,
     issuers: Handles<IssuerMetrics>,
+    external_authorizations: Handles<ExternalAuthorizationMetrics>,
+    exchanges: Handles<ExchangeMetrics>,
     issuer_keys: Handles<IssuerKeysMetrics>,
     introspections: Handles<IntrospectionMetrics>,
     unrouted: Arc<RouteMetrics>,
@@ -88,6 +92,8 @@ impl Metrics {
             upstreams: Handles::default(),
             routes: Handles::default(),
             issuers: Handles::default(),
+            external_authorizations: Handles::default(),
+            exchanges: Handles::default(),
             issuer_keys: Handles::default(),
             introspections: Handles::default(),
             unrouted: RouteMetrics::new(Arc::clone(&refusals)),
@@ -175,6 +181,28 @@ impl Metrics {
     #[must_use]
     pub fn issuer(&self, name: &Name) -> Arc<IssuerMetrics> {
         handle(&self.issuers, name, Arc::default)
+    }
+
+    /// The handle of an authorization service.
+    #[must_use]
+    pub fn external_authorization(&self, name: &Name) -> Arc<ExternalAuthorizationMetrics> {
+        handle(
+            &self.external_authorizations,
+            name,
+            ExternalAuthorizationMetrics::new,
+        )
+    }
+
+    /// The handle of the tokens that are exchanged as an OAuth client.
+    #[must_use]
+    pub fn exchange(&self, client: &Name) -> Arc<ExchangeMetrics> {
+        handle(&self.exchanges, client, ExchangeMetrics::new)
+    }
+
+    /// Forgets the series of all authorization services, and of all OAuth clients, but these.
+    pub fn keep_asked(&self, external_authorizations: &[Name], oauth_clients: &[Name]) {
+        keep(&self.external_authorizations, external_authorizations);
+        keep(&self.exchanges, oauth_clients);
     }
 
     /// The handle of an issuer's keys, if they are fetched.
@@ -302,6 +330,12 @@ impl Metrics {
             route.show(&mut page, name, idle)
         });
         each(&self.issuers, |name, issuer| issuer.show(&mut page, name));
+        each(&self.external_authorizations, |name, asked| {
+            asked.show(&mut page, name)
+        });
+        each(&self.exchanges, |client, asked| {
+            asked.show(&mut page, client)
+        });
         let now = unix_now();
         each(&self.issuer_keys, |name, keys| {
             keys.show(&mut page, name, now)

@@ -205,6 +205,34 @@ families! {
         ["upstream"]
         "Connections dropped because the service sent bytes before it was asked.";
 
+    // Authorization services.
+    EXTERNAL_AUTHORIZATION_CHECKS: Counter "portcullis_external_authorization_checks_total"
+        ["external_authorization", "result"]
+        "Questions to an authorization service, by what came of them.";
+    EXTERNAL_AUTHORIZATION_WAIVED: Counter "portcullis_external_authorization_waived_total"
+        ["external_authorization", "why"]
+        "Requests that went on although the authorization service did not say yes.";
+    EXTERNAL_AUTHORIZATION_IN_PROGRESS: Gauge "portcullis_external_authorization_checks_in_progress"
+        ["external_authorization"]
+        "Questions to an authorization service under way.";
+    EXTERNAL_AUTHORIZATION_SECONDS: Histogram "portcullis_external_authorization_duration_seconds"
+        ["external_authorization"]
+        "How long questions to an authorization service took, connecting included.";
+
+    // Tokens of clients that are exchanged.
+    TOKEN_EXCHANGES: Counter "portcullis_token_exchanges_total"
+        ["client", "result"]
+        "Exchanges of tokens with an authorization server, by what came of them.";
+    TOKEN_EXCHANGE_CACHE: Counter "portcullis_token_exchange_cache_total"
+        ["client", "result"]
+        "Tokens to be exchanged, by whether what was given for them was known.";
+    TOKEN_EXCHANGES_IN_PROGRESS: Gauge "portcullis_token_exchanges_in_progress"
+        ["client"]
+        "Exchanges of tokens under way.";
+    TOKEN_EXCHANGE_SECONDS: Histogram "portcullis_token_exchange_duration_seconds"
+        ["client"]
+        "How long exchanges of tokens took, connecting included.";
+
     // Configuration.
     CERTIFICATE_NOT_BEFORE: Gauge "portcullis_certificate_not_before_timestamp_seconds"
         ["place", "serial", "subject", "ca"]

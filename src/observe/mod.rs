@@ -18,6 +18,8 @@ mod metrics_issuer_keys;
 mod metrics_handshake;
 mod metrics_listener;
 mod metrics_upstream;
+mod metrics_exchange;
+mod metrics_external_authorization;
 mod metrics_route;
 mod metrics_shared;
 mod metrics_rules;
@@ -57,12 +59,17 @@ pub use client_record::{ClientHandshake, ClientRecord, Rehearsals};
 pub use failure_page::FailureFilter;
 pub use failure_record::FailureRecord;
 pub use handshake_log::{HandshakeFailureLine, HandshakeLog};
-pub use labels::{ConnectFailed, ConnectionAbuse, ConnectionRefused, ReloadFailure, Side};
+pub use labels::{
+    CheckResult, ConnectFailed, ConnectionAbuse, ConnectionRefused, ExchangeResult, ReloadFailure,
+    Side, Waived,
+};
 pub use logging::{Logging, LoggingNotStarted, start_logging};
 pub use metrics::{CONTENT_TYPE, Metrics};
 pub use metrics_api_keys::ApiKeyMetrics;
 pub use metrics_configuration::CertificateSeries;
 pub use metrics_crls::CrlSeries;
+pub use metrics_exchange::{ExchangeInProgress, ExchangeMetrics};
+pub use metrics_external_authorization::{CheckInProgress, ExternalAuthorizationMetrics};
 pub use metrics_handshake::HandshakeInProgress;
 pub use metrics_introspection::{IntrospectionLookup, IntrospectionMetrics, IntrospectionResult};
 pub use metrics_issuer_keys::{IssuerKeysMetrics, KeysFetchCause, KeysFetchResult, KeysShown};

@@ -3,22 +3,24 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::pki_types::UnixTime;
 
 use super::credentials;
-use super::head::RequestHead;
+use super::external;
+use super::head::{RequestHead, target};
 use super::journey::Story;
 use crate::authenticate::authenticator::{Asked, Authenticated};
 use crate::authenticate::told::Reply;
 use crate::config::spec::LimitKey;
 use crate::edge::facts::{ConnectionFacts, source_key};
 use crate::expression::Question;
+use crate::external_authorization::Changes;
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::host::Authority;
 use crate::identity::path::NormalPath;
-use crate::identity::subject::Subject;
+use crate::identity::subject::{Credential, Subject};
 use crate::limit::in_flight::InFlightGuard;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
@@ -37,6 +39,8 @@ pub struct Admitted {
     path: NormalPath,
     query: Option<Box<str>>,
     certificate_over: u32,
+    changes: Option<Box<Changes>>,
+    authorization: Option<HeaderValue>,
     _of_peer: InFlightGuard,
     _of_upstream: InFlightGuard,
 }
@@ -60,13 +64,22 @@ impl Admitted {
         self.subject.as_deref()
     }
 
+    /// What the authorization service that was asked changes.
+    #[must_use]
+    pub fn changes(&self) -> Option<&Changes> {
+        self.changes.as_deref()
+    }
+
+    /// What stands in place of the client's credential, if it was exchanged.
+    #[must_use]
+    pub const fn authorization(&self) -> Option<&HeaderValue> {
+        self.authorization.as_ref()
+    }
+
     /// `path?query` as it is forwarded: the form that was matched.
     #[must_use]
     pub fn target(&self) -> String {
-        match &self.query {
-            Some(query) => format!("{}?{query}", self.path.as_str()),
-            None => self.path.as_str().to_owned(),
-        }
+        target(&self.path, self.query.as_deref())
     }
 
     /// For how many seconds the client's certificate has been over: 0 unless the route has a grace.
@@ -78,10 +91,15 @@ impl Admitted {
     /// The host as it is forwarded, with the port if the client named one.
     #[must_use]
     pub fn authority_text(&self) -> String {
-        match self.authority.port {
-            Some(port) => format!("{}:{port}", self.authority.host),
-            None => self.authority.host.to_string(),
-        }
+        authority_text(&self.authority)
+    }
+}
+
+/// `HOST` or `HOST:PORT`.
+pub(super) fn authority_text(authority: &Authority) -> String {
+    match authority.port {
+        Some(port) => format!("{}:{port}", authority.host),
+        None => authority.host.to_string(),
     }
 }
 
@@ -157,6 +175,8 @@ pub async fn admit(
         .in_flight
         .enter(&())
         .ok_or(Refusal::UpstreamInFlightExceeded)?;
+    let changes = external::authorize(head, facts, now, route, story).await?;
+    let authorization = exchange(&asked, route, subject.as_deref()).await?;
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     facts.used(&route.metrics, &route.name, seconds);
     Ok(Decision::Admitted(Box::new(Admitted {
@@ -167,6 +187,8 @@ pub async fn admit(
         path: head.path.clone(),
         query: query.map(Into::into),
         certificate_over: over,
+        changes,
+        authorization,
         _of_peer: of_peer,
         _of_upstream: of_upstream,
     })))
@@ -259,6 +281,25 @@ fn body_size(head: &RequestHead<'_>, route: &RoutePlan) -> Result<(), Refusal> {
         Some(_) => Err(Refusal::BodyTooLarge),
         None => Err(Refusal::FramingAmbiguous),
     }
+}
+
+/// The token for the service, where the route wants that the client's is exchanged.
+async fn exchange(
+    asked: &Asked<'_>,
+    route: &RoutePlan,
+    subject: Option<&Subject>,
+) -> Result<Option<HeaderValue>, Refusal> {
+    let Some(exchange) = &route.exchange else {
+        return Ok(None);
+    };
+    let subject = subject.ok_or(Refusal::TokenMissing)?;
+    match subject.credential {
+        Credential::Jwt | Credential::Introspected => {}
+        Credential::ApiKey | Credential::Login => return Err(Refusal::TokenMissing), // no token
+    }
+    let token = route.authenticator.shown_token(asked)?;
+    let authorization = exchange.authorization(token, subject, asked.now);
+    authorization.await.map(Some)
 }
 
 fn limits(

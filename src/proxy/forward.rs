@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use super::credentials;
 use super::errors::carry;
+use super::external;
 use super::headers;
 use super::journey::Journey;
 use crate::config::spec::ListenerLimits;
@@ -31,7 +33,16 @@ pub(super) fn rewrite(request: &mut RequestHeader, journey: &Journey) -> pingora
     if request.raw_path() != target.as_bytes() {
         request.set_raw_path(target.as_bytes())?;
     }
-    headers::set_ours(request, facts, admitted, ids)
+    headers::set_ours(request, facts, admitted, ids)?;
+    if let Some(changes) = admitted.changes() {
+        external::change_request(request, changes)?;
+    }
+    if let Some(authorization) = admitted.authorization() {
+        credentials::remove(request, &admitted.route().authenticator);
+        request.remove_header("dpop"); // a proof for a token that stays here
+        request.insert_header(AUTHORIZATION, authorization.clone())?;
+    }
+    Ok(())
 }
 
 /// Counts a piece of the request's body: its size, its speed and the time of the whole request.

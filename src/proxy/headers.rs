@@ -89,6 +89,11 @@ pub(super) fn is_ours(folded: &str) -> bool {
     folded.starts_with(OUR_PREFIX) || OURS.contains(&folded)
 }
 
+/// Whether the field belongs to one connection (folded spelling).
+pub(super) fn is_of_one_hop(folded: &str) -> bool {
+    HOP_BY_HOP.contains(&folded) || matches!(folded, "connection" | "transfer-encoding" | "upgrade")
+}
+
 /// Whether services take the field (folded spelling) for the method of the request: a route that
 /// lets GET through would let DELETE through with it. Refused, not removed: who sends it means it.
 pub(super) fn overrides_method(folded: &str) -> bool {

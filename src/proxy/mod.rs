@@ -6,6 +6,7 @@ pub mod connection;
 mod credentials;
 pub mod sweep;
 mod errors;
+mod external;
 mod forward;
 mod gateway_proxy;
 mod head;

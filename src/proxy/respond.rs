@@ -28,6 +28,9 @@ pub(super) async fn respond(
     refusal: Refusal,
     story: &Story,
 ) -> pingora::Result<()> {
+    if let (Refusal::ExternalAuthorizationDenied, Some(denial)) = (refusal, &story.denial) {
+        return reply(session, denial, story).await;
+    }
     let body = Bytes::from(problem(refusal, story.ids.as_ref()));
     let mut response = head(refusal.status(), &body, story)?;
     response.insert_header(CONTENT_TYPE, "application/problem+json")?;

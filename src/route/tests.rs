@@ -56,6 +56,8 @@ fn route(rule: &str, headers: &[(&str, &str)]) -> RouteSpec {
         token: TokenSpec::None,
         api_key: None,
         limits: Vec::new(),
+        external_authorization: None,
+        exchange: None,
         upstream: "u".parse().unwrap(),
         accept: Vec::new(),
         forward: ForwardSpec {

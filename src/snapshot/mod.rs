@@ -13,6 +13,8 @@ mod bundle_files;
 mod clients;
 pub mod compile;
 mod coverage;
+mod exchange;
+pub mod external_authorization;
 mod introspection;
 pub mod material;
 mod key_lists;
@@ -44,6 +46,7 @@ use crate::identity::name::Name;
 use crate::identity::path::NormalPath;
 use crate::route::table::RouteTable;
 use crate::upstream::Policy;
+use external_authorization::ExternalAuthorizationPlan;
 use material::Material;
 use plan::{ListenerPlan, PolicyTerms, RoutePlan, UpstreamPlan};
 use shared::Sharing;
@@ -62,6 +65,7 @@ pub struct Snapshot {
     listeners: HashMap<Name, Arc<ListenerPlan>>,
     issuers: HashMap<Name, Arc<Issuer>>,
     asserter: Option<Arc<Asserter>>,
+    external_authorizations: BTreeMap<Name, ExternalAuthorizationPlan>,
     sharing: Option<Sharing>,
     upstreams: BTreeMap<Name, Arc<UpstreamPlan>>,
     routes: Arc<RouteTable>,
@@ -142,6 +146,9 @@ impl Snapshot {
         self.upstreams
             .values()
             .for_each(|upstream| upstream.endpoints.publish());
+        self.external_authorizations
+            .values()
+            .for_each(|plan| plan.authorizer.endpoints().publish());
         stores.policies.keep_only(self.policies.iter().flatten());
     }
 
@@ -150,7 +157,12 @@ impl Snapshot {
     pub fn names(&self) -> Names {
         Names {
             listeners: self.spec.listeners.keys().cloned().collect(),
-            upstreams: self.spec.upstreams.keys().cloned().collect(),
+            upstreams: {
+                let asked = self.spec.external_authorization.keys();
+                self.spec.upstreams.keys().chain(asked).cloned().collect()
+            },
+            external_authorizations: self.spec.external_authorization.keys().cloned().collect(),
+            oauth_clients: self.spec.oauth_clients.keys().cloned().collect(),
             routes: self.plans.iter().map(|plan| plan.name.clone()).collect(),
             issuers: self.spec.issuers.keys().cloned().collect(),
         }
@@ -162,9 +174,13 @@ impl Snapshot {
 #[expect(missing_docs, reason = "the fields are the sections of the file")]
 pub struct Names {
     pub listeners: Vec<Name>,
+    /// Those who are asked whether requests may pass among them: they are connected to as upstreams
+    /// are.
     pub upstreams: Vec<Name>,
     pub routes: Vec<Name>,
     pub issuers: Vec<Name>,
+    pub external_authorizations: Vec<Name>,
+    pub oauth_clients: Vec<Name>,
 }
 
 /// The one pointer that a reload swaps.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Snapshot;
+use super::external_authorization::ExternalAuthorizationPlan;
 use super::material::Material;
 use super::plan::{LimitPlan, ListenerPlan, PolicyId, PolicyTerms, RoutePlan, UpstreamPlan};
 use super::reach::grace_seconds;
@@ -28,7 +29,7 @@ use crate::config::Places;
 use crate::config::issuer_keys::{IssuerKeysSpec, RemoteKeysSpec};
 use crate::config::problem::Problem;
 use crate::config::spec::{
-    IssuerSpec, JwtSpec, ListenerSpec, RouteSpec, Spec, TokenSpec, UpstreamSpec,
+    IssuerSpec, JwtSpec, ListenerSpec, RouteSpec, Spec, TokenSpec, UpstreamSpec, UpstreamTlsSpec,
 };
 use crate::config::token::WantedTokens;
 use crate::edge::listener::Listener;
@@ -36,7 +37,7 @@ use crate::identity::name::Name;
 use crate::identity::pattern::ServerPattern;
 use crate::limit::in_flight::InFlight;
 use crate::observe::UpstreamMetrics;
-use crate::upstream::{InvalidPolicy, Policy, PolicyParts};
+use crate::upstream::{InvalidPolicy, Policy, PolicyParts, Protocol};
 
 /// What one compilation has built, and the problems that it met.
 pub(super) struct Planner<'c> {
@@ -47,6 +48,7 @@ pub(super) struct Planner<'c> {
     /// Terms by upstream and narrowed `accept`: routes share them.
     terms: Vec<PolicyTerms>,
     known_terms: HashMap<(Name, Vec<ServerPattern>), PolicyId>,
+    pub(super) external_authorizations: BTreeMap<Name, ExternalAuthorizationPlan>,
     problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
 }
@@ -57,6 +59,7 @@ pub(super) struct Planned {
     pub(super) warnings: Vec<String>,
     pub(super) issuers: HashMap<Name, Arc<Issuer>>,
     pub(super) terms: Vec<PolicyTerms>,
+    pub(super) external_authorizations: BTreeMap<Name, ExternalAuthorizationPlan>,
 }
 
 impl<'c> Planner<'c> {
@@ -72,6 +75,7 @@ impl<'c> Planner<'c> {
             issuers: HashMap::new(),
             terms: Vec::new(),
             known_terms: HashMap::new(),
+            external_authorizations: BTreeMap::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
         }
@@ -83,6 +87,7 @@ impl<'c> Planner<'c> {
             warnings: self.warnings,
             issuers: self.issuers,
             terms: self.terms,
+            external_authorizations: self.external_authorizations,
         }
     }
 
@@ -191,6 +196,8 @@ impl<'c> Planner<'c> {
                 let mut plan = self.route(name, route, upstream, policy, authenticator);
                 let wanted = route.forward.signed_identity;
                 plan.asserter = asserter.filter(|_| wanted).map(Arc::clone);
+                plan.external_authorization = self.external_authorization(route);
+                plan.exchange = self.exchange(spec, name, route);
                 plans.push(Arc::new(plan));
             }
         }
@@ -233,6 +240,8 @@ impl<'c> Planner<'c> {
             policy,
             forward: route.forward,
             asserter: None,
+            external_authorization: None,
+            exchange: None,
             max_body: route.max_body,
             websocket: route.websocket,
             metrics,
@@ -272,16 +281,26 @@ impl<'c> Planner<'c> {
         if let Some(known) = self.known_terms.get(&key) {
             return *known;
         }
-        let id = PolicyId(self.terms.len());
-        self.known_terms.insert(key, id);
-        self.terms.push(PolicyTerms {
+        let id = self.add_terms(PolicyTerms {
             upstream: route.upstream.clone(),
-            accept: accept.clone(),
+            tls: UpstreamTlsSpec {
+                accept: accept.clone(),
+                ..upstream.tls.clone()
+            },
+            protocol: Protocol::Http1,
+            metrics: self.stores.metrics.upstream(&route.upstream),
             place: match narrowed {
                 true => format!("routes.{name}.accept"),
                 false => format!("upstreams.{}.tls", route.upstream),
             },
         });
+        self.known_terms.insert(key, id);
+        id
+    }
+
+    pub(super) fn add_terms(&mut self, terms: PolicyTerms) -> PolicyId {
+        let id = PolicyId(self.terms.len());
+        self.terms.push(terms);
         id
     }
 
@@ -371,21 +390,20 @@ fn listener_plan(
 /// could not be built is told to `failed`, by its place.
 pub(super) fn policies(
     terms: &[PolicyTerms],
-    spec: &Spec,
-    upstreams: &BTreeMap<Name, Arc<UpstreamPlan>>,
     material: &Material,
     stores: &Stores,
     mut failed: impl FnMut(&str, InvalidPolicy),
 ) -> Box<[Option<Arc<Policy>>]> {
     let policy = |terms: &PolicyTerms| {
-        let tls = &spec.upstreams.get(&terms.upstream)?.tls;
+        let tls = &terms.tls;
         let parts = PolicyParts {
             upstream: terms.upstream.clone(),
             key_pair: material.identity(&tls.identity)?,
             trust: material.trust_store(&tls.trust)?,
             server_name: tls.server_name.clone(),
-            accept: terms.accept.clone(),
-            metrics: Arc::clone(&upstreams.get(&terms.upstream)?.metrics),
+            accept: tls.accept.clone(),
+            protocol: terms.protocol,
+            metrics: Arc::clone(&terms.metrics),
         };
         let policy = stores.policies.policy(&parts);
         policy.map_err(|error| failed(&terms.place, error)).ok()

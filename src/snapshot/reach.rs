@@ -153,6 +153,8 @@ mod tests {
             token: TokenSpec::None,
             api_key: None,
             limits: vec![],
+            external_authorization: None,
+            exchange: None,
             upstream: "orders".parse().unwrap(),
             accept: vec![],
             forward: ForwardSpec {

@@ -6,6 +6,8 @@
 mod acme;
 mod api_keys;
 mod claims;
+mod exchange;
+mod external_authorization;
 mod fetch;
 mod introspection;
 mod issuer;
@@ -57,6 +59,7 @@ struct Around<'a> {
     issuers: Names<'a>,
     api_keys: Names<'a>,
     upstreams: Names<'a>,
+    external_authorization: Names<'a>,
     routes: Names<'a>,
     /// Whether there is a section `signed_identity`, for the routes that ask for one.
     signs_identities: bool,
@@ -77,6 +80,7 @@ impl<'a> Around<'a> {
             issuers: Names::of(&file.issuers),
             api_keys: Names::of(&file.api_keys),
             upstreams: Names::of(&file.upstreams),
+            external_authorization: Names::of(&file.external_authorization),
             routes: Names::of(&file.routes),
             signs_identities: file.signed_identity.written().is_some(),
             shares_state: file.shared_state.written().is_some(),
@@ -136,10 +140,11 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let acme = section(&file.acme, |node| acme::acme(node, &around));
     apart(&file, admin.as_ref(), &listeners, &acme);
     let upstreams = section(&file.upstreams, |node| upstream::upstream(node, &around));
+    let asked = external_authorization::authorizations(&file, &around);
     let api_keys = api_keys::lists(&file.api_keys, &around);
     let issuers = section(&file.issuers, |node| issuer::issuer(node, &around));
     let trust = section(&file.trust, |node| trust::trust(node, &around));
-    trust::federated(&file, &trust, &listeners, &upstreams);
+    trust::federated(&file, &trust, &listeners, &upstreams, &asked);
     Some(Spec {
         trust,
         workers: file
@@ -168,6 +173,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         issuers,
         api_keys,
         upstreams,
+        external_authorization: asked,
         tests: file
             .tests
             .or_go_on(Vec::new(), |node| rehearsal::tests(node, &around)),

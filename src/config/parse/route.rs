@@ -5,14 +5,16 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::web::FieldUse;
-use super::{Around, api_keys, policy, quantity, token, upstream, web};
+use super::{
+    Around, api_keys, exchange, external_authorization, policy, quantity, token, upstream, web,
+};
 use crate::config::api_keys::KeyListSpec;
 use crate::config::file::{ForwardFile, LimitFile, MatchFile, RouteFile};
 use crate::config::node::{Field, Node, all};
 use crate::config::problem::{nearest, shown};
 use crate::config::spec::{
     ClientsSpec, ForwardSpec, HostPattern, IssuerSpec, LimitKey, LimitSpec, MatchSpec, PathPattern,
-    RouteSpec, UpstreamSpec,
+    RouteSpec, TokenSpec, UpstreamSpec,
 };
 use crate::config::tree::Value;
 use crate::identity::client_pattern::ClientPattern;
@@ -73,6 +75,13 @@ pub(super) fn route(
     let limits = file.limits.or(Vec::new(), |node| {
         all(&node.items("`[{ rate: 100/s, per: client }]`")?, limit)
     });
+    let external_authorization = file
+        .external_authorization
+        .optional(|node| external_authorization::of_route(node, around));
+    let takes_token = !matches!(token, Some(TokenSpec::None));
+    let exchange = file
+        .exchange
+        .optional(|node| exchange::exchange(node, around, takes_token));
     let upstream = file
         .upstream
         .needed("write `upstream: NAME`, an entry of `upstreams`", |node| {
@@ -94,6 +103,8 @@ pub(super) fn route(
         token: token?,
         api_key: api_key?,
         limits: limits?,
+        external_authorization: external_authorization?,
+        exchange: exchange?,
         upstream: upstream?,
         accept: accept?,
         forward: forward?,

@@ -52,6 +52,12 @@ fn written(stage: &Stage, token: Token) -> Row {
     Row::Request(Request::post("/orders/7", "x").bearer(&token))
 }
 
+/// A request to the route whose token is exchanged, with what becomes of it.
+fn exchanged(stage: &Stage, becomes: &str) -> Row {
+    let token = Token::new().subject(becomes).sign(&stage.world.issuer);
+    Row::Request(Request::get("/exchanged/x").bearer(&token))
+}
+
 pub fn row(stage: &Stage, refusal: Refusal) -> Row {
     let open = || Request::get("/open/x");
     let at = |target: &str| Request::get(target);
@@ -114,6 +120,12 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
             Token::new().header("typ", "at+jwt").claim("tenant", "a"),
         ),
         Refusal::ClaimMissing => typed(stage, Token::new().header("typ", "at+jwt").scope("read")),
+        Refusal::TokenExchangeRefused => exchanged(stage, "refused"),
+        Refusal::TokenExchangeDenied => exchanged(stage, "denied"),
+        Refusal::TokenExchangeUnavailable => exchanged(stage, "away"),
+        Refusal::ExternalAuthorizationDenied => Row::Request(at("/asked/no")),
+        Refusal::ExternalAuthorizationInvalid => Row::Request(at("/asked/nonsense")),
+        Refusal::ExternalAuthorizationUnavailable => Row::Request(at("/unasked/x")),
         Refusal::PolicyRefused => Row::Request(at("/ruled/x")),
         Refusal::SubjectNotPeer => Row::Request(at("/owned/x").bearer(&good)),
         Refusal::RouteUnknown => Row::Request(at("/elsewhere")),

@@ -12,6 +12,8 @@ use crate::bench::gateway::Gateway;
 use crate::bench::pki::{Authority, Identity, Leaf};
 use crate::bench::service::{Plain, Reply, Service};
 use crate::bench::{ORDERS_ID, ORDERS_NAME, World};
+use crate::external_authorization::{external_authorization, server as asked};
+use crate::token_exchange;
 
 pub struct Stage {
     pub world: World,
@@ -24,6 +26,11 @@ pub struct Stage {
     issuer: Service,
     /// Takes connections and never says a word of TLS.
     mute: Plain,
+    /// Whom the route `asked` asks: it says no below `/asked/no`, and nonsense below
+    /// `/asked/nonsense`.
+    asked: asked::Service,
+    /// Where the token of the route `exchanged` is exchanged, or not, as its subject says.
+    tokens: Service,
     pub web: Identity,
     /// Signs the clients of the listener `rotating`, until its bundle is replaced.
     pub rotating: Authority,
@@ -33,10 +40,12 @@ pub struct Stage {
 }
 
 /// Names of the configuration, identities and addresses: no answer to a stranger has them.
-pub const SECRETS: [&str; 28] = [
+pub const SECRETS: [&str; 30] = [
     "ruled",
     "owned",
     "hidden-rule",
+    "asked",
+    "opa",
     "orders",
     "open",
     "typed",
@@ -63,6 +72,11 @@ pub const SECRETS: [&str; 28] = [
     "pingora",
     "portcullis",
 ];
+
+/// Where nobody listens.
+fn gone() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
+}
 
 /// More than one listener holds 127.0.0.1; each stands for one set of bounds.
 fn listeners(config: &mut Config) {
@@ -95,7 +109,7 @@ fn upstreams(
     asked: &str,
 ) {
     config.endpoints("orders", &[orders]);
-    let gone = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let gone = gone();
     let other = "spiffe://mesh.example/ns/shop/sa/other";
     let list = [
         ("impostor", orders, other),
@@ -175,7 +189,30 @@ impl Stage {
         let issuer = issuer.reply(move |_| inactive.clone()).start().await;
         let asked = format!("https://localhost:{}/ask", issuer.address.port());
         world.folder.write("deny.list", "# nobody yet\n");
+        let asked = asked::Service::start(&world).await;
+        asked.decide(|question| match &*question.path {
+            "/asked/no" => asked::Script::Say(asked::no()),
+            _ => asked::Script::Say(Vec::new()),
+        });
         let mut config = world.config();
+        for (name, at) in [("asked", asked.address), ("unasked", gone())] {
+            config.set(
+                &format!("external_authorization.{name}"),
+                external_authorization(at),
+            );
+            config.route(name, &format!("/{name}/**"), "orders");
+            config.set(&format!("routes.{name}.external_authorization"), name);
+        }
+        let tokens = token_exchange::server(&world)
+            .reply(|request| match token_exchange::subject(request).as_str() {
+                "refused" => token_exchange::error(400, "invalid_grant"),
+                "denied" => token_exchange::error(400, "invalid_target"),
+                _ => token_exchange::error(500, "server_error"),
+            })
+            .start()
+            .await;
+        config.route("exchanged", "/exchanged/**", "orders");
+        token_exchange::set(&mut config, "exchanged", &world, tokens.address);
         config.set("deny", "deny.list");
         config.set("trust.rotating.ca", "rotating-ca.pem");
         listeners(&mut config);
@@ -238,6 +275,8 @@ impl Stage {
             foreign,
             issuer,
             mute,
+            asked,
+            tokens,
             web,
             rotating,
             expired_key: over.key,
