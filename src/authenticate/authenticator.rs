@@ -93,7 +93,8 @@ impl Authenticator {
     /// [`Refusal::CredentialsSeveral`], [`Refusal::TokenMissing`] or [`Refusal::TokenMalformed`].
     pub fn shown_token<'r>(&'r self, asked: &Asked<'r>) -> Result<&'r str, Refusal> {
         let shown = carried::only_one(self.carriers(), asked)?.ok_or(Refusal::TokenMissing)?;
-        str::from_utf8(shown.token()?).map_err(|_not_ascii| Refusal::TokenMalformed)
+        let (_scheme, token) = shown.token()?;
+        str::from_utf8(token).map_err(|_not_ascii| Refusal::TokenMalformed)
     }
 
     /// Finds out for whom a request acts. What the answer must say, whatever it will be, goes to
@@ -117,8 +118,10 @@ impl Authenticator {
             .as_ref()
             .and_then(|shown| Some((self.way_of(shown)?, shown)));
         let Some((way, shown)) = shown else {
+            self.ways.iter().for_each(|way| way.announce(told));
             return Err(self.missing(told));
         };
+        way.announce(told);
         match way {
             Way::ApiKeys(keys) => keys.check(shown, asked, told).map(Authenticated::As),
             Way::Tokens(tokens) => {
@@ -178,6 +181,14 @@ impl Authenticator {
 }
 
 impl Way {
+    /// Notes what a refusal will tell of how this credential is shown.
+    fn announce(&self, told: &mut Told) {
+        match self {
+            Self::Tokens(tokens) => tokens.announce(told),
+            Self::ApiKeys(_) => {}
+        }
+    }
+
     /// Where its credential stands in a request.
     fn carriers(&self) -> &[Carrier] {
         match self {

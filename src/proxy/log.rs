@@ -77,6 +77,7 @@ fn line(
         .identity
         .as_ref()
         .map(|identity| identity.display());
+    let reported = story.told.reported.join(",");
     let policy_failure = story.policy.failure.as_ref().map(ToString::to_string);
     let would_refuse = story.policy.would_refuse.join(",");
     access(&AccessLine {
@@ -96,6 +97,7 @@ fn line(
             .subject
             .as_ref()
             .and_then(|subject| subject.sub.as_deref()),
+        possession_reported: (!reported.is_empty()).then_some(&reported),
         method: request.method.as_str(),
         host: story.host.as_deref(),
         path: story.path.as_deref().unwrap_or(&raw_path),
@@ -146,6 +148,7 @@ pub(super) fn unread(
         certificate_over: None,
         issuer: None,
         subject: None,
+        possession_reported: None,
         method: "-",
         host: None,
         path: "-",

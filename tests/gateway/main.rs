@@ -46,6 +46,7 @@ mod issuers;
 mod limits;
 mod logs;
 mod metrics;
+mod possession;
 mod policy;
 mod refusals;
 mod reload;
