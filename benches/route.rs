@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
+use portcullis::config::policy::PolicySpec;
 use portcullis::config::spec::{
     ClientsSpec, ForwardSpec, HostPattern, MatchSpec, PathPattern, Rate, RouteSpec, SegmentPattern,
     TokenSpec,
@@ -63,6 +64,7 @@ fn routes(count: usize) -> BTreeMap<Name, RouteSpec> {
             },
             max_body: 0,
             websocket: false,
+            policy: PolicySpec::default(),
         }
     };
     let name = |i: usize| format!("route{i:06}").parse().expect("a name");

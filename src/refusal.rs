@@ -177,6 +177,10 @@ refusals! {
     TokenExchangeDenied, FORBIDDEN, "token_exchange_denied", "The token does not give access.";
     /// The authorization service of the route says no. What the client is told is its to say.
     ExternalAuthorizationDenied, FORBIDDEN, "external_authorization_denied", "Access is denied.";
+    /// A rule of the route's policy does not hold, or cannot be answered. The log says which.
+    PolicyRefused, FORBIDDEN, "policy_refused", "Access is denied.";
+    /// The certificate is not the one that belongs to the token's subject.
+    SubjectNotPeer, FORBIDDEN, "subject_not_peer", "Access is denied.";
     /// No route has this host and path with this method and these headers.
     RouteUnknown, NOT_FOUND, "route_unknown", "There is nothing here.";
     /// The listener is none of those that may reach the route. The client is told what it is told

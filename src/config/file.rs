@@ -351,6 +351,27 @@ sections! {
         forward: "forward",
         max_body: "max_body",
         websocket: "websocket",
+        policy: "policy",
+        subject_is_peer: "subject_is_peer",
+    }
+    /// What must hold beside `clients` and `token`.
+    PolicyRuleFile, "routes.NAME.policy[]", {
+        name: "name",
+        allow: "allow",
+        cel: "cel",
+        report_only: "report_only",
+    }
+    /// Whom a rule in words lets through.
+    AllowFile, "routes.NAME.policy[].allow[]", {
+        identities: "identities",
+        issuer: "issuer",
+        scopes: "scopes",
+        claims: "claims",
+    }
+    /// That a token's subject is the one that the certificate names.
+    SubjectIsPeerFile, "routes.NAME.subject_is_peer", {
+        template: "template",
+        report_only: "report_only",
     }
     /// Which requests.
     MatchFile, "routes.NAME.match", {

@@ -19,6 +19,7 @@ use super::introspection::IntrospectionSpec;
 use super::issuer_keys::IssuerKeysSpec;
 use super::login::LoginSpec;
 use super::oauth_client::OauthClientSpec;
+use super::policy::PolicySpec;
 use super::possession::{Demand, DpopSpec};
 use super::shared_state::StoreSpec;
 use super::token::{TokenProfile, WantedTokens};
@@ -481,6 +482,8 @@ pub struct RouteSpec {
     pub max_body: u64,
     /// Whether WebSocket may be spoken. Default no.
     pub websocket: bool,
+    /// What must hold beside `clients` and `token`. Default nothing.
+    pub policy: PolicySpec,
 }
 
 /// `routes.NAME.match`.

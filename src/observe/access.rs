@@ -51,6 +51,12 @@ pub struct AccessLine<'a> {
     pub external_authorization: Option<&'static str>,
     /// Why the request was refused.
     pub refusal: Option<Refusal>,
+    /// The rule of the route's policy that refused the request.
+    pub policy_rule: Option<&'a str>,
+    /// Why that rule could not be answered.
+    pub policy_failure: Option<&'a str>,
+    /// The rules that would have refused it, and only report.
+    pub policy_would_refuse: Option<&'a str>,
     /// Which bound the client ran into, or that it lost its standing meanwhile.
     pub closed: Option<&'static str>,
     /// The upstream.
@@ -97,6 +103,9 @@ pub fn access(line: &AccessLine<'_>) {
         status = line.status,
         external_authorization = line.external_authorization,
         reason = line.refusal.map(Refusal::reason),
+        policy_rule = line.policy_rule,
+        policy_failure = cut(line.policy_failure),
+        policy_would_refuse = line.policy_would_refuse,
         closed = line.closed,
         upstream = line.upstream,
         endpoint = cut(line.endpoint),

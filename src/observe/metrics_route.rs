@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::labels::Counts;
 use super::metrics_page::Page;
 use super::metrics_possession::{
     PossessionAsked, PossessionCounts, PossessionMethod, PossessionResult,
 };
+use super::metrics_rules::{self, RuleMetrics};
 use super::metrics_seconds::Seconds;
 use super::metrics_table as table;
 use crate::refusal::Refusal;
@@ -37,6 +40,8 @@ pub struct RouteMetrics {
     limits: AtomicUsize,
     grace: AtomicBool,
     possession: PossessionAsked,
+    /// Of the policy, if the route has one.
+    rules: OnceLock<Box<Mutex<Vec<Arc<RuleMetrics>>>>>,
     used: OnceLock<Box<Used>>,
 }
 
@@ -65,6 +70,7 @@ impl RouteMetrics {
             limits: AtomicUsize::new(0),
             grace: AtomicBool::new(false),
             possession: PossessionAsked::default(),
+            rules: OnceLock::new(),
             used: OnceLock::new(),
         })
     }
@@ -95,6 +101,21 @@ impl RouteMetrics {
     /// A token was held against what it is bound to.
     pub fn possession(&self, method: PossessionMethod, result: PossessionResult) {
         self.used().possession.add(method, result);
+    }
+
+    /// Says which rules the policy of the route has and which of them only report, and gives back
+    /// the counters of each, in their order.
+    pub fn set_rules<'n>(
+        &self,
+        named: impl Iterator<Item = (&'n str, bool)>,
+    ) -> Vec<Arc<RuleMetrics>> {
+        let mut named = named.peekable();
+        if named.peek().is_none() && self.rules.get().is_none() {
+            return Vec::new();
+        }
+        let mut rules = self.rules.get_or_init(Box::default).lock();
+        *rules = metrics_rules::renewed(&rules, named);
+        rules.clone()
     }
 
     /// A request got past the check of its certificate by the grace of the route.
@@ -173,6 +194,14 @@ impl RouteMetrics {
             page.counter(&table::GRACE_REQUESTS, &[name], in_grace);
         }
         used.possession.show(page, name, &self.possession);
+        for rule in self
+            .rules
+            .get()
+            .iter()
+            .flat_map(|rules| rules.lock().clone())
+        {
+            rule.show(page, name);
+        }
         let limits = self.limits.load(Ordering::Relaxed);
         for (place, (limit, count)) in LIMITS.iter().zip(used.limits_refused.values()).enumerate() {
             if place < limits || count > 0 {

@@ -111,6 +111,9 @@ families! {
     LIMITS_REFUSED: Counter "portcullis_limits_refused_total"
         ["route", "limit"]
         "Requests that a limit of a route refused, by its place in the list.";
+    POLICY_RULES: Counter "portcullis_policy_rules_total"
+        ["route", "rule", "mode", "result"]
+        "What the rules of a route's policy said of requests, by the rule and by whether it only reports.";
     GRACE_REQUESTS: Counter "portcullis_grace_requests_total"
         ["route"]
         "Requests whose certificate had ended and that passed by the grace of their route.";

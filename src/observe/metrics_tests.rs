@@ -45,6 +45,8 @@ fn metrics() -> Arc<Metrics> {
     metrics
         .route(&name("orders-read"))
         .set_possession(PossessionMethod::Dpop, true);
+    let rules = [("own-tenant", false)].into_iter();
+    drop(metrics.route(&name("orders-read")).set_rules(rules));
     drop(metrics.issuer(&name("corp")));
     drop(metrics.login(&name("staff")));
     drop(metrics.api_keys(&name("partners")));

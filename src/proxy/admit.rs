@@ -15,6 +15,7 @@ use crate::authenticate::login::{Login, LoginPlace};
 use crate::authenticate::told::Reply;
 use crate::config::spec::LimitKey;
 use crate::edge::facts::{ConnectionFacts, source_key};
+use crate::expression::Question;
 use crate::external_authorization::Changes;
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::PeerIdentity;
@@ -167,6 +168,11 @@ pub async fn admit(
     };
     story.subject.clone_from(&subject);
     route.rules.check_subject(subject.as_deref())?;
+    let query = credentials::without_parameters(head.query, &route.authenticator);
+    let question = question(&asked, query.as_deref(), facts, subject.as_deref());
+    let allowed = route.route_policy.check(question, &mut story.policy);
+    route.route_policy.count(&story.policy);
+    allowed?;
     body_size(head, route)?;
     limits(head, facts, route, subject.as_deref(), story)?;
     let policy = now
@@ -191,7 +197,7 @@ pub async fn admit(
         subject,
         authority: head.authority.clone(),
         path: head.path.clone(),
-        query: credentials::without_parameters(head.query, &route.authenticator).map(Into::into),
+        query: query.map(Into::into),
         certificate_over: over,
         changes,
         authorization,
@@ -230,6 +236,26 @@ fn asked<'r>(
         headers: head.headers,
         peer,
         now: time.as_secs(),
+    }
+}
+
+/// What rules may ask about: the request as it goes on to the service.
+fn question<'r>(
+    asked: &Asked<'r>,
+    query: Option<&'r str>,
+    facts: &'r ConnectionFacts,
+    subject: Option<&'r Subject>,
+) -> Question<'r> {
+    Question {
+        peer: asked.peer,
+        subject,
+        method: asked.method,
+        host: &asked.authority.host,
+        path: asked.path,
+        query,
+        headers: asked.headers,
+        listener: Some(&facts.listener),
+        now: asked.now,
     }
 }
 

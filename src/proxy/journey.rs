@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::admit::Admitted;
 use super::ids::RequestIds;
 use crate::authenticate::told::{Reply, Told};
+use crate::authorize::policy::Heard;
 use crate::edge::facts::ConnectionFacts;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::subject::Subject;
@@ -77,6 +78,8 @@ pub struct Story {
     pub external_authorization: Option<&'static str>,
     /// What the client is told of its no.
     pub denial: Option<Box<Reply>>,
+    /// What the rules of the route's policy said.
+    pub policy: Heard,
     /// What the route's limits said.
     pub taken: Vec<(Arc<str>, Taken)>,
 }

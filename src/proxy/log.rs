@@ -78,6 +78,8 @@ fn line(
         .as_ref()
         .map(|identity| identity.display());
     let reported = story.told.reported.join(",");
+    let policy_failure = story.policy.failure.as_ref().map(ToString::to_string);
+    let would_refuse = story.policy.would_refuse.join(",");
     access(&AccessLine {
         request_id: ids.request_text(),
         trace_id: Some(ids.trace_text()),
@@ -103,6 +105,9 @@ fn line(
         status,
         external_authorization: story.external_authorization,
         refusal: journey.refusal(),
+        policy_rule: story.policy.refused_by.as_deref(),
+        policy_failure: policy_failure.as_deref(),
+        policy_would_refuse: (!would_refuse.is_empty()).then_some(&would_refuse),
         closed: journey
             .abuse
             .map(ConnectionAbuse::label)
@@ -151,6 +156,9 @@ pub(super) fn unread(
         status,
         external_authorization: None,
         refusal: Some(refusal),
+        policy_rule: None,
+        policy_failure: None,
+        policy_would_refuse: None,
         closed: (refusal == Refusal::HeadTimeout).then_some(ConnectionAbuse::HeaderTimeout.label()),
         upstream: None,
         endpoint: None,

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::choices::Ties;
 use super::table::{RouteTable, Tie};
 use super::trie::Trie;
+use crate::config::policy::PolicySpec;
 use crate::config::spec::{
     ClientsSpec, ForwardSpec, HostPattern, MatchSpec, PathPattern, RouteSpec, SegmentPattern,
     TokenSpec,
@@ -73,6 +74,7 @@ fn route(rule: &str, headers: &[(&str, &str)]) -> RouteSpec {
         },
         max_body: 0,
         websocket: false,
+        policy: PolicySpec::default(),
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::external_authorization::ExternalAuthorizationPlan;
 use crate::assertion::Asserter;
 use crate::authenticate::authenticator::Authenticator;
-use crate::authorize::Rules;
+use crate::authorize::policy::RoutePolicy;
+use crate::authorize::rules::Rules;
 use crate::config::spec::{ForwardSpec, LimitKey, UpstreamTimeouts, UpstreamTlsSpec};
 use crate::edge::listener::Listener;
 use crate::exchange::Exchange;
@@ -38,6 +39,8 @@ pub struct RoutePlan {
     pub listeners: Option<Box<[Name]>>,
     /// Which peers and subjects may.
     pub rules: Rules,
+    /// What else must hold.
+    pub route_policy: RoutePolicy,
     /// For how many seconds after its end a client's certificate is let in: commonly 0.
     pub grace_seconds: u32,
     /// How often.

@@ -25,7 +25,8 @@ use crate::authenticate::jwks;
 use crate::authenticate::possession::terms::ProofTerms;
 use crate::authenticate::tokens::Tokens;
 use crate::authenticate::verifier::JwtVerifier;
-use crate::authorize::Rules;
+use crate::authorize::policy::RoutePolicy;
+use crate::authorize::rules::Rules;
 use crate::config::Places;
 use crate::config::issuer_keys::{IssuerKeysSpec, RemoteKeysSpec};
 use crate::config::problem::Problem;
@@ -238,6 +239,7 @@ impl<'c> Planner<'c> {
             authenticator,
             listeners: (!route.listeners.is_empty()).then(|| route.listeners.as_slice().into()),
             rules: Rules::new(route),
+            route_policy: RoutePolicy::new(&route.policy, &metrics),
             grace_seconds: grace_seconds(route),
             limits,
             upstream,

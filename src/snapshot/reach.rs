@@ -137,6 +137,7 @@ fn above(host: &HostPattern) -> Option<HostPattern> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::policy::PolicySpec;
     use crate::config::spec::{ForwardSpec, MatchSpec, PathPattern};
 
     fn route(host: &str, clients: ClientsSpec) -> RouteSpec {
@@ -174,6 +175,7 @@ mod tests {
             },
             max_body: 0,
             websocket: false,
+            policy: PolicySpec::default(),
         }
     }
 

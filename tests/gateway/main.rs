@@ -48,6 +48,7 @@ mod login;
 mod logs;
 mod metrics;
 mod possession;
+mod policy;
 mod refusals;
 mod reload;
 mod revocation;

@@ -17,6 +17,7 @@ mod login;
 mod oauth_client;
 mod pattern;
 mod possession;
+mod policy;
 mod quantity;
 mod rehearsal;
 mod route;

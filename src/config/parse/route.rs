@@ -5,7 +5,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::web::FieldUse;
-use super::{Around, api_keys, exchange, external_authorization, quantity, token, upstream, web};
+use super::{
+    Around, api_keys, exchange, external_authorization, policy, quantity, token, upstream, web,
+};
 use crate::config::api_keys::KeyListSpec;
 use crate::config::file::{ForwardFile, LimitFile, MatchFile, RouteFile};
 use crate::config::node::{Field, Node, all};
@@ -96,6 +98,7 @@ pub(super) fn route(
         .max_body
         .or(MAX_BODY, |node| quantity::size(node, MAX_BODY_BOUNDS));
     let websocket = file.websocket.or(false, Node::flag);
+    let policy = policy::policy(&file, around);
     Some(RouteSpec {
         matches: matches?,
         listeners: listeners?,
@@ -112,6 +115,7 @@ pub(super) fn route(
         forward: forward?,
         max_body: max_body?,
         websocket: websocket?,
+        policy: policy?,
     })
 }
 

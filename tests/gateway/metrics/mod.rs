@@ -102,6 +102,10 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
     ask_others(&world, &mut config, orders.address);
     world.folder.write("keys.yaml", "owners: {}\n");
     config.set("api_keys.partners.file", "keys.yaml");
+    config.set(
+        "routes.open.policy",
+        json!([{"name": "watched", "cel": "now > 0", "report_only": true}]),
+    );
     let crl = crate::bench::crl::Crl::of(&[]).pem(&world.partners);
     world.folder.write("partners.crl", crl);
     config.set("trust.partners.crl", "partners.crl");
@@ -516,6 +520,10 @@ fn rows() -> BTreeMap<&'static str, Row> {
         (
             "portcullis_limits_refused_total",
             After(&[("route", "limited"), ("limit", "0")], 1.0),
+        ),
+        (
+            "portcullis_policy_rules_total",
+            Elsewhere("tests/gateway/policy/mod.rs", "RULES"),
         ),
         (
             "portcullis_grace_requests_total",

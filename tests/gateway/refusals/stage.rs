@@ -43,7 +43,10 @@ pub struct Stage {
 }
 
 /// Names of the configuration, identities and addresses: no answer to a stranger has them.
-pub const SECRETS: [&str; 28] = [
+pub const SECRETS: [&str; 31] = [
+    "ruled",
+    "owned",
+    "hidden-rule",
     "asked",
     "introspected",
     "opa",
@@ -280,6 +283,17 @@ impl Stage {
         config.route("keyed", "/keyed/**", "orders");
         config.remove("routes.keyed.token");
         config.set("routes.keyed.api_key", "keyed");
+        config.route("ruled", "/ruled/**", "orders");
+        config.set(
+            "routes.ruled.policy",
+            json!([{ "name": "hidden-rule", "cel": "request.query == 'open'" }]),
+        );
+        config.route("owned", "/owned/**", "orders");
+        config.set("routes.owned.token", json!({ "issuer": "corp" }));
+        config.set(
+            "routes.owned.subject_is_peer",
+            "spiffe://partners.example/user/{sub}",
+        );
         config.route("limited", "/limited/**", "orders");
         config.set(
             "routes.limited.limits",

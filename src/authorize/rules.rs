@@ -150,6 +150,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::config::policy::PolicySpec;
     use crate::config::possession::Demand;
     use crate::config::spec::{ForwardSpec, HostPattern, MatchSpec, PathPattern, SegmentPattern};
     use crate::config::token::{Carrier, WantedTokens};
@@ -190,6 +191,7 @@ mod tests {
             },
             max_body: 0,
             websocket: false,
+            policy: PolicySpec::default(),
         })
     }
 
