@@ -150,6 +150,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::config::possession::Demand;
     use crate::config::spec::{ForwardSpec, HostPattern, MatchSpec, PathPattern, SegmentPattern};
     use crate::config::token::{Carrier, WantedTokens};
     use crate::identity::scopes::Scopes;
@@ -258,7 +259,8 @@ mod tests {
             scopes: scopes.iter().map(|&scope| scope.into()).collect(),
             claims: claims.collect::<BTreeMap<_, _>>(),
             typ: None,
-            bound_to_certificate: false,
+            bound_to_certificate: Demand::No,
+            dpop: Demand::No,
         }
     }
 

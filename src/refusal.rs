@@ -91,6 +91,50 @@ refusals! {
     TokenOfAnotherPeer, UNAUTHORIZED, "token_of_another_peer", "The token is not bound to this connection.";
     /// The authorization server does not take the token for an exchange.
     TokenExchangeRefused, UNAUTHORIZED, "token_exchange_refused", "The token is not valid.";
+    /// The claim `cnf` of the token names a method that we cannot check (RFC 7800).
+    TokenBindingUnknown, UNAUTHORIZED, "token_binding_unknown", "The token is not valid.";
+    /// The token is bound to a key and comes as a plain bearer token (RFC 9449, section 7.2).
+    TokenBoundToKey, UNAUTHORIZED, "token_bound_to_key", "The token needs a DPoP proof.";
+    /// The route wants a token that is bound to a key, or the client says that this one is (scheme
+    /// `DPoP`), and it is bound to none.
+    TokenUnboundToKey, UNAUTHORIZED, "token_unbound_to_key", "The token is not bound to a key.";
+    /// There is no field `DPoP` with a token that needs a proof.
+    ProofMissing, UNAUTHORIZED, "proof_missing", "A DPoP proof is required.";
+    /// There is more than one field `DPoP`.
+    ProofSeveral, UNAUTHORIZED, "proof_several", "There must be one DPoP proof.";
+    /// The proof is not a JWT that we read: parts, base64, JSON, sizes, a claim that is missing or
+    /// of another type.
+    ProofMalformed, UNAUTHORIZED, "proof_malformed", "The DPoP proof is not well formed.";
+    /// The header of the proof has `crit`, or a key elsewhere than in `jwk`.
+    ProofHeader, UNAUTHORIZED, "proof_header", "The DPoP proof is not valid.";
+    /// `typ` of the proof is not `dpop+jwt`.
+    ProofType, UNAUTHORIZED, "proof_type", "The typ of the DPoP proof is wrong.";
+    /// The algorithm of the proof is `none`, symmetric, or none that the issuer's `dpop` takes.
+    ProofAlgorithm, UNAUTHORIZED, "proof_algorithm", "The algorithm of the DPoP proof is not accepted.";
+    /// `jwk` of the proof is missing, private, symmetric, weak, or of another algorithm.
+    ProofKey, UNAUTHORIZED, "proof_key", "The key of the DPoP proof is not accepted.";
+    /// The token is bound to another key than that of the proof.
+    ProofOfAnotherKey, UNAUTHORIZED, "proof_of_another_key", "The token is bound to another key.";
+    /// `htm` of the proof is another method than that of the request.
+    ProofMethod, UNAUTHORIZED, "proof_method", "The htm of the DPoP proof is wrong.";
+    /// `htu` of the proof is another URL than that of the request.
+    ProofTarget, UNAUTHORIZED, "proof_target", "The htu of the DPoP proof is wrong.";
+    /// `ath` of the proof is missing, or the hash of another token.
+    ProofToken, UNAUTHORIZED, "proof_token", "The ath of the DPoP proof is wrong.";
+    /// The proof was made longer ago than the issuer's `dpop` allows.
+    ProofExpired, UNAUTHORIZED, "proof_expired", "The DPoP proof is too old.";
+    /// The proof was made in the future.
+    ProofNotYetValid, UNAUTHORIZED, "proof_not_yet_valid", "The DPoP proof is not valid yet.";
+    /// The issuer's `dpop` wants a nonce, and the proof has none.
+    ProofNonceMissing, UNAUTHORIZED, "proof_nonce_missing", "The DPoP proof needs a nonce.";
+    /// The nonce of the proof is over.
+    ProofNonceExpired, UNAUTHORIZED, "proof_nonce_expired", "The DPoP proof needs a newer nonce.";
+    /// The nonce of the proof was made with none of our keys.
+    ProofNonceUnknown, UNAUTHORIZED, "proof_nonce_unknown", "The DPoP proof needs another nonce.";
+    /// The signature of the proof is wrong.
+    ProofSignature, UNAUTHORIZED, "proof_signature", "The DPoP proof is not valid.";
+    /// The `jti` of the proof was seen before.
+    ProofReplayed, UNAUTHORIZED, "proof_replayed", "The DPoP proof was used before.";
     /// The route wants an API key and there is none.
     ApiKeyMissing, UNAUTHORIZED, "api_key_missing", "An API key is required.";
     /// The API key is none of the route's list: made up, mistyped, taken back, or of another list.
@@ -175,6 +219,10 @@ refusals! {
     UpstreamNoEndpoint, SERVICE_UNAVAILABLE, "upstream_no_endpoint", "Please try again later.";
     /// The upstream has as many requests under way as it may.
     UpstreamInFlightExceeded, SERVICE_UNAVAILABLE, "upstream_in_flight_exceeded", "Please try again later.";
+    /// No more proofs can be remembered, so that none can be let in.
+    ProofsFull, SERVICE_UNAVAILABLE, "proofs_full", "Please try again later.";
+    /// Nobody can say whether a proof was seen before: what the gateways share is away.
+    ProofsUnavailable, SERVICE_UNAVAILABLE, "proofs_unavailable", "Please try again later.";
     /// The connection to the service was not made in time.
     UpstreamConnectTimeout, GATEWAY_TIMEOUT, "upstream_connect_timeout", "The service did not answer in time.";
     /// The service did not answer in time.

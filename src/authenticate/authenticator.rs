@@ -117,8 +117,10 @@ impl Authenticator {
             .as_ref()
             .and_then(|shown| Some((self.way_of(shown)?, shown)));
         let Some((way, shown)) = shown else {
+            self.ways.iter().for_each(|way| way.announce(told));
             return Err(self.missing(told));
         };
+        way.announce(told);
         match way {
             Way::ApiKeys(keys) => keys.check(shown, asked, told).map(Authenticated::As),
             Way::Tokens(tokens) => {
@@ -178,6 +180,14 @@ impl Authenticator {
 }
 
 impl Way {
+    /// Notes what a refusal will tell of how this credential is shown.
+    fn announce(&self, told: &mut Told) {
+        match self {
+            Self::Tokens(tokens) => tokens.announce(told),
+            Self::ApiKeys(_) => {}
+        }
+    }
+
     /// Where its credential stands in a request.
     fn carriers(&self) -> &[Carrier] {
         match self {

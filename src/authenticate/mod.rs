@@ -15,6 +15,7 @@ pub mod introspection;
 pub mod issuer;
 pub mod jwks;
 pub mod keys;
+pub mod possession;
 pub mod told;
 pub mod tokens;
 pub mod verifier;

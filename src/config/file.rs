@@ -202,6 +202,15 @@ sections! {
         typ: "typ",
         max_age: "max_age",
         scopes_claim: "scopes_claim",
+        dpop: "dpop",
+    }
+    /// Which proofs are taken with its tokens.
+    DpopFile, "issuers.NAME.dpop", {
+        algorithms: "algorithms",
+        window: "window",
+        nonces: "nonces",
+        nonce_lifetime: "nonce_lifetime",
+        nonce_keys: "nonce_keys",
     }
     /// Where the keys of an issuer are.
     IssuerKeysFile, "issuers.NAME.keys", {
@@ -324,6 +333,7 @@ sections! {
         claims: "claims",
         typ: "typ",
         bound_to_certificate: "bound_to_certificate",
+        dpop: "dpop",
         any: "any",
         from: "from",
     }

@@ -15,6 +15,7 @@ pub mod shared_state;
 pub mod issuer_keys;
 pub mod introspection;
 pub mod oauth_client;
+pub mod possession;
 pub mod workload_api;
 pub mod problem;
 mod file;

@@ -18,6 +18,7 @@ use super::external_authorization::{ExternalAuthorizationSpec, ExternallyAuthori
 use super::introspection::IntrospectionSpec;
 use super::issuer_keys::IssuerKeysSpec;
 use super::oauth_client::OauthClientSpec;
+use super::possession::{Demand, DpopSpec};
 use super::shared_state::StoreSpec;
 use super::token::{TokenProfile, WantedTokens};
 use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
@@ -373,6 +374,8 @@ pub struct IssuerSpec {
     pub introspection: Option<IntrospectionSpec>,
     /// How far clocks may differ. Default 30 s, at most 5 min.
     pub leeway: Duration,
+    /// Which proofs are taken with its tokens.
+    pub dpop: DpopSpec,
     /// What else holds for all its tokens.
     pub profile: TokenProfile,
 }
@@ -549,7 +552,9 @@ pub struct JwtSpec {
     /// The `typ` that the token must have, as in [`TokenProfile::typ`].
     pub typ: Option<String>,
     /// Whether `cnf.x5t#S256` must be the fingerprint of the connection's certificate (RFC 8705).
-    pub bound_to_certificate: bool,
+    pub bound_to_certificate: Demand,
+    /// Whether `cnf.jkt` must be there, and a proof of its key with the token (RFC 9449).
+    pub dpop: Demand,
 }
 
 /// One entry of `routes.NAME.limits`.

@@ -34,6 +34,9 @@ pub struct AccessLine<'a> {
     pub issuer: Option<&'a str>,
     /// `sub` of the token.
     pub subject: Option<&'a str>,
+    /// What of the possession of its token the request did not show, and the route only reports:
+    /// `certificate`, `dpop` or `nonce`, with commas between.
+    pub possession_reported: Option<&'a str>,
     /// The method.
     pub method: &'a str,
     /// The host.
@@ -86,6 +89,7 @@ pub fn access(line: &AccessLine<'_>) {
         certificate_expired_seconds = line.certificate_over,
         issuer = cut(line.issuer),
         subject = cut(line.subject),
+        possession_reported = line.possession_reported,
         method = %Cut(line.method),
         host = cut(line.host),
         path = %Cut(without_query(line.path)),

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use super::labels::Counts;
 use super::metrics_page::Page;
+use super::metrics_possession::{
+    PossessionAsked, PossessionCounts, PossessionMethod, PossessionResult,
+};
 use super::metrics_seconds::Seconds;
 use super::metrics_table as table;
 use crate::refusal::Refusal;
@@ -33,6 +36,7 @@ pub struct RouteMetrics {
     totals: Arc<RefusalTotals>,
     limits: AtomicUsize,
     grace: AtomicBool,
+    possession: PossessionAsked,
     used: OnceLock<Box<Used>>,
 }
 
@@ -44,6 +48,7 @@ struct Used {
     upstream_took: Seconds,
     limits_refused: Counts<LIMITS_MAX>,
     in_grace: AtomicU64,
+    possession: PossessionCounts,
     /// Refusals that were answered with the class of their own status.
     refused: OnceLock<Box<Counts<REFUSALS>>>,
     /// Refusals that came after the head of another answer was sent, by refusal and class.
@@ -59,6 +64,7 @@ impl RouteMetrics {
             totals,
             limits: AtomicUsize::new(0),
             grace: AtomicBool::new(false),
+            possession: PossessionAsked::default(),
             used: OnceLock::new(),
         })
     }
@@ -78,6 +84,17 @@ impl RouteMetrics {
     /// from the start.
     pub fn set_grace(&self, has: bool) {
         self.grace.store(has, Ordering::Relaxed);
+    }
+
+    /// Says that the route looks at what tokens are bound to in this way, so that it has its series
+    /// from the start.
+    pub fn set_possession(&self, method: PossessionMethod, asks: bool) {
+        self.possession.set(method, asks);
+    }
+
+    /// A token was held against what it is bound to.
+    pub fn possession(&self, method: PossessionMethod, result: PossessionResult) {
+        self.used().possession.add(method, result);
     }
 
     /// A request got past the check of its certificate by the grace of the route.
@@ -125,6 +142,7 @@ impl RouteMetrics {
                 upstream_took: Seconds::default(),
                 limits_refused: Counts::new(),
                 in_grace: AtomicU64::new(0),
+                possession: PossessionCounts::default(),
                 refused: OnceLock::new(),
                 cut_short: OnceLock::new(),
             })
@@ -154,6 +172,7 @@ impl RouteMetrics {
         if self.grace.load(Ordering::Relaxed) || in_grace > 0 {
             page.counter(&table::GRACE_REQUESTS, &[name], in_grace);
         }
+        used.possession.show(page, name, &self.possession);
         let limits = self.limits.load(Ordering::Relaxed);
         for (place, (limit, count)) in LIMITS.iter().zip(used.limits_refused.values()).enumerate() {
             if place < limits || count > 0 {

@@ -118,6 +118,10 @@ families! {
         ["issuer", "result"]
         "Look-ups of a token in the cache of verified tokens.";
 
+    POSSESSION: Counter "portcullis_possession_total"
+        ["route", "method", "result"]
+        "Tokens that were held against what they are bound to, by what came of it.";
+
     // API keys.
     API_KEY_USES: Counter "portcullis_api_key_uses_total"
         ["list", "result"]

@@ -77,6 +77,7 @@ fn line(
         .identity
         .as_ref()
         .map(|identity| identity.display());
+    let reported = story.told.reported.join(",");
     access(&AccessLine {
         request_id: ids.request_text(),
         trace_id: Some(ids.trace_text()),
@@ -94,6 +95,7 @@ fn line(
             .subject
             .as_ref()
             .and_then(|subject| subject.sub.as_deref()),
+        possession_reported: (!reported.is_empty()).then_some(&reported),
         method: request.method.as_str(),
         host: story.host.as_deref(),
         path: story.path.as_deref().unwrap_or(&raw_path),
@@ -141,6 +143,7 @@ pub(super) fn unread(
         certificate_over: None,
         issuer: None,
         subject: None,
+        possession_reported: None,
         method: "-",
         host: None,
         path: "-",

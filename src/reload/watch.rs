@@ -208,6 +208,10 @@ pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
         IssuerKeysSpec::Remote(remote) => remote.tls.ca(),
         IssuerKeysSpec::None => None,
     });
+    let nonce_keys = spec
+        .issuers
+        .values()
+        .flat_map(|issuer| &issuer.dpop.nonce_keys);
     let introspections = spec.issuers.values();
     let introspections = introspections.filter_map(|issuer| issuer.introspection.as_ref());
     let introspections =
@@ -226,6 +230,7 @@ pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
         .chain(introspections.flatten())
         .chain(password)
         .chain(signing_keys)
+        .chain(nonce_keys)
         .cloned()
         .chain([file.to_owned()])
         .collect()

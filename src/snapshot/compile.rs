@@ -104,6 +104,7 @@ fn compile(
     let (material, mut problems) = (gathered.material, gathered.problems);
     let mut planner = Planner::new(&places, stores, previous);
     planner.issuers(&spec);
+    planner.proof_terms(&spec);
     let upstreams = planner.upstreams(&spec);
     let asserter = planner.asserter(&spec);
     planner.external_authorizations(&spec);

@@ -21,6 +21,7 @@ use crate::assertion::Asserter;
 use crate::authenticate::authenticator::{Authenticator, Way};
 use crate::authenticate::issuer::Issuer;
 use crate::authenticate::jwks;
+use crate::authenticate::possession::terms::ProofTerms;
 use crate::authenticate::tokens::Tokens;
 use crate::authenticate::verifier::JwtVerifier;
 use crate::authorize::Rules;
@@ -44,6 +45,7 @@ pub(super) struct Planner<'c> {
     pub(super) stores: &'c Stores,
     pub(super) previous: Option<&'c Snapshot>,
     pub(super) issuers: HashMap<Name, Arc<Issuer>>,
+    pub(super) proof_terms: HashMap<Name, Arc<ProofTerms>>,
     /// Terms by upstream and narrowed `accept`: routes share them.
     terms: Vec<PolicyTerms>,
     known_terms: HashMap<(Name, Vec<ServerPattern>), PolicyId>,
@@ -72,6 +74,7 @@ impl<'c> Planner<'c> {
             stores,
             previous,
             issuers: HashMap::new(),
+            proof_terms: HashMap::new(),
             terms: Vec::new(),
             known_terms: HashMap::new(),
             external_authorizations: BTreeMap::new(),
@@ -190,7 +193,7 @@ impl<'c> Planner<'c> {
             };
             let policy = self.policy(name, route, settings);
             self.check_asked(name, route);
-            if let Some(authenticator) = self.authenticator(route) {
+            if let Some(authenticator) = self.authenticator(name, route) {
                 let upstream = Arc::clone(upstream);
                 let mut plan = self.route(name, route, upstream, policy, authenticator);
                 let wanted = route.forward.signed_identity;
@@ -246,11 +249,11 @@ impl<'c> Planner<'c> {
         }
     }
 
-    fn authenticator(&self, route: &RouteSpec) -> Option<Authenticator> {
+    fn authenticator(&self, name: &Name, route: &RouteSpec) -> Option<Authenticator> {
         let mut ways = Vec::new();
         match &route.token {
             TokenSpec::None => {}
-            TokenSpec::Wanted(wanted) => ways.push(Way::Tokens(self.tokens(wanted)?)),
+            TokenSpec::Wanted(wanted) => ways.push(Way::Tokens(self.tokens(name, wanted)?)),
         }
         if let Some(wanted) = &route.api_key {
             ways.push(Way::ApiKeys(self.api_keys(wanted)));
@@ -258,10 +261,11 @@ impl<'c> Planner<'c> {
         Some(Authenticator::new(ways))
     }
 
-    fn tokens(&self, wanted: &WantedTokens) -> Option<Tokens> {
+    fn tokens(&self, name: &Name, wanted: &WantedTokens) -> Option<Tokens> {
+        self.begin_possession(name);
         let verifier = |jwt: &JwtSpec| {
             let issuer = Arc::clone(self.issuers.get(&jwt.issuer)?);
-            Some(JwtVerifier::new(issuer, jwt))
+            Some(JwtVerifier::new(issuer, jwt, self.possession(name, jwt)?))
         };
         let any: Option<Vec<_>> = wanted.any.iter().map(verifier).collect();
         Some(Tokens::new(any?, &wanted.from))

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::coverage::serves;
 use super::plan::{ListenerPlan, RoutePlan};
+use crate::config::possession::Demand;
 use crate::config::spec::{ClientCertificate, ClientsSpec, HostPattern, RouteSpec, TokenSpec};
 use crate::identity::host::Host;
 use crate::identity::name::Name;
@@ -39,7 +40,10 @@ pub(super) fn largest_grace(listener: &Name, routes: &[Arc<RoutePlan>]) -> Durat
 fn needs_certificate(route: &RouteSpec) -> bool {
     let bound = match &route.token {
         TokenSpec::None => false,
-        TokenSpec::Wanted(tokens) => tokens.any.iter().all(|jwt| jwt.bound_to_certificate),
+        TokenSpec::Wanted(tokens) => tokens
+            .any
+            .iter()
+            .all(|jwt| jwt.bound_to_certificate == Demand::Required),
     };
     bound || route.clients != ClientsSpec::Any
 }

@@ -6,6 +6,7 @@ use super::sources::SourceStore;
 use crate::assertion::AssertionStore;
 use crate::authenticate::keys::store::IssuerKeyStore;
 use crate::exchange::ExchangeStore;
+use crate::authenticate::possession::nonces::MadeSecrets;
 use crate::fetch::ClientStore;
 use crate::limit::store::LimitStore;
 use crate::observe::{HandshakeLog, Metrics};
@@ -35,6 +36,8 @@ pub struct Stores {
     pub exchanges: Arc<ExchangeStore>,
     /// Keys that sign identities, and tokens that may go out again.
     pub assertions: Arc<AssertionStore>,
+    /// Secrets of this process that nonces are made with.
+    pub nonce_secrets: Arc<MadeSecrets>,
     /// What several gateways share, or what this one would.
     pub shared: Arc<SharedState>,
 }
@@ -53,6 +56,7 @@ impl Default for Stores {
             endpoints: EndpointStore::new(),
             clients: Arc::default(),
             exchanges: Arc::default(),
+            nonce_secrets: Arc::default(),
             shared: Arc::new(SharedState::new(shared)),
             issuer_keys: Arc::default(),
         }

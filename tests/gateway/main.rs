@@ -46,6 +46,7 @@ mod issuers;
 mod limits;
 mod logs;
 mod metrics;
+mod possession;
 mod refusals;
 mod reload;
 mod revocation;

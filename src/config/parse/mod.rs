@@ -15,6 +15,7 @@ mod issuer_keys;
 mod listener;
 mod oauth_client;
 mod pattern;
+mod possession;
 mod quantity;
 mod rehearsal;
 mod route;

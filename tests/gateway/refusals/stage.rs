@@ -40,8 +40,9 @@ pub struct Stage {
 }
 
 /// Names of the configuration, identities and addresses: no answer to a stranger has them.
-pub const SECRETS: [&str; 27] = [
+pub const SECRETS: [&str; 28] = [
     "asked",
+    "introspected",
     "opa",
     "orders",
     "open",
@@ -103,7 +104,7 @@ fn upstreams(
     orders: SocketAddr,
     foreign: SocketAddr,
     mute: SocketAddr,
-    asked: &str,
+    introspection: &str,
 ) {
     config.endpoints("orders", &[orders]);
     let gone = gone();
@@ -137,12 +138,12 @@ fn upstreams(
     let client = json!({ "client_id": "client-of-it", "tls": "gateway" });
     config.set("oauth_clients.us", client);
     for (name, url) in [
-        ("asked", asked),
-        ("unasked", &format!("https://{gone}/ask")),
+        ("introspected", introspection),
+        ("unintrospected", &format!("https://{gone}/ask")),
     ] {
-        let introspection = json!({ "url": url, "tls": { "trust": "mesh" }, "client": "us" });
+        let asking = json!({ "url": url, "tls": { "trust": "mesh" }, "client": "us" });
         let issuer = json!({
-            "issuer": "https://id.example", "audiences": ["orders-api"], "introspection": introspection,
+            "issuer": "https://id.example", "audiences": ["orders-api"], "introspection": asking,
         });
         config.set(&format!("issuers.{name}"), issuer);
         config.route(name, &format!("/{name}/**"), "orders");
@@ -155,6 +156,22 @@ fn upstreams(
     );
     config.set("identities.absent", json!({ "workload_api": "spire" }));
     config.set("upstreams.absent.tls.identity", "absent");
+}
+
+/// What the key file of nonces has.
+pub const NONCE_SECRET: &str = "a secret of more than 32 letters, for nonces";
+
+/// `/proved/**` asks for a proof, `/nonced/**` for one with a nonce.
+fn possession(world: &World, config: &mut Config) {
+    world.folder.write("nonce.key", NONCE_SECRET);
+    let mut noncing = config.get("issuers.corp").clone();
+    noncing["dpop"] = json!({ "nonces": "required", "nonce_keys": ["nonce.key"] });
+    config.set("issuers.noncing", noncing);
+    for (name, issuer) in [("proved", "corp"), ("nonced", "noncing")] {
+        config.route(name, &format!("/{name}/**"), "orders");
+        let token = json!({ "issuer": issuer, "dpop": true });
+        config.set(&format!("routes.{name}.token"), token);
+    }
 }
 
 impl Stage {
@@ -184,7 +201,7 @@ impl Stage {
         );
         let issuer = Service::builder(&issuer, &world.mesh);
         let issuer = issuer.reply(move |_| inactive.clone()).start().await;
-        let asked = format!("https://localhost:{}/ask", issuer.address.port());
+        let introspection = format!("https://localhost:{}/ask", issuer.address.port());
         world.folder.write("deny.list", "# nobody yet\n");
         let asked = asked::Service::start(&world).await;
         asked.decide(|question| match &*question.path {
@@ -218,7 +235,7 @@ impl Stage {
             orders.address,
             foreign.address,
             mute.address,
-            &asked,
+            &introspection,
         );
         config.route("typed", "/typed/**", "orders");
         config.set(
@@ -226,6 +243,7 @@ impl Stage {
             json!({ "issuer": "corp", "typ": "at+jwt", "scopes": ["read"], "claims": { "tenant": "a" },
                     "from": ["authorization", "cookie:token"] }),
         );
+        possession(&world, &mut config);
         let mut aged = config.get("issuers.corp").clone();
         aged["max_age"] = json!("1m");
         config.set("issuers.aged", aged);
