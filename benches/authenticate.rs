@@ -68,7 +68,6 @@ fn route(key: &SigningKey) -> Authenticator {
         introspection: None,
         leeway: Duration::from_secs(30),
         dpop: DpopSpec::default(),
-        introspection: None,
         profile: TokenProfile::default(),
     };
     let name = "keycloak".parse().expect("a name");
