@@ -59,6 +59,7 @@ fn route(key: &SigningKey) -> Authenticator {
         audiences: vec!["orders-api".into()],
         algorithms: vec![SignatureAlgorithm::ES256],
         keys: IssuerKeysSpec::File("jwks.json".into()),
+        introspection: None,
         leeway: Duration::from_secs(30),
         profile: TokenProfile::default(),
     };
@@ -96,7 +97,7 @@ fn token(key: &SigningKey, number: u64) -> String {
         "iss": "https://keycloak.example.com/realms/shop", "aud": ["orders-api", "account"],
         "sub": id, "typ": "Bearer", "azp": "shop-frontend", "sid": format!("{id}-session"),
         "acr": "1", "allowed-origins": ["https://shop.example.com"],
-        "realm_access": { "roles": &roles[..2 + more.min(2)] },
+        "realm_access": { "roles": roles.iter().take(2 + more).collect::<Vec<_>>() },
         "resource_access": {
             "orders-api": { "roles": ["reader", "writer"] },
             "account": { "roles": ["manage-account", "manage-account-links", "view-profile"] },

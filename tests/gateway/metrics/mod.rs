@@ -110,6 +110,10 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
     let mut fetched = config.get("issuers.corp").clone();
     fetched["keys"] = idp.keys("/jwks");
     config.set("issuers.fetched", fetched);
+    let client = json!({ "client_id": "us", "tls": "gateway" });
+    config.set("oauth_clients.us", client);
+    let asked = json!({ "url": idp.url("/ask"), "tls": { "trust": "mesh" }, "client": "us" });
+    config.set("issuers.corp.introspection", asked);
     let gateway = world.gateway_with(&config).await;
     gateway.wait_for_metric(NEXT, &[], |_| true).await;
     let page = gateway.admin("/metrics").await.text();
