@@ -21,6 +21,7 @@ mod key_lists;
 mod oauth;
 pub mod plan;
 mod planner;
+mod policies;
 mod reach;
 mod shared;
 pub mod refresh;
