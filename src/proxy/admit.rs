@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use rustls::pki_types::UnixTime;
 
+use super::bounds::{body_size, limits, under_way};
 use super::credentials;
 use super::external;
 use super::head::{RequestHead, target};
@@ -13,8 +14,7 @@ use super::journey::Story;
 use crate::authenticate::authenticator::{Asked, Authenticated};
 use crate::authenticate::login::{Login, LoginPlace};
 use crate::authenticate::told::Reply;
-use crate::config::spec::LimitKey;
-use crate::edge::facts::{ConnectionFacts, source_key};
+use crate::edge::facts::ConnectionFacts;
 use crate::expression::Question;
 use crate::external_authorization::Changes;
 use crate::handshake_failure::HandshakeFailure;
@@ -156,37 +156,20 @@ pub async fn admit(
     route.check_seconds_over(over)?;
     story.certificate_over = over;
     route.rules.check_peer(peer)?;
-    credentials::check_fields(head.headers, &route.authenticator)?;
-    let subject = match route
-        .authenticator
-        .authenticate(&asked, &mut story.told)
-        .await?
-    {
+    let subject = match authenticated(&asked, route, story).await? {
         Authenticated::Anyone => None,
         Authenticated::As(subject) => Some(subject),
         Authenticated::Reply(reply) => return Ok(Decision::Answered(reply)),
     };
-    story.subject.clone_from(&subject);
-    route.rules.check_subject(subject.as_deref())?;
     let query = credentials::without_parameters(head.query, &route.authenticator);
     let question = question(&asked, query.as_deref(), facts, subject.as_deref());
-    let allowed = route.route_policy.check(question, &mut story.policy);
-    route.route_policy.count(&story.policy);
-    allowed?;
+    authorized(question, subject.as_deref(), route, story)?;
     body_size(head, route)?;
     limits(head, facts, route, subject.as_deref(), story)?;
     let policy = now
         .policy(route)
         .ok_or(Refusal::UpstreamIdentityUnavailable)?;
-    let of_peer = listener
-        .in_flight
-        .enter(&*facts.peer_key)
-        .ok_or(Refusal::PeerInFlightExceeded)?;
-    let of_upstream = route
-        .upstream
-        .in_flight
-        .enter(&())
-        .ok_or(Refusal::UpstreamInFlightExceeded)?;
+    let (of_peer, of_upstream) = under_way(listener, facts, route)?;
     let changes = external::authorize(head, facts, now, route, story).await?;
     let authorization = exchange(&asked, route, subject.as_deref()).await?;
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
@@ -204,6 +187,34 @@ pub async fn admit(
         _of_peer: of_peer,
         _of_upstream: of_upstream,
     })))
+}
+
+/// For whom it asks, by what it shows.
+async fn authenticated(
+    asked: &Asked<'_>,
+    route: &RoutePlan,
+    story: &mut Story,
+) -> Result<Authenticated, Refusal> {
+    credentials::check_fields(asked.headers, &route.authenticator)?;
+    let authenticator = &route.authenticator;
+    let authenticated = authenticator.authenticate(asked, &mut story.told).await?;
+    if let Authenticated::As(subject) = &authenticated {
+        story.subject = Some(Arc::clone(subject));
+    }
+    Ok(authenticated)
+}
+
+/// Whether whoever it asks for may, by the rules and the policy of the route.
+fn authorized(
+    question: Question<'_>,
+    subject: Option<&Subject>,
+    route: &RoutePlan,
+    story: &mut Story,
+) -> Result<(), Refusal> {
+    route.rules.check_subject(subject)?;
+    let allowed = route.route_policy.check(question, &mut story.policy);
+    route.route_policy.count(&story.policy);
+    allowed
 }
 
 /// What a login answers on paths of its own, which no route has.
@@ -296,22 +307,6 @@ fn peer_rate(
 /// By what name clients know the limit of the listener.
 const PEER_LIMIT: &str = "peer";
 
-/// A body that says beforehand that it is too large is refused before a byte of it is read.
-fn body_size(head: &RequestHead<'_>, route: &RoutePlan) -> Result<(), Refusal> {
-    let Some(length) = head.headers.get(http::header::CONTENT_LENGTH) else {
-        return Ok(());
-    };
-    let length = length
-        .to_str()
-        .ok()
-        .and_then(|text| text.trim().parse::<u64>().ok());
-    match length {
-        Some(length) if length <= route.max_body => Ok(()),
-        Some(_) => Err(Refusal::BodyTooLarge),
-        None => Err(Refusal::FramingAmbiguous),
-    }
-}
-
 /// The token for the service, where the route wants that the client's is exchanged.
 async fn exchange(
     asked: &Asked<'_>,
@@ -329,48 +324,4 @@ async fn exchange(
     let token = route.authenticator.shown_token(asked)?;
     let authorization = exchange.authorization(token, subject, asked.now);
     authorization.await.map(Some)
-}
-
-fn limits(
-    head: &RequestHead<'_>,
-    facts: &ConnectionFacts,
-    route: &RoutePlan,
-    subject: Option<&Subject>,
-    story: &mut Story,
-) -> Result<(), Refusal> {
-    for (index, limit) in route.limits.iter().enumerate() {
-        let taken = match (&limit.key, subject) {
-            (LimitKey::Client, _) | (LimitKey::Subject, None) => {
-                limit.limiter.take(&*facts.peer_key)
-            }
-            (LimitKey::Subject, Some(subject)) => limit.limiter.take(&subject_key(subject)[..]),
-            (LimitKey::Source, _) => limit
-                .limiter
-                .take(source_key(facts.source.ip()).to_string().as_bytes()),
-            (LimitKey::Header(name), _) => limit.limiter.take(only_value(head.headers, name)),
-        };
-        let allowed = taken.allowed;
-        story.taken.push((Arc::clone(&limit.name), taken));
-        if !allowed {
-            route.metrics.limit_refused(index);
-            return Err(Refusal::RateExceeded);
-        }
-    }
-    Ok(())
-}
-
-/// The value of a field. One that stands in the request twice has none, as for routes: a made-up
-/// value in front of the one that the service reads would be a new bucket each time.
-fn only_value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h [u8] {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (Some(value), None) => value.as_bytes(),
-        (None | Some(_), _) => &[],
-    }
-}
-
-/// Issuer and subject: `sub` is unique only within its issuer (RFC 7519, section 4.1.2).
-fn subject_key(subject: &Subject) -> Vec<u8> {
-    let sub = subject.sub.as_deref().unwrap_or_default();
-    [subject.issuer.as_str().as_bytes(), b"\0", sub.as_bytes()].concat()
 }

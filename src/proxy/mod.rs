@@ -2,6 +2,7 @@
 
 pub mod admit;
 mod back_channel;
+mod bounds;
 mod client_cert;
 pub mod connection;
 mod credentials;
