@@ -24,8 +24,8 @@ bless: tools ## Write the golden files anew; review the diff like code
 bench: tools ## Measure against a bare TLS relay, and nginx where it is installed
 	$(CARGO) bench --locked --bench macro -- $(ARGS)
 
-micro: tools ## Micro benchmarks: routes, path, admit, trust, tokens
-	$(CARGO) bench --locked --bench route --bench admit --bench trust --bench authenticate -- $(ARGS)
+micro: tools ## Micro benchmarks: routes, path, admit, trust, tokens, policy
+	$(CARGO) bench --locked --bench route --bench admit --bench trust --bench authenticate --bench policy -- $(ARGS)
 
 tools:
 	@scripts/tools build

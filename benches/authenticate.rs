@@ -24,16 +24,22 @@ use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use portcullis::authenticate::authenticator::{Asked, Authenticated, Authenticator, Way};
 use portcullis::authenticate::issuer::Issuer;
+use portcullis::authenticate::possession::Possession;
+use portcullis::authenticate::possession::nonces::NonceSecrets;
+use portcullis::authenticate::possession::replays::Replays;
+use portcullis::authenticate::possession::terms::ProofTerms;
 use portcullis::authenticate::tokens::Tokens;
 use portcullis::authenticate::told::Told;
 use portcullis::authenticate::verifier::JwtVerifier;
 use portcullis::config::issuer_keys::IssuerKeysSpec;
+use portcullis::config::possession::{Demand, DpopSpec};
 use portcullis::config::spec::{IssuerSpec, JwtSpec, SignatureAlgorithm};
 use portcullis::config::token::{Carrier, TokenProfile};
 use portcullis::identity::host::Authority;
 use portcullis::identity::path::NormalPath;
-use portcullis::observe::IssuerMetrics;
+use portcullis::observe::{IssuerMetrics, Metrics};
 use portcullis::pki::{JwtAlgorithm, SigningKey, key_set};
+use portcullis::shared_state::SharedState;
 use serde_json::{Map, Value, json};
 
 #[global_allocator]
@@ -58,8 +64,11 @@ fn route(key: &SigningKey) -> Authenticator {
         issuer: "https://keycloak.example.com/realms/shop".into(),
         audiences: vec!["orders-api".into()],
         algorithms: vec![SignatureAlgorithm::ES256],
+        introspection: None,
         keys: IssuerKeysSpec::File("jwks.json".into()),
+        introspection: None,
         leeway: Duration::from_secs(30),
+        dpop: DpopSpec::default(),
         profile: TokenProfile::default(),
     };
     let name = "keycloak".parse().expect("a name");
@@ -71,9 +80,16 @@ fn route(key: &SigningKey) -> Authenticator {
         scopes: Vec::new(),
         claims: BTreeMap::new(),
         typ: None,
-        bound_to_certificate: false,
+        bound_to_certificate: Demand::No,
+        dpop: Demand::No,
     };
-    let verifier = JwtVerifier::new(Arc::new(issuer.expect("an issuer")), &jwt);
+    let secrets = NonceSecrets::OfProcess(Arc::default());
+    let replays = Replays::new(Arc::new(SharedState::in_memory()));
+    let terms = ProofTerms::new(&jwt.issuer, &spec, secrets, replays);
+    let metrics = Metrics::new().route(&jwt.issuer);
+    let possession = Possession::new(Demand::No, Demand::No, Arc::new(terms), metrics);
+    let issuer = Arc::new(issuer.expect("an issuer"));
+    let verifier = JwtVerifier::new(issuer, &jwt, possession);
     let tokens = Tokens::new(vec![verifier], &[Carrier::Authorization]);
     Authenticator::new(vec![Way::Tokens(tokens)])
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
+use portcullis::config::policy::PolicySpec;
 use portcullis::config::spec::{
     ClientsSpec, ForwardSpec, HostPattern, MatchSpec, PathPattern, Rate, RouteSpec, SegmentPattern,
     TokenSpec,
@@ -43,8 +44,11 @@ fn routes(count: usize) -> BTreeMap<Name, RouteSpec> {
             clients: ClientsSpec::Any,
             grace_after_expiry: None,
             token: TokenSpec::None,
+            login: None,
             api_key: None,
             limits: Vec::new(),
+            external_authorization: None,
+            exchange: None,
             upstream: "u".parse().expect("a name"),
             accept: Vec::new(),
             forward: ForwardSpec {
@@ -60,6 +64,7 @@ fn routes(count: usize) -> BTreeMap<Name, RouteSpec> {
             },
             max_body: 0,
             websocket: false,
+            policy: PolicySpec::default(),
         }
     };
     let name = |i: usize| format!("route{i:06}").parse().expect("a name");

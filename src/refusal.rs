@@ -89,6 +89,67 @@ refusals! {
     TokenUnbound, UNAUTHORIZED, "token_unbound", "The token is not bound to a certificate.";
     /// The token is bound to another certificate (RFC 8705, section 3).
     TokenOfAnotherPeer, UNAUTHORIZED, "token_of_another_peer", "The token is not bound to this connection.";
+    /// The authorization server does not take the token for an exchange.
+    TokenExchangeRefused, UNAUTHORIZED, "token_exchange_refused", "The token is not valid.";
+    /// The claim `cnf` of the token names a method that we cannot check (RFC 7800).
+    TokenBindingUnknown, UNAUTHORIZED, "token_binding_unknown", "The token is not valid.";
+    /// The token is bound to a key and comes as a plain bearer token (RFC 9449, section 7.2).
+    TokenBoundToKey, UNAUTHORIZED, "token_bound_to_key", "The token needs a DPoP proof.";
+    /// The route wants a token that is bound to a key, or the client says that this one is (scheme
+    /// `DPoP`), and it is bound to none.
+    TokenUnboundToKey, UNAUTHORIZED, "token_unbound_to_key", "The token is not bound to a key.";
+    /// There is no field `DPoP` with a token that needs a proof.
+    ProofMissing, UNAUTHORIZED, "proof_missing", "A DPoP proof is required.";
+    /// There is more than one field `DPoP`.
+    ProofSeveral, UNAUTHORIZED, "proof_several", "There must be one DPoP proof.";
+    /// The proof is not a JWT that we read: parts, base64, JSON, sizes, a claim that is missing or
+    /// of another type.
+    ProofMalformed, UNAUTHORIZED, "proof_malformed", "The DPoP proof is not well formed.";
+    /// The header of the proof has `crit`, or a key elsewhere than in `jwk`.
+    ProofHeader, UNAUTHORIZED, "proof_header", "The DPoP proof is not valid.";
+    /// `typ` of the proof is not `dpop+jwt`.
+    ProofType, UNAUTHORIZED, "proof_type", "The typ of the DPoP proof is wrong.";
+    /// The algorithm of the proof is `none`, symmetric, or none that the issuer's `dpop` takes.
+    ProofAlgorithm, UNAUTHORIZED, "proof_algorithm", "The algorithm of the DPoP proof is not accepted.";
+    /// `jwk` of the proof is missing, private, symmetric, weak, or of another algorithm.
+    ProofKey, UNAUTHORIZED, "proof_key", "The key of the DPoP proof is not accepted.";
+    /// The token is bound to another key than that of the proof.
+    ProofOfAnotherKey, UNAUTHORIZED, "proof_of_another_key", "The token is bound to another key.";
+    /// `htm` of the proof is another method than that of the request.
+    ProofMethod, UNAUTHORIZED, "proof_method", "The htm of the DPoP proof is wrong.";
+    /// `htu` of the proof is another URL than that of the request.
+    ProofTarget, UNAUTHORIZED, "proof_target", "The htu of the DPoP proof is wrong.";
+    /// `ath` of the proof is missing, or the hash of another token.
+    ProofToken, UNAUTHORIZED, "proof_token", "The ath of the DPoP proof is wrong.";
+    /// The proof was made longer ago than the issuer's `dpop` allows.
+    ProofExpired, UNAUTHORIZED, "proof_expired", "The DPoP proof is too old.";
+    /// The proof was made in the future.
+    ProofNotYetValid, UNAUTHORIZED, "proof_not_yet_valid", "The DPoP proof is not valid yet.";
+    /// The issuer's `dpop` wants a nonce, and the proof has none.
+    ProofNonceMissing, UNAUTHORIZED, "proof_nonce_missing", "The DPoP proof needs a nonce.";
+    /// The nonce of the proof is over.
+    ProofNonceExpired, UNAUTHORIZED, "proof_nonce_expired", "The DPoP proof needs a newer nonce.";
+    /// The nonce of the proof was made with none of our keys.
+    ProofNonceUnknown, UNAUTHORIZED, "proof_nonce_unknown", "The DPoP proof needs another nonce.";
+    /// The signature of the proof is wrong.
+    ProofSignature, UNAUTHORIZED, "proof_signature", "The DPoP proof is not valid.";
+    /// The `jti` of the proof was seen before.
+    ProofReplayed, UNAUTHORIZED, "proof_replayed", "The DPoP proof was used before.";
+    /// The route wants a login and there is no good session, and whoever asks is no browser that could
+    /// be sent to log in.
+    LoginRequired, UNAUTHORIZED, "login_required", "A login is required.";
+    /// A browser comes back from a login that it did not begin, or that is over.
+    LoginStateUnknown, BAD_REQUEST, "login_state_unknown", "This login was not begun here, or it is over. Please begin again.";
+    /// What a browser brings back from a login is no answer of the server.
+    LoginAnswerMalformed, BAD_REQUEST, "login_answer_malformed", "The answer of the login is not well formed.";
+    /// The token that is to end sessions is not believed.
+    LogoutTokenRefused, BAD_REQUEST, "logout_token_refused", "The logout token is not valid.";
+    /// The server says no, or does not take its own code.
+    LoginDenied, FORBIDDEN, "login_denied", "The login was refused.";
+    /// The ID token of a login is not believed.
+    IdTokenRefused, FORBIDDEN, "id_token_refused", "The login could not be verified.";
+    /// Another site asks to log a user out.
+    LogoutCrossSite, FORBIDDEN, "logout_cross_site", "Please log out from a page of this site.";
     /// The route wants an API key and there is none.
     ApiKeyMissing, UNAUTHORIZED, "api_key_missing", "An API key is required.";
     /// The API key is none of the route's list: made up, mistyped, taken back, or of another list.
@@ -112,6 +173,14 @@ refusals! {
     ScopeMissing, FORBIDDEN, "scope_missing", "The token does not give access.";
     /// The token lacks a claim that the route asks for.
     ClaimMissing, FORBIDDEN, "claim_missing", "The token does not give access.";
+    /// The authorization server gives no token for the route's service in exchange for this one.
+    TokenExchangeDenied, FORBIDDEN, "token_exchange_denied", "The token does not give access.";
+    /// The authorization service of the route says no. What the client is told is its to say.
+    ExternalAuthorizationDenied, FORBIDDEN, "external_authorization_denied", "Access is denied.";
+    /// A rule of the route's policy does not hold, or cannot be answered. The log says which.
+    PolicyRefused, FORBIDDEN, "policy_refused", "Access is denied.";
+    /// The certificate is not the one that belongs to the token's subject.
+    SubjectNotPeer, FORBIDDEN, "subject_not_peer", "Access is denied.";
     /// No route has this host and path with this method and these headers.
     RouteUnknown, NOT_FOUND, "route_unknown", "There is nothing here.";
     /// The listener is none of those that may reach the route. The client is told what it is told
@@ -152,9 +221,19 @@ refusals! {
     UpstreamClosed, BAD_GATEWAY, "upstream_closed", "The service did not answer.";
     /// The service answered with something that is not HTTP, or that no request had asked for.
     UpstreamProtocol, BAD_GATEWAY, "upstream_protocol", "The service did not answer.";
+    /// The authorization service of the route gave an answer that cannot be followed.
+    ExternalAuthorizationInvalid, BAD_GATEWAY, "external_authorization_invalid", "Something went wrong here.";
+    /// The authorization service of the route cannot be asked, or gave no answer.
+    ExternalAuthorizationUnavailable, SERVICE_UNAVAILABLE, "external_authorization_unavailable", "Please try again later.";
+    /// The tokens of a login do not fit into cookies.
+    SessionTooLarge, BAD_GATEWAY, "session_too_large", "The login is too large.";
+    /// The server for logins, or what is known of ended sessions, cannot be asked.
+    LoginUnavailable, SERVICE_UNAVAILABLE, "login_unavailable", "Please try again later.";
     /// The issuer's keys were never fetched, not for too long, or not since a token came with a key
     /// that is not among them: nobody can say whether the token is good.
     IssuerKeysUnavailable, SERVICE_UNAVAILABLE, "issuer_keys_unavailable", "Please try again later.";
+    /// The token cannot be exchanged now, and that is not the client's fault.
+    TokenExchangeUnavailable, SERVICE_UNAVAILABLE, "token_exchange_unavailable", "Please try again later.";
     /// The issuer could not be asked about the token, or did not answer in a way that can be believed.
     IntrospectionUnavailable, SERVICE_UNAVAILABLE, "introspection_unavailable", "Please try again later.";
     /// The source of the gateway's own certificate for the upstream has given none yet.
@@ -163,6 +242,10 @@ refusals! {
     UpstreamNoEndpoint, SERVICE_UNAVAILABLE, "upstream_no_endpoint", "Please try again later.";
     /// The upstream has as many requests under way as it may.
     UpstreamInFlightExceeded, SERVICE_UNAVAILABLE, "upstream_in_flight_exceeded", "Please try again later.";
+    /// No more proofs can be remembered, so that none can be let in.
+    ProofsFull, SERVICE_UNAVAILABLE, "proofs_full", "Please try again later.";
+    /// Nobody can say whether a proof was seen before: what the gateways share is away.
+    ProofsUnavailable, SERVICE_UNAVAILABLE, "proofs_unavailable", "Please try again later.";
     /// The connection to the service was not made in time.
     UpstreamConnectTimeout, GATEWAY_TIMEOUT, "upstream_connect_timeout", "The service did not answer in time.";
     /// The service did not answer in time.

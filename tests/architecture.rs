@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 /// above `config`, whose words for logs it reads; `cli` stands above what it starts.
 const LAYERS: &[&[&str]] = &[
     &["identity", "refusal", "handshake_failure", "json"],
+    &["expression"],
     &["config", "trust", "pki", "transport"],
     &["shared_state"],
     &["observe"],
@@ -29,6 +30,7 @@ const LAYERS: &[&[&str]] = &[
         "upstream",
         "assertion",
     ],
+    &["external_authorization", "exchange"],
     &["snapshot"],
     &["proxy", "reload", "admin"],
     &["gateway"],
@@ -61,7 +63,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("instant_acme", &["acme/"]),
     ("spiffe", &["trust/workload_api/"]),
     ("tonic", &["trust/workload_api/"]),
+    ("prost", &["external_authorization/"]),
     ("rcgen", &["acme/", "pki/"]),
+    ("cel", &["expression/"]),
+    ("regex", &["expression/"]),
     ("serde_yaml", &["config/"]),
     ("saphyr_parser", &["config/"]),
     ("prometheus", &["observe/metrics", "admin/"]),

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::api_keys::ApiKeys;
 use super::carried::{self, Shown};
+use super::login::Login;
 use super::tokens::Tokens;
 use super::told::{Reply, Told};
 use crate::config::token::Carrier;
@@ -31,6 +32,8 @@ pub struct Authenticator {
 pub enum Way {
     /// A token.
     Tokens(Tokens),
+    /// A session of a browser.
+    Login(Arc<Login>),
     /// An API key.
     ApiKeys(ApiKeys),
 }
@@ -86,6 +89,17 @@ impl Authenticator {
         self.ways.iter().flat_map(Way::carriers)
     }
 
+    /// The token that a request shows, if it shows one: to be verified before it is used.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::CredentialsSeveral`], [`Refusal::TokenMissing`] or [`Refusal::TokenMalformed`].
+    pub fn shown_token<'r>(&'r self, asked: &Asked<'r>) -> Result<&'r str, Refusal> {
+        let shown = carried::only_one(self.carriers(), asked)?.ok_or(Refusal::TokenMissing)?;
+        let (_scheme, token) = shown.token()?;
+        str::from_utf8(token).map_err(|_not_ascii| Refusal::TokenMalformed)
+    }
+
     /// Finds out for whom a request acts. What the answer must say, whatever it will be, goes to
     /// `told`.
     ///
@@ -107,21 +121,45 @@ impl Authenticator {
             .as_ref()
             .and_then(|shown| Some((self.way_of(shown)?, shown)));
         let Some((way, shown)) = shown else {
-            return Err(self.missing(told));
+            self.ways.iter().for_each(|way| way.announce(told));
+            return self.nothing_shown(asked, told).await;
         };
+        way.announce(told);
         match way {
             Way::ApiKeys(keys) => keys.check(shown, asked, told).map(Authenticated::As),
             Way::Tokens(tokens) => {
                 let verified = tokens.verify(shown, asked, told).await;
                 verified.map(Authenticated::As)
             }
+            Way::Login(login) => login.authenticate(asked, told).await,
         }
+    }
+
+    /// What comes of a request that shows nothing: a route with a login sends browsers there.
+    async fn nothing_shown(
+        &self,
+        asked: &Asked<'_>,
+        told: &mut Told,
+    ) -> Result<Authenticated, Refusal> {
+        match self.login() {
+            Some(login) => login.begin(asked, told).await,
+            None => Err(self.missing(told)),
+        }
+    }
+
+    /// The login, if the route has one.
+    fn login(&self) -> Option<&Arc<Login>> {
+        self.ways.iter().find_map(|way| match way {
+            Way::Login(login) => Some(login),
+            Way::Tokens(_) | Way::ApiKeys(_) => None,
+        })
     }
 
     /// That nothing is shown. A route that takes tokens asks for one.
     fn missing(&self, told: &mut Told) -> Refusal {
         match &*self.ways {
             [Way::ApiKeys(keys)] => keys.missing(told),
+            [Way::Login(_)] => Refusal::LoginRequired,
             _ => Refusal::TokenMissing,
         }
     }
@@ -150,28 +188,38 @@ impl Authenticator {
         let Some(claims) = claims else {
             return Err(self.missing(&mut Told::default()));
         };
-        // Where tokens are taken, claims are those of a token.
+        // Where tokens are taken, claims are those of a token; else of an ID token, or an owner's.
         let tokens = self.ways.iter().find_map(|way| match way {
             Way::Tokens(tokens) => Some(tokens),
-            Way::ApiKeys(_) => None,
+            Way::ApiKeys(_) | Way::Login(_) => None,
         });
         let keys = self.ways.iter().find_map(|way| match way {
             Way::ApiKeys(keys) => Some(keys),
-            Way::Tokens(_) => None,
+            Way::Tokens(_) | Way::Login(_) => None,
         });
-        match (tokens, keys) {
-            (Some(tokens), _) => tokens.rehearse(claims, peer, now).map(Some),
-            (None, Some(keys)) => Ok(Some(keys.rehearse(claims))),
-            (None, None) => Err(Refusal::TokenMissing),
+        match (tokens, self.login(), keys) {
+            (Some(tokens), _, _) => tokens.rehearse(claims, peer, now).map(Some),
+            (None, Some(login), _) => Ok(Some(login.rehearse(claims.clone(), now))),
+            (None, None, Some(keys)) => Ok(Some(keys.rehearse(claims))),
+            (None, None, None) => Err(Refusal::TokenMissing),
         }
     }
 }
 
 impl Way {
+    /// Notes what a refusal will tell of how this credential is shown.
+    fn announce(&self, told: &mut Told) {
+        match self {
+            Self::Tokens(tokens) => tokens.announce(told),
+            Self::Login(_) | Self::ApiKeys(_) => {}
+        }
+    }
+
     /// Where its credential stands in a request.
     fn carriers(&self) -> &[Carrier] {
         match self {
             Self::Tokens(tokens) => tokens.carriers(),
+            Self::Login(login) => std::slice::from_ref(login.carrier()),
             Self::ApiKeys(keys) => keys.carriers(),
         }
     }

@@ -8,6 +8,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 
 use super::authenticator::Asked;
 use super::bearer;
+use super::possession::Scheme;
 use crate::config::token::Carrier;
 use crate::identity::query;
 use crate::refusal::Refusal;
@@ -45,18 +46,21 @@ pub(super) fn only_one<'r>(
 }
 
 impl<'r> Shown<'r> {
-    /// The token that it is: behind `Bearer` in `Authorization`, the whole text elsewhere.
+    /// The token that it is: behind its scheme in `Authorization`, the whole text elsewhere, where
+    /// nothing is said of it.
     ///
     /// # Errors
     ///
     /// [`Refusal::TokenMissing`] if it is none.
-    pub(super) fn token(&self) -> Result<&'r [u8], Refusal> {
+    pub(super) fn token(&self) -> Result<(Scheme, &'r [u8]), Refusal> {
         match self.carrier {
             Carrier::Authorization => bearer::token(self.text),
             Carrier::Header(_) | Carrier::Cookie(_) | Carrier::Query(_) if self.text.is_empty() => {
                 Err(Refusal::TokenMissing)
             }
-            Carrier::Header(_) | Carrier::Cookie(_) | Carrier::Query(_) => Ok(self.text),
+            Carrier::Header(_) | Carrier::Cookie(_) | Carrier::Query(_) => {
+                Ok((Scheme::Bearer, self.text))
+            }
         }
     }
 }

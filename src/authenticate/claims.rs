@@ -6,10 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Number, Value};
 
+use super::possession::binding::Binding;
 use crate::config::spec::IssuerSpec;
 use crate::config::token::SubjectsSpec;
 use crate::identity::claim::ClaimPath;
@@ -44,19 +43,6 @@ pub(super) struct Facts {
     pub(super) binding: Binding,
     /// The claim `iss`, where the issuer's tokens need not have its own.
     pub(super) other_iss: Option<Box<str>>,
-}
-
-/// What a token says about who may use it: the claim `cnf` (RFC 7800).
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Binding {
-    /// There is no `cnf`: whoever holds the token.
-    Nobody,
-    /// `x5t#S256` and nothing else: the holder of the certificate with this SHA-256 (RFC 8705,
-    /// section 3.1).
-    Certificate([u8; 32]),
-    /// Something that we cannot check, such as `jkt` (RFC 9449). Such a token is refused: it is
-    /// no plain bearer token, and its issuer counts on the proof.
-    Unknown,
 }
 
 /// The end of the year 9999. Later times are mistakes (milliseconds) or attacks on arithmetic.
@@ -176,26 +162,6 @@ fn has_texts(claims: &Map<String, Value>, names: &[&str]) -> bool {
         .all(|name| claims.get(*name).is_some_and(Value::is_string))
 }
 
-impl Binding {
-    fn read(claims: &Map<String, Value>) -> Result<Self, Refusal> {
-        let methods = match claims.get("cnf") {
-            None => return Ok(Self::Nobody),
-            Some(Value::Object(methods)) => methods,
-            Some(_) => return Err(Refusal::TokenMalformed),
-        };
-        let thumbprint = match text(methods, "x5t#S256")? {
-            Some(thumbprint) if methods.len() == 1 => thumbprint,
-            Some(_) | None => return Ok(Self::Unknown),
-        };
-        let bytes = URL_SAFE_NO_PAD.decode(thumbprint);
-        let bytes = bytes.map_err(|_not_base64url| Refusal::TokenMalformed)?;
-        let hash = bytes
-            .try_into()
-            .map_err(|_length| Refusal::TokenMalformed)?;
-        Ok(Self::Certificate(hash))
-    }
-}
-
 fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, Refusal> {
     match claims.get(name) {
         None => Ok(None),
@@ -228,7 +194,11 @@ fn check_audience(claims: &Map<String, Value>, ours: &[String]) -> Result<(), Re
 
 /// A `NumericDate` (RFC 7519, section 2): a JSON number from 0 to [`SECONDS_MAX`]. Parts of a
 /// second are rounded with `whole`, so that they never lengthen the token's time.
-fn time(
+///
+/// # Errors
+///
+/// [`Refusal::TokenMalformed`] if something else stands there.
+pub(super) fn time(
     claims: &Map<String, Value>,
     name: &str,
     whole: fn(f64) -> f64,

@@ -33,12 +33,18 @@ pub(super) const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// A token that was taken apart. Nobody has said yet that any of it is true.
 #[derive(Debug)]
 pub(super) struct Unverified<'t> {
+    parts: Parts<'t>,
+    algorithm: SignatureAlgorithm,
+}
+
+/// A JWS whose parts were read, and nothing of what they say.
+#[derive(Debug)]
+pub(super) struct Parts<'t> {
     /// The text that was signed.
     signed: &'t str,
-    header: Map<String, Value>,
-    payload: Vec<u8>,
+    pub(super) header: Map<String, Value>,
+    pub(super) payload: Vec<u8>,
     signature: Vec<u8>,
-    algorithm: SignatureAlgorithm,
 }
 
 impl<'t> Unverified<'t> {
@@ -51,20 +57,9 @@ impl<'t> Unverified<'t> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refusal::TokenMalformed);
         }
-        // Exactly three parts: with more, as in a JWE (RFC 7516), the payload has a dot, which is
-        // not base64url.
-        let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::TokenMalformed)?;
-        let (header, payload) = signed.split_once('.').ok_or(Refusal::TokenMalformed)?;
-        let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
-        let header = json::object(&header).map_err(|_not_one_object| Refusal::TokenMalformed)?;
-        let algorithm = Header::read(&header)?.algorithm;
-        Ok(Self {
-            signed,
-            header,
-            payload,
-            signature,
-            algorithm,
-        })
+        let parts = take_apart(token)?;
+        let algorithm = Header::read(&parts.header)?.algorithm;
+        Ok(Self { parts, algorithm })
     }
 
     /// The key that it wants to be verified with, and how.
@@ -73,13 +68,13 @@ impl<'t> Unverified<'t> {
     ///
     /// None that [`Self::read`] would not have told.
     pub(super) fn wants(&self) -> Result<(Option<&str>, SignatureAlgorithm), Refusal> {
-        Ok((text(&self.header, "kid")?, self.algorithm))
+        Ok((text(&self.parts.header, "kid")?, self.algorithm))
     }
 
     /// Whether its claims name this issuer, or a workload of its trust domain. It proves nothing, and is
     /// no reason to believe anything.
     pub(super) fn claims_to_be_of(&self, issuer: &IssuerSpec) -> bool {
-        let Ok(claims) = json::object(&self.payload) else {
+        let Ok(claims) = json::object(&self.parts.payload) else {
             return false;
         };
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
@@ -100,13 +95,33 @@ impl<'t> Unverified<'t> {
         if !key.fits(self.algorithm) {
             return Err(Refusal::TokenAlgorithm);
         }
-        verify_signature(self.signed, &self.signature, key, self.algorithm)?;
-        let typ = Header::read(&self.header)?.typ.map(normal_typ);
+        verify_signature(&self.parts, key, self.algorithm)?;
+        let typ = Header::read(&self.parts.header)?.typ.map(normal_typ);
         Ok(Signed {
             typ,
-            payload: self.payload,
+            payload: self.parts.payload,
         })
     }
+}
+
+/// Takes a JWS in compact form apart. The caller bounds its length.
+///
+/// # Errors
+///
+/// [`Refusal::TokenMalformed`] unless it has three parts in base64url, the first of them JSON.
+pub(super) fn take_apart(text: &str) -> Result<Parts<'_>, Refusal> {
+    // Exactly three parts: with more, as in a JWE (RFC 7516), the payload has a dot, which is not
+    // base64url.
+    let (signed, signature) = text.rsplit_once('.').ok_or(Refusal::TokenMalformed)?;
+    let (header, payload) = signed.split_once('.').ok_or(Refusal::TokenMalformed)?;
+    let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
+    let header = json::object(&header).map_err(|_not_one_object| Refusal::TokenMalformed)?;
+    Ok(Parts {
+        signed,
+        header,
+        payload,
+        signature,
+    })
 }
 
 /// Takes a token apart and verifies its signature with a key of the set.
@@ -195,9 +210,13 @@ fn decode(part: impl AsRef<[u8]>) -> Result<Vec<u8>, Refusal> {
         .map_err(|_not_base64url| Refusal::TokenMalformed)
 }
 
-fn verify_signature(
-    signed: &str,
-    signature: &Vec<u8>,
+/// Whether a key signed it, with this algorithm.
+///
+/// # Errors
+///
+/// [`Refusal::TokenAlgorithm`] if the key is none of this algorithm; [`Refusal::TokenSignature`].
+pub(super) fn verify_signature(
+    parts: &Parts<'_>,
     key: &Key,
     algorithm: SignatureAlgorithm,
 ) -> Result<(), Refusal> {
@@ -212,6 +231,6 @@ fn verify_signature(
     let verifier = (DEFAULT_PROVIDER.verifier_factory)(&of_crate, key.decoding())
         .map_err(|_other_kind_of_key| Refusal::TokenAlgorithm)?;
     verifier
-        .verify(signed.as_bytes(), signature)
+        .verify(parts.signed.as_bytes(), &parts.signature)
         .map_err(|_wrong| Refusal::TokenSignature)
 }

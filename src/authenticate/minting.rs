@@ -12,13 +12,29 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt as _;
+use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
+use super::authenticator::Asked;
 use super::issuer::Issuer;
+use super::possession::nonces::NonceSecrets;
+use super::possession::replays::Replays;
+use super::possession::terms::ProofTerms;
+use super::possession::{Possession, Scheme};
+use super::tokens::Tokens;
+use super::told::Told;
 use super::verifier::JwtVerifier;
 use crate::config::issuer_keys::IssuerKeysSpec;
+use crate::config::possession::{Demand, DpopSpec};
 use crate::config::spec::{IssuerSpec, JwtSpec, SignatureAlgorithm};
+use crate::identity::certificate::PeerIdentity;
+use crate::identity::host::Authority;
+use crate::identity::path::NormalPath;
+use crate::identity::subject::Subject;
+use crate::observe::Metrics;
 use crate::refusal::Refusal;
+use crate::shared_state::SharedState;
 
 pub(super) enum Signer {
     P256(EcdsaKeyPair),
@@ -192,6 +208,7 @@ pub(super) fn issuer_spec() -> IssuerSpec {
         keys: IssuerKeysSpec::File("jwks.json".into()),
         introspection: None,
         leeway: Duration::from_secs(LEEWAY),
+        dpop: DpopSpec::default(),
         profile: crate::config::token::TokenProfile::default(),
     }
 }
@@ -214,14 +231,48 @@ pub(super) fn issuer_with(change: impl FnOnce(&mut IssuerSpec)) -> Arc<Issuer> {
 }
 
 pub(super) fn verifier(issuer: &Arc<Issuer>, typ: Option<&str>, bound: bool) -> JwtVerifier {
+    let certificate = if bound { Demand::Required } else { Demand::No };
     let spec = JwtSpec {
         issuer: issuer.name().clone(),
         scopes: vec![],
         claims: std::collections::BTreeMap::new(),
         typ: typ.map(str::to_owned),
-        bound_to_certificate: bound,
+        bound_to_certificate: certificate,
+        dpop: Demand::No,
     };
-    JwtVerifier::new(Arc::clone(issuer), &spec)
+    let possession = possession(certificate, Demand::No);
+    JwtVerifier::new(Arc::clone(issuer), &spec, possession)
+}
+
+/// What a route of the issuer asks beside a token; proofs are remembered in a memory of its own.
+pub(super) fn possession(certificate: Demand, key: Demand) -> Possession {
+    let name = "corp".parse().unwrap();
+    let secrets = NonceSecrets::OfProcess(Arc::default());
+    let replays = Replays::new(Arc::new(SharedState::in_memory()));
+    let terms = ProofTerms::new(&name, &issuer_spec(), secrets, replays);
+    let metrics = Metrics::new().route(&"orders".parse().unwrap());
+    Possession::new(certificate, key, Arc::new(terms), metrics)
+}
+
+/// What comes of a bearer token that is shown at `now`, with keys that are there at once.
+pub(super) fn show(
+    tokens: &Tokens,
+    token: &str,
+    peer: Option<&PeerIdentity>,
+    now: u64,
+) -> Result<Arc<Subject>, Refusal> {
+    let asked = Asked {
+        method: &Method::GET,
+        authority: &Authority::parse("api.example.com").unwrap(),
+        path: &NormalPath::parse(b"/orders/7").unwrap(),
+        query: None,
+        headers: &HeaderMap::new(),
+        peer,
+        now,
+    };
+    let mut told = Told::default();
+    let shown = tokens.verify_shown((Scheme::Bearer, token.as_bytes()), &asked, &mut told);
+    shown.now_or_never().unwrap()
 }
 
 pub(super) fn issuer() -> Arc<Issuer> {

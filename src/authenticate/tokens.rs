@@ -15,10 +15,13 @@ use super::claims::Facts;
 use super::fingerprint::Fingerprint;
 use super::introspection::ways::is_jwt;
 use super::jws;
+use super::possession::Scheme;
 use super::told::Told;
 use super::verifier::JwtVerifier;
+use crate::config::possession::Demand;
 use crate::config::token::Carrier;
 use crate::identity::certificate::PeerIdentity;
+use crate::identity::claims::Claims;
 use crate::identity::subject::Subject;
 use crate::refusal::Refusal;
 
@@ -57,17 +60,46 @@ impl Tokens {
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<Arc<Subject>, Refusal> {
-        let token = shown.token()?;
-        self.verify_token(token, asked.peer, asked.now, told).await
+        let shown = shown.token()?;
+        self.verify_shown(shown, asked, told).await
     }
 
-    pub(super) async fn verify_token(
+    pub(super) async fn verify_shown(
         &self,
-        token: &[u8],
-        peer: Option<&PeerIdentity>,
-        now: u64,
+        (scheme, token): (Scheme, &[u8]),
+        asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<Arc<Subject>, Refusal> {
+        if let (Scheme::Dpop, Some(first)) = (scheme, self.any.first()) {
+            told.dpop = Some(first.possession().challenge(true));
+        }
+        let (verifier, facts, claims) = self.verify_token(token, asked.now, told).await?;
+        let subject = verifier.accept(&facts, claims)?;
+        let possession = verifier.possession();
+        possession
+            .check(&facts.binding, (scheme, token), asked, told)
+            .await?;
+        Ok(subject)
+    }
+
+    /// Notes what a refusal will tell of how a token is shown: with a proof, where all issuers'
+    /// tokens need one; with or without, where some do.
+    pub(super) fn announce(&self, told: &mut Told) {
+        let possessions = self.any.iter().map(JwtVerifier::possession);
+        let alone = possessions
+            .clone()
+            .all(|one| one.demand() == Demand::Required);
+        let mut wanting = possessions.filter(|one| one.demand() != Demand::No);
+        told.dpop = wanting.next().map(|first| first.challenge(alone));
+    }
+
+    /// A token that is good, whoever shows it, and whose it is.
+    async fn verify_token(
+        &self,
+        token: &[u8],
+        now: u64,
+        told: &mut Told,
+    ) -> Result<(&JwtVerifier, Arc<Facts>, Claims), Refusal> {
         if token.len() > jws::TOKEN_BYTES_MAX {
             return Err(Refusal::TokenMalformed);
         }
@@ -77,13 +109,13 @@ impl Tokens {
         if let Some((verifier, facts)) = known.and_then(|known| self.recall(known, now, told)) {
             let facts = facts?;
             verifier.issuer().check_standing(token, &facts, now).await?;
-            return verifier.accept(&facts, jws::verified_claims(token), peer);
+            return Ok((verifier, facts, jws::verified_claims(token)));
         }
         let token = bearer::text(token)?;
         let verifier = self.choose(token)?;
         let known = verifier.issuer().known(token, fingerprint, now, told);
         let (facts, claims) = known.await?;
-        verifier.accept(&facts, claims, peer)
+        Ok((verifier, facts, claims))
     }
 
     /// Who remembers a token, and what. Who it is held against does not depend on who remembers it: a

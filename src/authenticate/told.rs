@@ -5,6 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use super::possession::challenge::DpopChallenge;
+
 /// What an answer must say besides, whoever gives it: the service, or the gateway with a refusal.
 #[derive(Debug, Default)]
 pub struct Told {
@@ -12,6 +14,12 @@ pub struct Told {
     pub fields: Vec<(HeaderName, HeaderValue)>,
     /// `WWW-Authenticate` of a refusal, where the one that follows from its kind does not do.
     pub challenge: Option<String>,
+    /// That the route takes, or wants, tokens with a proof (RFC 9449), where it does.
+    pub dpop: Option<DpopChallenge>,
+    /// What of the possession of its token the request did not show, and the route only reports.
+    pub reported: Vec<&'static str>,
+    /// `Authorization` as the service gets it, in place of the client's.
+    pub forwarded: Option<HeaderValue>,
     /// `Retry-After` of a refusal, where something is known about it.
     pub retry_after: Option<Duration>,
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use serde_json::{Map, Value, json};
 
-use super::claims::{Binding, Facts, is_workload_of};
+use super::claims::{Facts, is_workload_of};
 use super::issuer::Issuer;
 use super::jws::normal_typ;
+use super::possession::Possession;
 use crate::config::spec::JwtSpec;
 use crate::config::token::SubjectsSpec;
 use crate::identity::certificate::PeerIdentity;
@@ -25,19 +25,19 @@ pub struct JwtVerifier {
     /// The `typ` that the token must have, as [`normal_typ`] writes it: the route's and the issuer's
     /// are the same where both are written.
     typ: Option<Box<str>>,
-    bound_to_certificate: bool,
+    possession: Possession,
 }
 
 impl JwtVerifier {
     /// A verifier for tokens of `issuer`, which must be the one that `spec` names.
     #[must_use]
-    pub fn new(issuer: Arc<Issuer>, spec: &JwtSpec) -> Self {
+    pub fn new(issuer: Arc<Issuer>, spec: &JwtSpec, possession: Possession) -> Self {
         let of_issuer = issuer.spec().profile.typ.as_deref();
         let typ = spec.typ.as_deref().or(of_issuer).map(normal_typ);
         Self {
             issuer,
             typ,
-            bound_to_certificate: spec.bound_to_certificate,
+            possession,
         }
     }
 
@@ -46,27 +46,24 @@ impl JwtVerifier {
         &self.issuer
     }
 
-    /// Whether a good token, shown on a connection of `peer`, is what the route asks for; and whom it
-    /// speaks for.
-    ///
-    /// A token that is bound to a certificate (RFC 8705) must be bound to the peer's, whether the
-    /// route asks for a bound token or not: it is never accepted as a plain bearer token.
+    /// What must come with a token.
+    pub(super) const fn possession(&self) -> &Possession {
+        &self.possession
+    }
+
+    /// Whether a good token is what the route asks for; and whom it speaks for. Whether it comes from
+    /// whom it is bound to is still to be asked of [`Self::possession`].
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong.
-    pub(super) fn accept(
-        &self,
-        facts: &Facts,
-        claims: Claims,
-        peer: Option<&PeerIdentity>,
-    ) -> Result<Arc<Subject>, Refusal> {
+    /// [`Refusal::TokenType`], [`Refusal::TokenIncomplete`].
+    pub(super) fn accept(&self, facts: &Facts, claims: Claims) -> Result<Arc<Subject>, Refusal> {
         self.check_type(facts)?;
-        self.check_binding(facts, peer)?;
         Ok(Arc::new(facts.subject(self.issuer.name(), claims)))
     }
 
-    /// A token of this issuer at `now`, whose keys are there.
+    /// What comes of a token of this issuer that is shown as a bearer token at `now`, and whose keys
+    /// are there.
     #[cfg(test)]
     pub(super) fn check(
         &self,
@@ -74,11 +71,8 @@ impl JwtVerifier {
         peer: Option<&PeerIdentity>,
         now: u64,
     ) -> Result<Arc<Subject>, Refusal> {
-        use futures_util::FutureExt as _;
         let tokens = super::tokens::Tokens::new(vec![self.clone()], &[]);
-        let mut told = super::told::Told::default();
-        let verified = tokens.verify_token(token.as_bytes(), peer, now, &mut told);
-        verified.now_or_never().unwrap()
+        super::minting::show(&tokens, token, peer, now)
     }
 
     /// Whether tokens with this `iss` are held against this one.
@@ -144,31 +138,10 @@ impl JwtVerifier {
         assume("iss", json!(spec.issuer));
         assume("aud", json!(spec.audiences));
         assume("exp", json!(now.saturating_add(60)));
-        if let Some(peer) = peer
-            && self.bound_to_certificate
-        {
-            assume(
-                "cnf",
-                json!({ "x5t#S256": peer.fingerprint.to_base64url() }),
-            );
-        }
+        self.possession.assume(&mut claims, peer);
         let facts = Facts::of_claims(&claims, None, spec)?;
         facts.check_times(now, spec)?;
-        self.check_binding(&facts, peer)?;
+        self.possession.rehearse(&facts.binding, peer)?;
         Ok(Arc::new(facts.subject(self.issuer.name(), claims.into())))
-    }
-
-    fn check_binding(&self, facts: &Facts, peer: Option<&PeerIdentity>) -> Result<(), Refusal> {
-        match (&facts.binding, peer) {
-            (Binding::Nobody, _) if self.bound_to_certificate => Err(Refusal::TokenUnbound),
-            (Binding::Nobody, _) => Ok(()),
-            (Binding::Certificate(hash), Some(peer)) => {
-                verify_slices_are_equal(hash, peer.fingerprint.as_bytes())
-                    .map_err(|_differ| Refusal::TokenOfAnotherPeer)
-            }
-            (Binding::Certificate(_), None) | (Binding::Unknown, _) => {
-                Err(Refusal::TokenOfAnotherPeer)
-            }
-        }
     }
 }

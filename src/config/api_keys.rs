@@ -69,7 +69,7 @@ pub struct KeySpec {
 pub fn read_owners(file: &Path, bytes: &[u8]) -> Result<BTreeMap<Name, OwnerSpec>, Vec<Problem>> {
     let text = super::text(file, bytes).map_err(|problem| vec![problem])?;
     let places = reader::read(file, text)?;
-    let report = Report::new(&places);
+    let report = Report::new(&places, text);
     let owners = parse::owners(&report);
     report.finish()?;
     owners.ok_or_else(Vec::new)

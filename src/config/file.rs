@@ -50,8 +50,10 @@ sections! {
         shared_state: "shared_state",
         oauth_clients: "oauth_clients",
         issuers: "issuers",
+        logins: "logins",
         api_keys: "api_keys",
         upstreams: "upstreams",
+        external_authorization: "external_authorization",
         routes: "routes",
         tests: "tests",
     }
@@ -201,6 +203,15 @@ sections! {
         typ: "typ",
         max_age: "max_age",
         scopes_claim: "scopes_claim",
+        dpop: "dpop",
+    }
+    /// Which proofs are taken with its tokens.
+    DpopFile, "issuers.NAME.dpop", {
+        algorithms: "algorithms",
+        window: "window",
+        nonces: "nonces",
+        nonce_lifetime: "nonce_lifetime",
+        nonce_keys: "nonce_keys",
     }
     /// Where the keys of an issuer are.
     IssuerKeysFile, "issuers.NAME.keys", {
@@ -239,6 +250,37 @@ sections! {
         trust: "trust",
         ca: "ca",
         identity: "identity",
+    }
+    /// How browsers log in.
+    LoginFile, "logins.NAME", {
+        issuer: "issuer",
+        client: "client",
+        tls: "tls",
+        endpoints: "endpoints",
+        scopes: "scopes",
+        callback: "callback",
+        logout: "logout",
+        after_logout: "after_logout",
+        back_channel: "back_channel",
+        cookie: "cookie",
+        keys: "keys",
+        session: "session",
+        bound_to_certificate: "bound_to_certificate",
+        forward_access_token: "forward_access_token",
+        in_progress: "in_progress",
+        login_timeout: "login_timeout",
+        timeout: "timeout",
+    }
+    /// Where the authorization server is asked.
+    LoginEndpointsFile, "logins.NAME.endpoints", {
+        authorization: "authorization",
+        token: "token",
+        end_session: "end_session",
+    }
+    /// How long a session lasts.
+    LoginSessionFile, "logins.NAME.session", {
+        idle: "idle",
+        max: "max",
     }
     /// Whose API keys we accept.
     ApiKeysFile, "api_keys.NAME", {
@@ -281,6 +323,17 @@ sections! {
         total: "total",
         idle: "idle",
     }
+    /// A service that is asked whether requests may pass.
+    ExternalAuthorizationFile, "external_authorization.NAME", {
+        endpoints: "endpoints",
+        tls: "tls",
+        timeout: "timeout",
+        when_away: "when_away",
+        in_flight: "in_flight",
+        certificate: "certificate",
+        send_credentials: "send_credentials",
+        may_set: "may_set",
+    }
     /// Who may ask what of which service.
     RouteFile, "routes.NAME", {
         matches: "match",
@@ -288,13 +341,37 @@ sections! {
         clients: "clients",
         grace_after_expiry: "grace_after_expiry",
         token: "token",
+        login: "login",
         api_key: "api_key",
         limits: "limits",
+        external_authorization: "external_authorization",
+        exchange: "exchange",
         upstream: "upstream",
         accept: "accept",
         forward: "forward",
         max_body: "max_body",
         websocket: "websocket",
+        policy: "policy",
+        subject_is_peer: "subject_is_peer",
+    }
+    /// What must hold beside `clients` and `token`.
+    PolicyRuleFile, "routes.NAME.policy[]", {
+        name: "name",
+        allow: "allow",
+        cel: "cel",
+        report_only: "report_only",
+    }
+    /// Whom a rule in words lets through.
+    AllowFile, "routes.NAME.policy[].allow[]", {
+        identities: "identities",
+        issuer: "issuer",
+        scopes: "scopes",
+        claims: "claims",
+    }
+    /// That a token's subject is the one that the certificate names.
+    SubjectIsPeerFile, "routes.NAME.subject_is_peer", {
+        template: "template",
+        report_only: "report_only",
     }
     /// Which requests.
     MatchFile, "routes.NAME.match", {
@@ -310,6 +387,7 @@ sections! {
         claims: "claims",
         typ: "typ",
         bound_to_certificate: "bound_to_certificate",
+        dpop: "dpop",
         any: "any",
         from: "from",
     }
@@ -317,6 +395,24 @@ sections! {
     ClaimFile, "routes.NAME.token.claims.NAME", {
         one_of: "one_of",
         matches: "matches",
+    }
+    /// Who else is asked, and whether the answer counts.
+    ExternallyAuthorizedFile, "routes.NAME.external_authorization", {
+        by: "by",
+        report_only: "report_only",
+    }
+    /// What the client's token is exchanged for.
+    ExchangeFile, "routes.NAME.exchange", {
+        client: "client",
+        url: "url",
+        tls: "tls",
+        audience: "audience",
+        resource: "resource",
+        scopes: "scopes",
+        subject_token_type: "subject_token_type",
+        requested_token_type: "requested_token_type",
+        timeout: "timeout",
+        cache: "cache",
     }
     /// Which API key.
     ApiKeyFile, "routes.NAME.api_key", {

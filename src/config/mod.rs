@@ -7,21 +7,27 @@
 pub mod spec;
 pub mod token;
 pub mod acme;
+pub mod exchange;
+pub mod external_authorization;
 pub mod api_keys;
 pub mod fetch;
+pub mod login;
 pub mod shared_state;
 pub mod issuer_keys;
 pub mod introspection;
 pub mod oauth_client;
+pub mod possession;
 pub mod workload_api;
 pub mod problem;
 mod file;
 mod node;
 mod parse;
 mod places;
+pub mod policy;
 mod reader;
 mod report;
 mod tree;
+mod within;
 
 #[cfg(test)]
 mod tests;
@@ -96,7 +102,7 @@ fn parse(file: &Path, bytes: &[u8]) -> Result<Loaded, Box<Faulty>> {
     let text = text(file, bytes).map_err(|problem| Faulty::unread(vec![problem]))?;
     let places = reader::read(file, text).map_err(Faulty::unread)?;
     let folder = file.parent().unwrap_or(Path::new(""));
-    let report = Report::new(&places);
+    let report = Report::new(&places, text);
     let spec = parse::spec(folder, &report);
     let sound = report.finish();
     let loaded = spec.map(|spec| Loaded { spec, places });

@@ -13,6 +13,7 @@ use serde_yaml::Number;
 use super::problem::{Mark, Problem, either, nearest, shown};
 use super::report::Report;
 use super::tree::{Id, Marks, Value};
+use super::within::within;
 
 /// One value of the file.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,28 @@ impl<'a> Node<'a> {
     /// Reports a problem with this value. Answers `None`, to end an expression with.
     pub(super) fn refuse<T>(&self, what: impl Into<String>, hint: impl Into<String>) -> Option<T> {
         self.push(|marks| marks.value, what, hint);
+        None
+    }
+
+    /// Reports a problem at a place within this text: `line` and `column` are in the text, from 1.
+    pub(super) fn refuse_within<T>(
+        &self,
+        (line, column): (usize, usize),
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Option<T> {
+        let tree = self.report.tree();
+        let text = self.as_text().unwrap_or_default();
+        let start = tree.marks(self.id).map(|marks| marks.value);
+        let found = start.filter(|_| self.report.is_short());
+        let found = found.and_then(|start| within(self.report.text(), start, text, (line, column)));
+        let mut what = what.into();
+        if found.is_none() {
+            what = format!("{what} (line {line}, column {column} of the text)");
+        }
+        let mark = found.or(start);
+        let problem = Problem::new(self.report.file(), mark, &tree.path(self.id), what);
+        self.report.push(problem.with_hint(hint));
         None
     }
 
@@ -282,6 +305,11 @@ impl<'a> Node<'a> {
             .tree()
             .below(self.id)
             .map(move |id| Self { id, report })
+    }
+
+    /// The name of this entry of a section.
+    pub(super) fn name(&self) -> &'a str {
+        self.key()
     }
 
     /// The key that it stands behind.

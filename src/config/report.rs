@@ -11,6 +11,7 @@ use super::tree::Tree;
 #[derive(Debug)]
 pub(super) struct Report<'a> {
     places: &'a Places,
+    text: &'a str,
     problems: RefCell<Vec<Problem>>,
     /// Whether something was left out of what was read.
     gaps: Cell<bool>,
@@ -22,9 +23,10 @@ const PROBLEMS_MAX: usize = 10_000;
 const SEARCHED_MAX: usize = 200;
 
 impl<'a> Report<'a> {
-    pub(super) fn new(places: &'a Places) -> Self {
+    pub(super) fn new(places: &'a Places, text: &'a str) -> Self {
         Self {
             places,
+            text,
             problems: RefCell::default(),
             gaps: Cell::new(false),
         }
@@ -38,6 +40,11 @@ impl<'a> Report<'a> {
     /// What stands in it.
     pub(super) fn tree(&self) -> &'a Tree {
         self.places.tree()
+    }
+
+    /// The file as it is.
+    pub(super) fn text(&self) -> &'a str {
+        self.text
     }
 
     /// One more problem.

@@ -13,9 +13,14 @@ use serde_json::Value;
 
 use super::acme::{AcmeCertificateSpec, AcmeSpec};
 use super::api_keys::{KeyListSpec, WantedKey};
+use super::exchange::ExchangeSpec;
+use super::external_authorization::{ExternalAuthorizationSpec, ExternallyAuthorizedSpec};
 use super::introspection::IntrospectionSpec;
 use super::issuer_keys::IssuerKeysSpec;
+use super::login::LoginSpec;
 use super::oauth_client::OauthClientSpec;
+use super::policy::PolicySpec;
+use super::possession::{Demand, DpopSpec};
 use super::shared_state::StoreSpec;
 use super::token::{TokenProfile, WantedTokens};
 use super::workload_api::{AgentBundleSpec, SvidSpec, WorkloadApiSpec};
@@ -57,10 +62,14 @@ pub struct Spec {
     pub oauth_clients: BTreeMap<Name, OauthClientSpec>,
     /// Whose tokens we accept.
     pub issuers: BTreeMap<Name, IssuerSpec>,
+    /// How browsers log in.
+    pub logins: BTreeMap<Name, LoginSpec>,
     /// Whose API keys we accept.
     pub api_keys: BTreeMap<Name, KeyListSpec>,
     /// The services.
     pub upstreams: BTreeMap<Name, UpstreamSpec>,
+    /// Services that are asked whether requests may pass.
+    pub external_authorization: BTreeMap<Name, ExternalAuthorizationSpec>,
     /// Who may ask what of which service.
     pub routes: BTreeMap<Name, RouteSpec>,
     /// Rehearsals that must pass before this configuration is used.
@@ -369,6 +378,8 @@ pub struct IssuerSpec {
     pub introspection: Option<IntrospectionSpec>,
     /// How far clocks may differ. Default 30 s, at most 5 min.
     pub leeway: Duration,
+    /// Which proofs are taken with its tokens.
+    pub dpop: DpopSpec,
     /// What else holds for all its tokens.
     pub profile: TokenProfile,
 }
@@ -451,10 +462,16 @@ pub struct RouteSpec {
     pub grace_after_expiry: Option<Duration>,
     /// Which token.
     pub token: TokenSpec,
+    /// How browsers log in, by the name in `logins`. Default: not at all.
+    pub login: Option<Name>,
     /// Which API key, if one is taken.
     pub api_key: Option<WantedKey>,
     /// How often.
     pub limits: Vec<LimitSpec>,
+    /// Who else is asked.
+    pub external_authorization: Option<ExternallyAuthorizedSpec>,
+    /// What becomes of the client's token. Default: it stays as it is.
+    pub exchange: Option<ExchangeSpec>,
     /// To which service.
     pub upstream: Name,
     /// Who may answer, if narrower than the upstream says. Empty: as the upstream says.
@@ -465,6 +482,8 @@ pub struct RouteSpec {
     pub max_body: u64,
     /// Whether WebSocket may be spoken. Default no.
     pub websocket: bool,
+    /// What must hold beside `clients` and `token`. Default nothing.
+    pub policy: PolicySpec,
 }
 
 /// `routes.NAME.match`.
@@ -541,7 +560,9 @@ pub struct JwtSpec {
     /// The `typ` that the token must have, as in [`TokenProfile::typ`].
     pub typ: Option<String>,
     /// Whether `cnf.x5t#S256` must be the fingerprint of the connection's certificate (RFC 8705).
-    pub bound_to_certificate: bool,
+    pub bound_to_certificate: Demand,
+    /// Whether `cnf.jkt` must be there, and a proof of its key with the token (RFC 9449).
+    pub dpop: Demand,
 }
 
 /// One entry of `routes.NAME.limits`.

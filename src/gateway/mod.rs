@@ -28,7 +28,7 @@ use crate::acme::http01;
 use crate::acme::keeper::Keeper;
 use crate::admin::{self, KeySets, Readiness};
 use crate::authenticate::keys::store::IssuerKeyStore;
-use crate::observe::{HandshakeLog, RevocationLog, start_logging};
+use crate::observe::{RevocationLog, start_logging};
 use crate::proxy::GatewayProxy;
 use crate::proxy::connection::{Door, Proxy, serve};
 use crate::proxy::sweep::Sweeper;
@@ -173,11 +173,10 @@ async fn serve_all(
     let (stop, stopping) = watch::channel(false);
     let mut caps = Vec::new();
     let mut edges = JoinSet::new();
-    let handshakes = Arc::new(HandshakeLog::new(Arc::clone(stores.metrics.failures())));
     let revocations = Arc::new(RevocationLog::default());
     for (name, address, socket) in sockets.edges {
         tracing::info!(listener = %name, %address, "listening");
-        let door = Arc::new(Door::new(name, &live, &stores, &handshakes, &revocations));
+        let door = Arc::new(Door::new(name, &live, &stores, &revocations));
         edges.spawn(Sweeper::new(Arc::clone(&door)).run());
         caps.push(Arc::clone(&door.caps));
         edges.spawn(listen(

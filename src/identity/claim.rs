@@ -40,6 +40,12 @@ const STEPS_MAX: usize = 16;
 const PATH_BYTES_MAX: usize = 512;
 
 impl ClaimPath {
+    /// Whether it is the subject's own name.
+    #[must_use]
+    pub fn is_sub(&self) -> bool {
+        matches!(&*self.0, [name] if &**name == "sub")
+    }
+
     /// The claim at this place. Steps go through objects, never through arrays: which place of an
     /// array a role has, issuers do not promise.
     #[must_use]

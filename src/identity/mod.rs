@@ -16,6 +16,7 @@ pub mod pattern;
 pub mod query;
 pub mod scopes;
 pub mod spiffe;
+pub mod spiffe_template;
 pub mod subject;
 pub mod subject_name;
 pub mod subject_text;

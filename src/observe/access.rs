@@ -34,6 +34,9 @@ pub struct AccessLine<'a> {
     pub issuer: Option<&'a str>,
     /// `sub` of the token.
     pub subject: Option<&'a str>,
+    /// What of the possession of its token the request did not show, and the route only reports:
+    /// `certificate`, `dpop` or `nonce`, with commas between.
+    pub possession_reported: Option<&'a str>,
     /// The method.
     pub method: &'a str,
     /// The host.
@@ -44,8 +47,16 @@ pub struct AccessLine<'a> {
     pub route: Option<&'a str>,
     /// The status of the answer; 0 if none was sent.
     pub status: u16,
+    /// What came of asking an authorization service.
+    pub external_authorization: Option<&'static str>,
     /// Why the request was refused.
     pub refusal: Option<Refusal>,
+    /// The rule of the route's policy that refused the request.
+    pub policy_rule: Option<&'a str>,
+    /// Why that rule could not be answered.
+    pub policy_failure: Option<&'a str>,
+    /// The rules that would have refused it, and only report.
+    pub policy_would_refuse: Option<&'a str>,
     /// Which bound the client ran into, or that it lost its standing meanwhile.
     pub closed: Option<&'static str>,
     /// The upstream.
@@ -84,12 +95,17 @@ pub fn access(line: &AccessLine<'_>) {
         certificate_expired_seconds = line.certificate_over,
         issuer = cut(line.issuer),
         subject = cut(line.subject),
+        possession_reported = line.possession_reported,
         method = %Cut(line.method),
         host = cut(line.host),
         path = %Cut(without_query(line.path)),
         route = line.route,
         status = line.status,
+        external_authorization = line.external_authorization,
         reason = line.refusal.map(Refusal::reason),
+        policy_rule = line.policy_rule,
+        policy_failure = cut(line.policy_failure),
+        policy_would_refuse = line.policy_would_refuse,
         closed = line.closed,
         upstream = line.upstream,
         endpoint = cut(line.endpoint),

@@ -3,6 +3,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::StatusCode;
+
+use crate::refusal::Refusal;
+
 macro_rules! labels {
     ($($(#[doc = $of:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $label:literal;)+ })+) => {$(
         $(#[doc = $of])+
@@ -29,6 +33,45 @@ labels! {
         Downstream = "downstream";
         /// We connect to a service.
         Upstream = "upstream";
+    }
+    /// What came of exchanging a token.
+    ExchangeResult {
+        /// There is a new one.
+        Exchanged = "exchanged";
+        /// The server does not take the client's.
+        Refused = "refused";
+        /// The server does not give one for this service.
+        Denied = "denied";
+        /// The server gave nothing that can be used, and that is not the client's fault.
+        Failed = "failed";
+    }
+    /// What came of asking an authorization service.
+    CheckResult {
+        /// It said yes.
+        Allowed = "allowed";
+        /// It said no.
+        Denied = "denied";
+        /// No connection could be made.
+        Unreachable = "unreachable";
+        /// It did not answer in time.
+        TimedOut = "timed_out";
+        /// The connection broke, or it said that it is away.
+        Unavailable = "unavailable";
+        /// mTLS did not come about: it is somebody else, or refuses us.
+        NotProven = "not_proven";
+        /// As many questions were under way as may be: it was not asked.
+        Busy = "busy";
+        /// It said that it failed.
+        Failed = "failed";
+        /// Its answer could not be followed.
+        Unusable = "unusable";
+    }
+    /// Why a request went on for which an authorization service did not say yes.
+    Waived {
+        /// It is away, and the configuration lets requests pass then.
+        Away = "away";
+        /// Its answers are only reported.
+        ReportOnly = "report_only";
     }
     /// Why a connection was closed before its handshake began.
     ConnectionRefused {
@@ -72,6 +115,36 @@ labels! {
         /// The endpoint's name has no address.
         NoAddress = "no_address";
     }
+    /// What became of a login.
+    LoginResult {
+        /// A browser was sent to log in.
+        Begun = "begun";
+        /// It came back, and has a session.
+        Completed = "completed";
+        /// The server, or the user there, said no, or the code was not taken.
+        Denied = "denied";
+        /// It came back to a login that it had not begun, or that was over.
+        StateUnknown = "state_unknown";
+        /// It brought something that is no answer of the server.
+        AnswerMalformed = "answer_malformed";
+        /// The ID token is not believed.
+        IdTokenRefused = "id_token_refused";
+        /// The server, its keys, or what is shared could not be asked.
+        Unavailable = "unavailable";
+        /// Its tokens do not fit into cookies.
+        TooLarge = "too_large";
+        /// Something else: another method, a fault of ours.
+        Other = "other";
+    }
+    /// What became of renewing the tokens of a session.
+    RefreshResult {
+        /// There are new ones.
+        Renewed = "renewed";
+        /// The server gives none: the user must log in again.
+        Ended = "ended";
+        /// The server, its keys, or what is shared could not be asked.
+        Unavailable = "unavailable";
+    }
     /// Why a reload changed nothing.
     ReloadFailure {
         /// The configuration, or a file that it names, has problems.
@@ -102,6 +175,26 @@ impl<const N: usize> Counts<N> {
 
     pub(super) fn values(&self) -> impl Iterator<Item = u64> {
         self.0.iter().map(|count| count.load(Ordering::Relaxed))
+    }
+}
+
+impl LoginResult {
+    /// What a refusal counts as.
+    #[must_use]
+    pub fn of(refusal: Refusal) -> Self {
+        let known = [
+            (Refusal::LoginDenied, Self::Denied),
+            (Refusal::LoginStateUnknown, Self::StateUnknown),
+            (Refusal::LoginAnswerMalformed, Self::AnswerMalformed),
+            (Refusal::IdTokenRefused, Self::IdTokenRefused),
+            (Refusal::SessionTooLarge, Self::TooLarge),
+        ];
+        let found = known.iter().find(|(own, _)| *own == refusal);
+        match found {
+            Some((_, result)) => *result,
+            None if refusal.status() == StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
+            None => Self::Other,
+        }
     }
 }
 

@@ -15,9 +15,12 @@ use super::metrics_acme::AcmeMetrics;
 use super::metrics_api_keys::ApiKeyMetrics;
 use super::metrics_configuration::{CertificateSeries, ConfigurationMetrics};
 use super::metrics_crls::{CrlMetrics, CrlSeries};
+use super::metrics_exchange::ExchangeMetrics;
+use super::metrics_external_authorization::ExternalAuthorizationMetrics;
 use super::metrics_introspection::IntrospectionMetrics;
 use super::metrics_issuer_keys::IssuerKeysMetrics;
 use super::metrics_listener::ListenerMetrics;
+use super::metrics_login::LoginMetrics;
 use super::metrics_page::{Page, number};
 use super::metrics_process as process;
 use super::metrics_route::{IssuerMetrics, RefusalTotals, RouteMetrics};
@@ -58,6 +61,9 @@ pub struct Metrics {
     upstreams: Handles<UpstreamMetrics>,
     routes: Handles<RouteMetrics>,
     issuers: Handles<IssuerMetrics>,
+    external_authorizations: Handles<ExternalAuthorizationMetrics>,
+    exchanges: Handles<ExchangeMetrics>,
+    logins: Handles<LoginMetrics>,
     issuer_keys: Handles<IssuerKeysMetrics>,
     introspections: Handles<IntrospectionMetrics>,
     unrouted: Arc<RouteMetrics>,
@@ -88,6 +94,9 @@ impl Metrics {
             upstreams: Handles::default(),
             routes: Handles::default(),
             issuers: Handles::default(),
+            external_authorizations: Handles::default(),
+            exchanges: Handles::default(),
+            logins: Handles::default(),
             issuer_keys: Handles::default(),
             introspections: Handles::default(),
             unrouted: RouteMetrics::new(Arc::clone(&refusals)),
@@ -177,6 +186,34 @@ impl Metrics {
         handle(&self.issuers, name, Arc::default)
     }
 
+    /// The handle of an authorization service.
+    #[must_use]
+    pub fn external_authorization(&self, name: &Name) -> Arc<ExternalAuthorizationMetrics> {
+        handle(
+            &self.external_authorizations,
+            name,
+            ExternalAuthorizationMetrics::new,
+        )
+    }
+
+    /// The handle of the tokens that are exchanged as an OAuth client.
+    #[must_use]
+    pub fn exchange(&self, client: &Name) -> Arc<ExchangeMetrics> {
+        handle(&self.exchanges, client, ExchangeMetrics::new)
+    }
+
+    /// Forgets the series of all authorization services, and of all OAuth clients, but these.
+    pub fn keep_asked(&self, external_authorizations: &[Name], oauth_clients: &[Name]) {
+        keep(&self.external_authorizations, external_authorizations);
+        keep(&self.exchanges, oauth_clients);
+    }
+
+    /// The handle of a login.
+    #[must_use]
+    pub fn login(&self, name: &Name) -> Arc<LoginMetrics> {
+        handle(&self.logins, name, Arc::default)
+    }
+
     /// The handle of an issuer's keys, if they are fetched.
     #[must_use]
     pub fn issuer_keys(&self, name: &Name) -> Arc<IssuerKeysMetrics> {
@@ -215,6 +252,11 @@ impl Metrics {
         keep(&self.routes, routes);
         keep(&self.issuers, issuers);
         keep(&self.introspections, issuers);
+    }
+
+    /// Forgets the series of all logins but these.
+    pub fn keep_only_logins(&self, logins: &[Name]) {
+        keep(&self.logins, logins);
     }
 
     /// Replaces the certificates that are shown. At most 1,000 are, those that end first.
@@ -302,6 +344,13 @@ impl Metrics {
             route.show(&mut page, name, idle)
         });
         each(&self.issuers, |name, issuer| issuer.show(&mut page, name));
+        each(&self.external_authorizations, |name, asked| {
+            asked.show(&mut page, name)
+        });
+        each(&self.exchanges, |client, asked| {
+            asked.show(&mut page, client)
+        });
+        each(&self.logins, |name, login| login.show(&mut page, name));
         let now = unix_now();
         each(&self.issuer_keys, |name, keys| {
             keys.show(&mut page, name, now)

@@ -7,8 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::labels::Counts;
 use super::metrics_page::Page;
+use super::metrics_possession::{
+    PossessionAsked, PossessionCounts, PossessionMethod, PossessionResult,
+};
+use super::metrics_rules::{self, RuleMetrics};
 use super::metrics_seconds::Seconds;
 use super::metrics_table as table;
 use crate::refusal::Refusal;
@@ -33,6 +39,9 @@ pub struct RouteMetrics {
     totals: Arc<RefusalTotals>,
     limits: AtomicUsize,
     grace: AtomicBool,
+    possession: PossessionAsked,
+    /// Of the policy, if the route has one.
+    rules: OnceLock<Box<Mutex<Vec<Arc<RuleMetrics>>>>>,
     used: OnceLock<Box<Used>>,
 }
 
@@ -44,6 +53,7 @@ struct Used {
     upstream_took: Seconds,
     limits_refused: Counts<LIMITS_MAX>,
     in_grace: AtomicU64,
+    possession: PossessionCounts,
     /// Refusals that were answered with the class of their own status.
     refused: OnceLock<Box<Counts<REFUSALS>>>,
     /// Refusals that came after the head of another answer was sent, by refusal and class.
@@ -59,6 +69,8 @@ impl RouteMetrics {
             totals,
             limits: AtomicUsize::new(0),
             grace: AtomicBool::new(false),
+            possession: PossessionAsked::default(),
+            rules: OnceLock::new(),
             used: OnceLock::new(),
         })
     }
@@ -78,6 +90,32 @@ impl RouteMetrics {
     /// from the start.
     pub fn set_grace(&self, has: bool) {
         self.grace.store(has, Ordering::Relaxed);
+    }
+
+    /// Says that the route looks at what tokens are bound to in this way, so that it has its series
+    /// from the start.
+    pub fn set_possession(&self, method: PossessionMethod, asks: bool) {
+        self.possession.set(method, asks);
+    }
+
+    /// A token was held against what it is bound to.
+    pub fn possession(&self, method: PossessionMethod, result: PossessionResult) {
+        self.used().possession.add(method, result);
+    }
+
+    /// Says which rules the policy of the route has and which of them only report, and gives back
+    /// the counters of each, in their order.
+    pub fn set_rules<'n>(
+        &self,
+        named: impl Iterator<Item = (&'n str, bool)>,
+    ) -> Vec<Arc<RuleMetrics>> {
+        let mut named = named.peekable();
+        if named.peek().is_none() && self.rules.get().is_none() {
+            return Vec::new();
+        }
+        let mut rules = self.rules.get_or_init(Box::default).lock();
+        *rules = metrics_rules::renewed(&rules, named);
+        rules.clone()
     }
 
     /// A request got past the check of its certificate by the grace of the route.
@@ -125,6 +163,7 @@ impl RouteMetrics {
                 upstream_took: Seconds::default(),
                 limits_refused: Counts::new(),
                 in_grace: AtomicU64::new(0),
+                possession: PossessionCounts::default(),
                 refused: OnceLock::new(),
                 cut_short: OnceLock::new(),
             })
@@ -153,6 +192,15 @@ impl RouteMetrics {
         let in_grace = used.in_grace.load(Ordering::Relaxed);
         if self.grace.load(Ordering::Relaxed) || in_grace > 0 {
             page.counter(&table::GRACE_REQUESTS, &[name], in_grace);
+        }
+        used.possession.show(page, name, &self.possession);
+        for rule in self
+            .rules
+            .get()
+            .iter()
+            .flat_map(|rules| rules.lock().clone())
+        {
+            rule.show(page, name);
         }
         let limits = self.limits.load(Ordering::Relaxed);
         for (place, (limit, count)) in LIMITS.iter().zip(used.limits_refused.values()).enumerate() {

@@ -111,12 +111,28 @@ families! {
     LIMITS_REFUSED: Counter "portcullis_limits_refused_total"
         ["route", "limit"]
         "Requests that a limit of a route refused, by its place in the list.";
+    POLICY_RULES: Counter "portcullis_policy_rules_total"
+        ["route", "rule", "mode", "result"]
+        "What the rules of a route's policy said of requests, by the rule and by whether it only reports.";
     GRACE_REQUESTS: Counter "portcullis_grace_requests_total"
         ["route"]
         "Requests whose certificate had ended and that passed by the grace of their route.";
+    LOGINS: Counter "portcullis_logins_total"
+        ["login", "result"]
+        "Logins of browsers, by what became of them.";
+    SESSION_REFRESHES: Counter "portcullis_session_refreshes_total"
+        ["login", "result"]
+        "Sessions whose tokens were to be renewed, by what became of it.";
+    LOGOUTS: Counter "portcullis_logouts_total"
+        ["login", "by", "result"]
+        "Sessions that their user or the server asked to end.";
     TOKEN_CACHE: Counter "portcullis_token_cache_lookups_total"
         ["issuer", "result"]
         "Look-ups of a token in the cache of verified tokens.";
+
+    POSSESSION: Counter "portcullis_possession_total"
+        ["route", "method", "result"]
+        "Tokens that were held against what they are bound to, by what came of it.";
 
     // API keys.
     API_KEY_USES: Counter "portcullis_api_key_uses_total"
@@ -201,6 +217,34 @@ families! {
     UPSTREAM_UNEXPECTED_DATA: Counter "portcullis_upstream_unexpected_data_total"
         ["upstream"]
         "Connections dropped because the service sent bytes before it was asked.";
+
+    // Authorization services.
+    EXTERNAL_AUTHORIZATION_CHECKS: Counter "portcullis_external_authorization_checks_total"
+        ["external_authorization", "result"]
+        "Questions to an authorization service, by what came of them.";
+    EXTERNAL_AUTHORIZATION_WAIVED: Counter "portcullis_external_authorization_waived_total"
+        ["external_authorization", "why"]
+        "Requests that went on although the authorization service did not say yes.";
+    EXTERNAL_AUTHORIZATION_IN_PROGRESS: Gauge "portcullis_external_authorization_checks_in_progress"
+        ["external_authorization"]
+        "Questions to an authorization service under way.";
+    EXTERNAL_AUTHORIZATION_SECONDS: Histogram "portcullis_external_authorization_duration_seconds"
+        ["external_authorization"]
+        "How long questions to an authorization service took, connecting included.";
+
+    // Tokens of clients that are exchanged.
+    TOKEN_EXCHANGES: Counter "portcullis_token_exchanges_total"
+        ["client", "result"]
+        "Exchanges of tokens with an authorization server, by what came of them.";
+    TOKEN_EXCHANGE_CACHE: Counter "portcullis_token_exchange_cache_total"
+        ["client", "result"]
+        "Tokens to be exchanged, by whether what was given for them was known.";
+    TOKEN_EXCHANGES_IN_PROGRESS: Gauge "portcullis_token_exchanges_in_progress"
+        ["client"]
+        "Exchanges of tokens under way.";
+    TOKEN_EXCHANGE_SECONDS: Histogram "portcullis_token_exchange_duration_seconds"
+        ["client"]
+        "How long exchanges of tokens took, connecting included.";
 
     // Configuration.
     CERTIFICATE_NOT_BEFORE: Gauge "portcullis_certificate_not_before_timestamp_seconds"

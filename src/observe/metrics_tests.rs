@@ -7,7 +7,10 @@ use std::time::Duration;
 use super::labels::{ConnectFailed, ConnectionAbuse, ConnectionRefused, ReloadFailure, Side};
 use super::metrics_introspection::IntrospectionLookup;
 use super::metrics_table::{ALL, Kind};
-use super::{CertificateSeries, CrlSeries, IntrospectionResult, KeysShown, Metrics, TlsFacts};
+use super::{
+    CertificateSeries, CrlSeries, IntrospectionResult, KeysShown, Metrics, PossessionMethod,
+    TlsFacts,
+};
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::name::Name;
 use crate::refusal::Refusal;
@@ -39,7 +42,13 @@ fn metrics() -> Arc<Metrics> {
         .set_endpoints(["orders-1:9443"]);
     metrics.route(&name("orders-read")).set_limits(1);
     metrics.route(&name("orders-read")).set_grace(true);
+    metrics
+        .route(&name("orders-read"))
+        .set_possession(PossessionMethod::Dpop, true);
+    let rules = [("own-tenant", false)].into_iter();
+    drop(metrics.route(&name("orders-read")).set_rules(rules));
     drop(metrics.issuer(&name("corp")));
+    drop(metrics.login(&name("staff")));
     drop(metrics.api_keys(&name("partners")));
     drop(metrics.introspection(&name("corp")));
     metrics.issuer_keys(&name("corp")).set(KeysShown {

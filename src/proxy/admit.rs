@@ -3,21 +3,25 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use rustls::pki_types::UnixTime;
 
 use super::credentials;
-use super::head::RequestHead;
+use super::external;
+use super::head::{RequestHead, target};
 use super::journey::Story;
 use crate::authenticate::authenticator::{Asked, Authenticated};
+use crate::authenticate::login::{Login, LoginPlace};
 use crate::authenticate::told::Reply;
 use crate::config::spec::LimitKey;
 use crate::edge::facts::{ConnectionFacts, source_key};
+use crate::expression::Question;
+use crate::external_authorization::Changes;
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::host::Authority;
 use crate::identity::path::NormalPath;
-use crate::identity::subject::Subject;
+use crate::identity::subject::{Credential, Subject};
 use crate::limit::in_flight::InFlightGuard;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
@@ -36,6 +40,8 @@ pub struct Admitted {
     path: NormalPath,
     query: Option<Box<str>>,
     certificate_over: u32,
+    changes: Option<Box<Changes>>,
+    authorization: Option<HeaderValue>,
     _of_peer: InFlightGuard,
     _of_upstream: InFlightGuard,
 }
@@ -59,13 +65,22 @@ impl Admitted {
         self.subject.as_deref()
     }
 
+    /// What the authorization service that was asked changes.
+    #[must_use]
+    pub fn changes(&self) -> Option<&Changes> {
+        self.changes.as_deref()
+    }
+
+    /// What stands in place of the client's credential, if it was exchanged.
+    #[must_use]
+    pub const fn authorization(&self) -> Option<&HeaderValue> {
+        self.authorization.as_ref()
+    }
+
     /// `path?query` as it is forwarded: the form that was matched.
     #[must_use]
     pub fn target(&self) -> String {
-        match &self.query {
-            Some(query) => format!("{}?{query}", self.path.as_str()),
-            None => self.path.as_str().to_owned(),
-        }
+        target(&self.path, self.query.as_deref())
     }
 
     /// For how many seconds the client's certificate has been over: 0 unless the route has a grace.
@@ -77,10 +92,15 @@ impl Admitted {
     /// The host as it is forwarded, with the port if the client named one.
     #[must_use]
     pub fn authority_text(&self) -> String {
-        match self.authority.port {
-            Some(port) => format!("{}:{port}", self.authority.host),
-            None => self.authority.host.to_string(),
-        }
+        authority_text(&self.authority)
+    }
+}
+
+/// `HOST` or `HOST:PORT`.
+pub(super) fn authority_text(authority: &Authority) -> String {
+    match authority.port {
+        Some(port) => format!("{}:{port}", authority.host),
+        None => authority.host.to_string(),
     }
 }
 
@@ -91,6 +111,8 @@ pub enum Decision {
     Admitted(Box<Admitted>),
     /// The gateway answers by itself.
     Answered(Box<Reply>),
+    /// The gateway answers by itself, once it has read the body: a server ends sessions.
+    EndsSessions(Arc<Login>),
 }
 
 /// Decides about one request.
@@ -115,6 +137,17 @@ pub async fn admit(
         .identity()
         .map_or(0, |peer| peer.seconds_over(seconds(time)));
     peer_rate(facts, listener, story)?;
+    let peer = facts.identity().map(AsRef::as_ref);
+    let asked = asked(head, peer, time);
+    let own = now
+        .logins()
+        .place(&facts.listener, &head.authority.host, &head.path);
+    if let Some((login, place)) = own {
+        if over > 0 {
+            return Err(Refusal::CertificateExpired); // a grace is a route's
+        }
+        return own_answer(login, place, &asked, story).await;
+    }
     let route = now
         .route(&head.authority.host, &head.path, head.method, head.headers)
         .ok_or(Refusal::RouteUnknown)?;
@@ -122,10 +155,8 @@ pub async fn admit(
     route.check_listener(&facts.listener)?;
     route.check_seconds_over(over)?;
     story.certificate_over = over;
-    let peer = facts.identity().map(AsRef::as_ref);
     route.rules.check_peer(peer)?;
     credentials::check_fields(head.headers, &route.authenticator)?;
-    let asked = asked(head, peer, time);
     let subject = match route
         .authenticator
         .authenticate(&asked, &mut story.told)
@@ -137,6 +168,11 @@ pub async fn admit(
     };
     story.subject.clone_from(&subject);
     route.rules.check_subject(subject.as_deref())?;
+    let query = credentials::without_parameters(head.query, &route.authenticator);
+    let question = question(&asked, query.as_deref(), facts, subject.as_deref());
+    let allowed = route.route_policy.check(question, &mut story.policy);
+    route.route_policy.count(&story.policy);
+    allowed?;
     body_size(head, route)?;
     limits(head, facts, route, subject.as_deref(), story)?;
     let policy = now
@@ -151,6 +187,8 @@ pub async fn admit(
         .in_flight
         .enter(&())
         .ok_or(Refusal::UpstreamInFlightExceeded)?;
+    let changes = external::authorize(head, facts, now, route, story).await?;
+    let authorization = exchange(&asked, route, subject.as_deref()).await?;
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     facts.used(&route.metrics, &route.name, seconds);
     Ok(Decision::Admitted(Box::new(Admitted {
@@ -159,11 +197,30 @@ pub async fn admit(
         subject,
         authority: head.authority.clone(),
         path: head.path.clone(),
-        query: credentials::without_parameters(head.query, &route.authenticator).map(Into::into),
+        query: query.map(Into::into),
         certificate_over: over,
+        changes,
+        authorization,
         _of_peer: of_peer,
         _of_upstream: of_upstream,
     })))
+}
+
+/// What a login answers on paths of its own, which no route has.
+async fn own_answer(
+    login: &Arc<Login>,
+    place: LoginPlace,
+    asked: &Asked<'_>,
+    story: &mut Story,
+) -> Result<Decision, Refusal> {
+    if place != LoginPlace::BackChannel {
+        let answer = login.answer(place, asked, &mut story.told).await?;
+        return Ok(Decision::Answered(answer));
+    }
+    if asked.method != Method::POST {
+        return Err(Refusal::MethodRefused);
+    }
+    Ok(Decision::EndsSessions(Arc::clone(login)))
 }
 
 fn asked<'r>(
@@ -179,6 +236,26 @@ fn asked<'r>(
         headers: head.headers,
         peer,
         now: time.as_secs(),
+    }
+}
+
+/// What rules may ask about: the request as it goes on to the service.
+fn question<'r>(
+    asked: &Asked<'r>,
+    query: Option<&'r str>,
+    facts: &'r ConnectionFacts,
+    subject: Option<&'r Subject>,
+) -> Question<'r> {
+    Question {
+        peer: asked.peer,
+        subject,
+        method: asked.method,
+        host: &asked.authority.host,
+        path: asked.path,
+        query,
+        headers: asked.headers,
+        listener: Some(&facts.listener),
+        now: asked.now,
     }
 }
 
@@ -233,6 +310,25 @@ fn body_size(head: &RequestHead<'_>, route: &RoutePlan) -> Result<(), Refusal> {
         Some(_) => Err(Refusal::BodyTooLarge),
         None => Err(Refusal::FramingAmbiguous),
     }
+}
+
+/// The token for the service, where the route wants that the client's is exchanged.
+async fn exchange(
+    asked: &Asked<'_>,
+    route: &RoutePlan,
+    subject: Option<&Subject>,
+) -> Result<Option<HeaderValue>, Refusal> {
+    let Some(exchange) = &route.exchange else {
+        return Ok(None);
+    };
+    let subject = subject.ok_or(Refusal::TokenMissing)?;
+    match subject.credential {
+        Credential::Jwt | Credential::Introspected => {}
+        Credential::ApiKey | Credential::Login => return Err(Refusal::TokenMissing), // no token
+    }
+    let token = route.authenticator.shown_token(asked)?;
+    let authorization = exchange.authorization(token, subject, asked.now);
+    authorization.await.map(Some)
 }
 
 fn limits(

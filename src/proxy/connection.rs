@@ -62,14 +62,13 @@ impl Door {
         name: Name,
         live: &Arc<Live>,
         stores: &Stores,
-        handshakes: &Arc<HandshakeLog>,
         revocations: &Arc<RevocationLog>,
     ) -> Self {
         Self {
             name,
             live: Arc::clone(live),
             caps: Arc::default(),
-            handshakes: Arc::clone(handshakes),
+            handshakes: Arc::clone(&stores.handshakes),
             challenges: Arc::clone(stores.sources.acme().challenges()),
             metrics: Arc::clone(&stores.metrics),
             open: Arc::default(),

@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use super::credentials;
 use super::errors::carry;
+use super::external;
 use super::headers;
 use super::journey::Journey;
 use crate::config::spec::ListenerLimits;
@@ -27,11 +29,26 @@ pub(super) fn rewrite(request: &mut RequestHeader, journey: &Journey) -> pingora
         return Err(carry(Refusal::NotAdmitted));
     };
     headers::join_cookies(request)?;
+    if let Some(now) = &journey.now {
+        headers::strip_own_cookies(request, &now.logins().own)?;
+    }
     let target = admitted.target();
     if request.raw_path() != target.as_bytes() {
         request.set_raw_path(target.as_bytes())?;
     }
-    headers::set_ours(request, facts, admitted, ids)
+    headers::set_ours(request, facts, admitted, ids)?;
+    if let Some(authorization) = &journey.story.told.forwarded {
+        request.insert_header(AUTHORIZATION, authorization.clone())?;
+    }
+    if let Some(changes) = admitted.changes() {
+        external::change_request(request, changes)?;
+    }
+    if let Some(authorization) = admitted.authorization() {
+        credentials::remove(request, &admitted.route().authenticator);
+        request.remove_header("dpop"); // a proof for a token that stays here
+        request.insert_header(AUTHORIZATION, authorization.clone())?;
+    }
+    Ok(())
 }
 
 /// Counts a piece of the request's body: its size, its speed and the time of the whole request.
@@ -109,6 +126,9 @@ pub(super) fn response_head(
         response.remove_header(&CONTENT_LENGTH);
     }
     headers::strip_hop_by_hop(response);
+    if let Some(now) = &journey.now {
+        headers::strip_own_set_cookies(response, &now.logins().own)?;
+    }
     Ok(())
 }
 

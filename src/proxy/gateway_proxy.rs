@@ -14,8 +14,10 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 use rustls::pki_types::UnixTime;
 
-use super::admit::{Decision, admit};
+use super::admit::{Admitted, Decision, admit};
+use super::back_channel;
 use super::errors::{Ending, abuse, carry, sort, waits_for_body};
+use super::external;
 use super::forward;
 use super::head::RequestHead;
 use super::headers::strip_forged;
@@ -134,6 +136,19 @@ impl ProxyHttp for GatewayProxy {
             Ok(Decision::Answered(answer)) => {
                 journey.stage = Stage::Answered;
                 reply(session, &answer, &journey.story).await?;
+                Ok(ANSWERED)
+            }
+            Ok(Decision::EndsSessions(login)) => {
+                match back_channel::end_sessions(session, &login).await {
+                    Ok(answer) => {
+                        journey.stage = Stage::Answered;
+                        reply(session, &answer, &journey.story).await?;
+                    }
+                    Err(refusal) => {
+                        journey.stage = Stage::Refused(refusal);
+                        respond(session, refusal, &journey.story).await?;
+                    }
+                }
                 Ok(ANSWERED)
             }
             Err(refusal) => {
@@ -281,6 +296,9 @@ impl ProxyHttp for GatewayProxy {
         }
         for (name, value) in &journey.story.told.fields {
             response.append_header(name.clone(), value.clone())?;
+        }
+        if let Some(changes) = journey.admitted().ok().and_then(Admitted::changes) {
+            external::change_answer(response, changes)?;
         }
         set_rate_limit(response, &journey.story.taken)
     }

@@ -25,6 +25,8 @@ pub struct RequestHead<'r> {
     pub query: Option<&'r str>,
     /// The header fields.
     pub headers: &'r HeaderMap,
+    /// HTTP/1.1 or h2.
+    pub version: Version,
 }
 
 impl<'r> RequestHead<'r> {
@@ -57,7 +59,16 @@ impl<'r> RequestHead<'r> {
             path,
             query,
             headers,
+            version: request.version,
         })
+    }
+}
+
+/// `path?query` in the form that was matched.
+pub(super) fn target(path: &NormalPath, query: Option<&str>) -> String {
+    match query {
+        Some(query) => format!("{}?{query}", path.as_str()),
+        None => path.as_str().to_owned(),
     }
 }
 

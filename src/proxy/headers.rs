@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use http::header::{CONNECTION, COOKIE, HOST, UPGRADE};
+use http::header::{CONNECTION, COOKIE, HOST, SET_COOKIE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use rustls::pki_types::UnixTime;
@@ -15,6 +15,7 @@ use super::credentials;
 use super::ids::RequestIds;
 use super::xfcc::xfcc;
 use crate::assertion::Statement;
+use crate::authenticate::login::OwnCookies;
 use crate::edge::facts::{ConnectionFacts, Presented};
 
 /// Fields that only the gateway may set, in their folded spelling. A client's are dropped, also
@@ -89,6 +90,11 @@ pub(super) fn is_ours(folded: &str) -> bool {
     folded.starts_with(OUR_PREFIX) || OURS.contains(&folded)
 }
 
+/// Whether the field belongs to one connection (folded spelling).
+pub(super) fn is_of_one_hop(folded: &str) -> bool {
+    HOP_BY_HOP.contains(&folded) || matches!(folded, "connection" | "transfer-encoding" | "upgrade")
+}
+
 /// Whether services take the field (folded spelling) for the method of the request: a route that
 /// lets GET through would let DELETE through with it. Refused, not removed: who sends it means it.
 pub(super) fn overrides_method(folded: &str) -> bool {
@@ -134,6 +140,51 @@ pub(super) fn join_cookies(request: &mut RequestHeader) -> pingora::Result<()> {
     let crumbs: Vec<_> = crumbs.into_iter().map(HeaderValue::as_bytes).collect();
     let joined = crumbs.join(&b"; "[..]);
     request.insert_header(COOKIE, joined)
+}
+
+/// Takes the gateway's own cookies out: services would hold the key to other services.
+///
+/// # Errors
+///
+/// pingora's, if the value is no header value; its parts are.
+pub(super) fn strip_own_cookies(
+    request: &mut RequestHeader,
+    own: &OwnCookies,
+) -> pingora::Result<()> {
+    let Some(cookies) = request.headers.get(COOKIE).filter(|_| !own.is_empty()) else {
+        return Ok(());
+    };
+    match own.without(cookies.as_bytes()) {
+        Some(left) if left == cookies.as_bytes() => Ok(()),
+        Some(left) => request.insert_header(COOKIE, left),
+        None => {
+            request.remove_header(&COOKIE);
+            Ok(())
+        }
+    }
+}
+
+/// Takes out of a service's answer what would set the gateway's own cookies: a service could give a
+/// browser somebody else's session.
+///
+/// # Errors
+///
+/// pingora's, if a value is no header value; it was one before.
+pub(super) fn strip_own_set_cookies(
+    response: &mut ResponseHeader,
+    own: &OwnCookies,
+) -> pingora::Result<()> {
+    let set = |value: &&HeaderValue| own.is_set_by(value.as_bytes());
+    let all = response.headers.get_all(SET_COOKIE);
+    if own.is_empty() || !all.iter().any(|value| set(&value)) {
+        return Ok(());
+    }
+    let left: Vec<_> = all.iter().filter(|value| !set(value)).cloned().collect();
+    response.remove_header(&SET_COOKIE);
+    for value in left {
+        response.append_header(SET_COOKIE, value)?;
+    }
+    Ok(())
 }
 
 /// Sets what the route wants its service to be told.
@@ -200,6 +251,7 @@ pub(super) fn set_ours(
     }
     if !forward.authorization {
         credentials::remove(request, &admitted.route().authenticator);
+        request.remove_header("dpop"); // says nothing without the token
     }
     if !forward.api_key {
         credentials::remove_keys(request, &admitted.route().authenticator);

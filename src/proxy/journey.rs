@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::admit::Admitted;
 use super::ids::RequestIds;
-use crate::authenticate::told::Told;
+use crate::authenticate::told::{Reply, Told};
+use crate::authorize::policy::Heard;
 use crate::edge::facts::ConnectionFacts;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::subject::Subject;
@@ -73,6 +74,12 @@ pub struct Story {
     pub subject: Option<Arc<Subject>>,
     /// What the answer must say about how the caller was authenticated.
     pub told: Told,
+    /// What came of asking an authorization service.
+    pub external_authorization: Option<&'static str>,
+    /// What the client is told of its no.
+    pub denial: Option<Box<Reply>>,
+    /// What the rules of the route's policy said.
+    pub policy: Heard,
     /// What the route's limits said.
     pub taken: Vec<(Arc<str>, Taken)>,
 }

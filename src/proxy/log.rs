@@ -77,6 +77,9 @@ fn line(
         .identity
         .as_ref()
         .map(|identity| identity.display());
+    let reported = story.told.reported.join(",");
+    let policy_failure = story.policy.failure.as_ref().map(ToString::to_string);
+    let would_refuse = story.policy.would_refuse.join(",");
     access(&AccessLine {
         request_id: ids.request_text(),
         trace_id: Some(ids.trace_text()),
@@ -94,12 +97,17 @@ fn line(
             .subject
             .as_ref()
             .and_then(|subject| subject.sub.as_deref()),
+        possession_reported: (!reported.is_empty()).then_some(&reported),
         method: request.method.as_str(),
         host: story.host.as_deref(),
         path: story.path.as_deref().unwrap_or(&raw_path),
         route: story.route.as_ref().map(|route| route.name.as_str()),
         status,
+        external_authorization: story.external_authorization,
         refusal: journey.refusal(),
+        policy_rule: story.policy.refused_by.as_deref(),
+        policy_failure: policy_failure.as_deref(),
+        policy_would_refuse: (!would_refuse.is_empty()).then_some(&would_refuse),
         closed: journey
             .abuse
             .map(ConnectionAbuse::label)
@@ -140,12 +148,17 @@ pub(super) fn unread(
         certificate_over: None,
         issuer: None,
         subject: None,
+        possession_reported: None,
         method: "-",
         host: None,
         path: "-",
         route: None,
         status,
+        external_authorization: None,
         refusal: Some(refusal),
+        policy_rule: None,
+        policy_failure: None,
+        policy_would_refuse: None,
         closed: (refusal == Refusal::HeadTimeout).then_some(ConnectionAbuse::HeaderTimeout.label()),
         upstream: None,
         endpoint: None,

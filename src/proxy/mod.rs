@@ -1,11 +1,13 @@
 //! A request's way: admit, forward, answer, account. pingora's face is thin; [`admit`] decides.
 
 pub mod admit;
+mod back_channel;
 mod client_cert;
 pub mod connection;
 mod credentials;
 pub mod sweep;
 mod errors;
+mod external;
 mod forward;
 mod gateway_proxy;
 mod head;

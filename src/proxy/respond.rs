@@ -28,6 +28,9 @@ pub(super) async fn respond(
     refusal: Refusal,
     story: &Story,
 ) -> pingora::Result<()> {
+    if let (Refusal::ExternalAuthorizationDenied, Some(denial)) = (refusal, &story.denial) {
+        return reply(session, denial, story).await;
+    }
     let body = Bytes::from(problem(refusal, story.ids.as_ref()));
     let mut response = head(refusal.status(), &body, story)?;
     response.insert_header(CONTENT_TYPE, "application/problem+json")?;
@@ -162,10 +165,20 @@ fn challenge(refusal: Refusal, story: &Story) -> Option<String> {
     {
         return Some(challenge.clone());
     }
-    if refusal == Refusal::ScopeMissing {
+    let scopes = || {
         let route = story.route.as_ref().zip(story.subject.as_ref());
-        let scopes = route.map(|(route, subject)| route.rules.scopes(subject).join(" "));
-        return Some(match scopes {
+        route.map(|(route, subject)| route.rules.scopes(subject).join(" "))
+    };
+    let bearer = bearer(refusal, scopes);
+    match &story.told.dpop {
+        Some(dpop) => dpop.field(refusal, scopes, bearer),
+        None => bearer,
+    }
+}
+
+fn bearer(refusal: Refusal, scopes: impl Fn() -> Option<String>) -> Option<String> {
+    if refusal == Refusal::ScopeMissing {
+        return Some(match scopes() {
             Some(scopes) => format!("Bearer error=\"insufficient_scope\", scope=\"{scopes}\""),
             None => "Bearer error=\"insufficient_scope\"".to_owned(),
         });

@@ -297,6 +297,7 @@ impl Reloader {
             &names.routes,
             &names.issuers,
         );
+        metrics.keep_asked(&names.external_authorizations, &names.oauth_clients);
         metrics.reload_succeeded(generation, unix_seconds());
         tracing::info!(generation, "configuration reloaded");
     }

@@ -208,6 +208,10 @@ pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
         IssuerKeysSpec::Remote(remote) => remote.tls.ca(),
         IssuerKeysSpec::None => None,
     });
+    let nonce_keys = spec
+        .issuers
+        .values()
+        .flat_map(|issuer| &issuer.dpop.nonce_keys);
     let introspections = spec.issuers.values();
     let introspections = introspections.filter_map(|issuer| issuer.introspection.as_ref());
     let introspections =
@@ -219,6 +223,7 @@ pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
             SigningKeysSpec::Made { .. } => &[],
             SigningKeysSpec::Files(files) => files.as_slice(),
         });
+    let cookie_keys = spec.logins.values().flat_map(|login| &login.keys);
     let store = spec.shared_state.iter();
     let password = store.filter_map(|store| store.password_file.as_ref());
     material(spec)
@@ -226,6 +231,8 @@ pub(super) fn files(file: &Path, spec: &Spec) -> BTreeSet<PathBuf> {
         .chain(introspections.flatten())
         .chain(password)
         .chain(signing_keys)
+        .chain(nonce_keys)
+        .chain(cookie_keys)
         .cloned()
         .chain([file.to_owned()])
         .collect()

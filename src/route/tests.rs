@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::choices::Ties;
 use super::table::{RouteTable, Tie};
 use super::trie::Trie;
+use crate::config::policy::PolicySpec;
 use crate::config::spec::{
     ClientsSpec, ForwardSpec, HostPattern, MatchSpec, PathPattern, RouteSpec, SegmentPattern,
     TokenSpec,
@@ -53,8 +54,11 @@ fn route(rule: &str, headers: &[(&str, &str)]) -> RouteSpec {
         clients: ClientsSpec::Any,
         grace_after_expiry: None,
         token: TokenSpec::None,
+        login: None,
         api_key: None,
         limits: Vec::new(),
+        external_authorization: None,
+        exchange: None,
         upstream: "u".parse().unwrap(),
         accept: Vec::new(),
         forward: ForwardSpec {
@@ -70,6 +74,7 @@ fn route(rule: &str, headers: &[(&str, &str)]) -> RouteSpec {
         },
         max_body: 0,
         websocket: false,
+        policy: PolicySpec::default(),
     }
 }
 

@@ -104,8 +104,11 @@ fn compile(
     let (material, mut problems) = (gathered.material, gathered.problems);
     let mut planner = Planner::new(&places, stores, previous);
     planner.issuers(&spec);
+    planner.proof_terms(&spec);
     let upstreams = planner.upstreams(&spec);
     let asserter = planner.asserter(&spec);
+    planner.external_authorizations(&spec);
+    let logins = planner.logins(&spec);
     let sharing = planner.sharing(&spec, &material);
     let plans = planner.routes(&spec, &upstreams, asserter.as_ref());
     let grace = |name: &Name| largest_grace(name, &plans);
@@ -117,18 +120,12 @@ fn compile(
         mut warnings,
         issuers,
         terms,
+        external_authorizations,
     } = planner.finish();
     problems.extend(more);
-    let policies = policies(
-        &terms,
-        &spec,
-        &upstreams,
-        &material,
-        stores,
-        |place, error| {
-            problems.push(places.problem(place, error.to_string()));
-        },
-    );
+    let policies = policies(&terms, &material, stores, |place, error| {
+        problems.push(places.problem(place, error.to_string()));
+    });
     let routes = RouteTable::build(&spec.routes);
     let routes = match routes {
         Ok(routes) => routes,
@@ -153,6 +150,8 @@ fn compile(
         listeners,
         issuers,
         asserter,
+        external_authorizations,
+        logins,
         sharing,
         upstreams,
         routes: Arc::new(routes),

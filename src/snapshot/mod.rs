@@ -11,14 +11,18 @@ mod agents;
 mod asserter;
 mod bundle_files;
 mod clients;
+mod logins;
 pub mod compile;
 mod coverage;
+mod exchange;
+pub mod external_authorization;
 mod introspection;
 pub mod material;
 mod key_lists;
 mod oauth;
 pub mod plan;
 mod planner;
+mod possession;
 mod reach;
 mod shared;
 pub mod refresh;
@@ -44,6 +48,8 @@ use crate::identity::name::Name;
 use crate::identity::path::NormalPath;
 use crate::route::table::RouteTable;
 use crate::upstream::Policy;
+use external_authorization::ExternalAuthorizationPlan;
+use logins::Logins;
 use material::Material;
 use plan::{ListenerPlan, PolicyTerms, RoutePlan, UpstreamPlan};
 use shared::Sharing;
@@ -62,6 +68,8 @@ pub struct Snapshot {
     listeners: HashMap<Name, Arc<ListenerPlan>>,
     issuers: HashMap<Name, Arc<Issuer>>,
     asserter: Option<Arc<Asserter>>,
+    external_authorizations: BTreeMap<Name, ExternalAuthorizationPlan>,
+    logins: Logins,
     sharing: Option<Sharing>,
     upstreams: BTreeMap<Name, Arc<UpstreamPlan>>,
     routes: Arc<RouteTable>,
@@ -98,6 +106,12 @@ impl Snapshot {
         self.asserter.as_deref()
     }
 
+    /// How browsers log in.
+    #[must_use]
+    pub const fn logins(&self) -> &Logins {
+        &self.logins
+    }
+
     /// On what terms a route's service is spoken to. `None` while the source of our key pair has
     /// given none.
     #[must_use]
@@ -131,6 +145,8 @@ impl Snapshot {
         stores
             .metrics
             .set_certificates(self.material.certificates());
+        let logins: Vec<Name> = self.spec.logins.keys().cloned().collect();
+        stores.metrics.keep_only_logins(&logins);
         let rehearsed = self.material.rehearsed();
         stores.metrics.next_trusts().keep_only(rehearsed);
         let rehearsed = self.listeners.iter().filter_map(|(name, listener)| {
@@ -142,6 +158,9 @@ impl Snapshot {
         self.upstreams
             .values()
             .for_each(|upstream| upstream.endpoints.publish());
+        self.external_authorizations
+            .values()
+            .for_each(|plan| plan.authorizer.endpoints().publish());
         stores.policies.keep_only(self.policies.iter().flatten());
     }
 
@@ -150,7 +169,12 @@ impl Snapshot {
     pub fn names(&self) -> Names {
         Names {
             listeners: self.spec.listeners.keys().cloned().collect(),
-            upstreams: self.spec.upstreams.keys().cloned().collect(),
+            upstreams: {
+                let asked = self.spec.external_authorization.keys();
+                self.spec.upstreams.keys().chain(asked).cloned().collect()
+            },
+            external_authorizations: self.spec.external_authorization.keys().cloned().collect(),
+            oauth_clients: self.spec.oauth_clients.keys().cloned().collect(),
             routes: self.plans.iter().map(|plan| plan.name.clone()).collect(),
             issuers: self.spec.issuers.keys().cloned().collect(),
         }
@@ -162,9 +186,13 @@ impl Snapshot {
 #[expect(missing_docs, reason = "the fields are the sections of the file")]
 pub struct Names {
     pub listeners: Vec<Name>,
+    /// Those who are asked whether requests may pass among them: they are connected to as upstreams
+    /// are.
     pub upstreams: Vec<Name>,
     pub routes: Vec<Name>,
     pub issuers: Vec<Name>,
+    pub external_authorizations: Vec<Name>,
+    pub oauth_clients: Vec<Name>,
 }
 
 /// The one pointer that a reload swaps.

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use super::external_authorization::ExternalAuthorizationPlan;
 use crate::assertion::Asserter;
 use crate::authenticate::authenticator::Authenticator;
-use crate::authorize::Rules;
-use crate::config::spec::{ForwardSpec, LimitKey, UpstreamTimeouts};
+use crate::authorize::policy::RoutePolicy;
+use crate::authorize::rules::Rules;
+use crate::config::spec::{ForwardSpec, LimitKey, UpstreamTimeouts, UpstreamTlsSpec};
 use crate::edge::listener::Listener;
+use crate::exchange::Exchange;
 use crate::identity::name::Name;
-use crate::identity::pattern::ServerPattern;
 use crate::limit::in_flight::InFlight;
 use crate::limit::store::Limiter;
 use crate::observe::{RouteMetrics, UpstreamMetrics};
 use crate::refusal::Refusal;
-use crate::upstream::Endpoints;
+use crate::upstream::{Endpoints, Protocol};
 
 /// One listener.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub struct RoutePlan {
     pub listeners: Option<Box<[Name]>>,
     /// Which peers and subjects may.
     pub rules: Rules,
+    /// What else must hold.
+    pub route_policy: RoutePolicy,
     /// For how many seconds after its end a client's certificate is let in: commonly 0.
     pub grace_seconds: u32,
     /// How often.
@@ -49,6 +53,10 @@ pub struct RoutePlan {
     pub forward: ForwardSpec,
     /// Who signs what the service is told, if the route wants that.
     pub asserter: Option<Arc<Asserter>>,
+    /// Who else is asked whether a request may pass.
+    pub external_authorization: Option<ExternalAuthorizationPlan>,
+    /// What becomes of the client's token.
+    pub exchange: Option<Arc<Exchange>>,
     /// The largest body, in bytes.
     pub max_body: u64,
     /// Whether WebSocket may be spoken.
@@ -94,10 +102,14 @@ pub struct PolicyId(pub(super) usize);
 /// What a policy is made from, beside key material.
 #[derive(Clone, Debug)]
 pub(super) struct PolicyTerms {
-    /// The upstream.
+    /// The upstream, or whoever else is asked.
     pub(super) upstream: Name,
-    /// Who may answer.
-    pub(super) accept: Vec<ServerPattern>,
+    /// Who we are there, and who may answer.
+    pub(super) tls: UpstreamTlsSpec,
+    /// What is spoken with it.
+    pub(super) protocol: Protocol,
+    /// Where its handshakes are counted.
+    pub(super) metrics: Arc<UpstreamMetrics>,
     /// The place in the configuration that says so.
     pub(super) place: String,
 }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Snapshot;
+use super::external_authorization::ExternalAuthorizationPlan;
+use super::logins::Logins;
 use super::material::Material;
 use super::plan::{LimitPlan, ListenerPlan, PolicyId, PolicyTerms, RoutePlan, UpstreamPlan};
 use super::reach::grace_seconds;
@@ -20,14 +22,16 @@ use crate::assertion::Asserter;
 use crate::authenticate::authenticator::{Authenticator, Way};
 use crate::authenticate::issuer::Issuer;
 use crate::authenticate::jwks;
+use crate::authenticate::possession::terms::ProofTerms;
 use crate::authenticate::tokens::Tokens;
 use crate::authenticate::verifier::JwtVerifier;
-use crate::authorize::Rules;
+use crate::authorize::policy::RoutePolicy;
+use crate::authorize::rules::Rules;
 use crate::config::Places;
 use crate::config::issuer_keys::{IssuerKeysSpec, RemoteKeysSpec};
 use crate::config::problem::Problem;
 use crate::config::spec::{
-    IssuerSpec, JwtSpec, ListenerSpec, RouteSpec, Spec, TokenSpec, UpstreamSpec,
+    IssuerSpec, JwtSpec, ListenerSpec, RouteSpec, Spec, TokenSpec, UpstreamSpec, UpstreamTlsSpec,
 };
 use crate::config::token::WantedTokens;
 use crate::edge::listener::Listener;
@@ -35,7 +39,7 @@ use crate::identity::name::Name;
 use crate::identity::pattern::ServerPattern;
 use crate::limit::in_flight::InFlight;
 use crate::observe::UpstreamMetrics;
-use crate::upstream::{InvalidPolicy, Policy, PolicyParts};
+use crate::upstream::{InvalidPolicy, Policy, PolicyParts, Protocol};
 
 /// What one compilation has built, and the problems that it met.
 pub(super) struct Planner<'c> {
@@ -43,9 +47,12 @@ pub(super) struct Planner<'c> {
     pub(super) stores: &'c Stores,
     pub(super) previous: Option<&'c Snapshot>,
     pub(super) issuers: HashMap<Name, Arc<Issuer>>,
+    pub(super) proof_terms: HashMap<Name, Arc<ProofTerms>>,
+    pub(super) logins: Logins,
     /// Terms by upstream and narrowed `accept`: routes share them.
     terms: Vec<PolicyTerms>,
     known_terms: HashMap<(Name, Vec<ServerPattern>), PolicyId>,
+    pub(super) external_authorizations: BTreeMap<Name, ExternalAuthorizationPlan>,
     problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
 }
@@ -56,6 +63,7 @@ pub(super) struct Planned {
     pub(super) warnings: Vec<String>,
     pub(super) issuers: HashMap<Name, Arc<Issuer>>,
     pub(super) terms: Vec<PolicyTerms>,
+    pub(super) external_authorizations: BTreeMap<Name, ExternalAuthorizationPlan>,
 }
 
 impl<'c> Planner<'c> {
@@ -69,8 +77,11 @@ impl<'c> Planner<'c> {
             stores,
             previous,
             issuers: HashMap::new(),
+            proof_terms: HashMap::new(),
+            logins: Logins::default(),
             terms: Vec::new(),
             known_terms: HashMap::new(),
+            external_authorizations: BTreeMap::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
         }
@@ -82,6 +93,7 @@ impl<'c> Planner<'c> {
             warnings: self.warnings,
             issuers: self.issuers,
             terms: self.terms,
+            external_authorizations: self.external_authorizations,
         }
     }
 
@@ -185,11 +197,13 @@ impl<'c> Planner<'c> {
             };
             let policy = self.policy(name, route, settings);
             self.check_asked(name, route);
-            if let Some(authenticator) = self.authenticator(route) {
+            if let Some(authenticator) = self.authenticator(name, route) {
                 let upstream = Arc::clone(upstream);
                 let mut plan = self.route(name, route, upstream, policy, authenticator);
                 let wanted = route.forward.signed_identity;
                 plan.asserter = asserter.filter(|_| wanted).map(Arc::clone);
+                plan.external_authorization = self.external_authorization(route);
+                plan.exchange = self.exchange(spec, name, route);
                 plans.push(Arc::new(plan));
             }
         }
@@ -225,34 +239,39 @@ impl<'c> Planner<'c> {
             authenticator,
             listeners: (!route.listeners.is_empty()).then(|| route.listeners.as_slice().into()),
             rules: Rules::new(route),
+            route_policy: RoutePolicy::new(&route.policy, &metrics),
             grace_seconds: grace_seconds(route),
             limits,
             upstream,
             policy,
             forward: route.forward,
             asserter: None,
+            external_authorization: None,
+            exchange: None,
             max_body: route.max_body,
             websocket: route.websocket,
             metrics,
         }
     }
 
-    fn authenticator(&self, route: &RouteSpec) -> Option<Authenticator> {
+    fn authenticator(&self, name: &Name, route: &RouteSpec) -> Option<Authenticator> {
         let mut ways = Vec::new();
         match &route.token {
             TokenSpec::None => {}
-            TokenSpec::Wanted(wanted) => ways.push(Way::Tokens(self.tokens(wanted)?)),
+            TokenSpec::Wanted(wanted) => ways.push(Way::Tokens(self.tokens(name, wanted)?)),
         }
+        ways.extend(self.logins.way(route)?);
         if let Some(wanted) = &route.api_key {
             ways.push(Way::ApiKeys(self.api_keys(wanted)));
         }
         Some(Authenticator::new(ways))
     }
 
-    fn tokens(&self, wanted: &WantedTokens) -> Option<Tokens> {
+    fn tokens(&self, name: &Name, wanted: &WantedTokens) -> Option<Tokens> {
+        self.begin_possession(name);
         let verifier = |jwt: &JwtSpec| {
             let issuer = Arc::clone(self.issuers.get(&jwt.issuer)?);
-            Some(JwtVerifier::new(issuer, jwt))
+            Some(JwtVerifier::new(issuer, jwt, self.possession(name, jwt)?))
         };
         let any: Option<Vec<_>> = wanted.any.iter().map(verifier).collect();
         Some(Tokens::new(any?, &wanted.from))
@@ -270,16 +289,26 @@ impl<'c> Planner<'c> {
         if let Some(known) = self.known_terms.get(&key) {
             return *known;
         }
-        let id = PolicyId(self.terms.len());
-        self.known_terms.insert(key, id);
-        self.terms.push(PolicyTerms {
+        let id = self.add_terms(PolicyTerms {
             upstream: route.upstream.clone(),
-            accept: accept.clone(),
+            tls: UpstreamTlsSpec {
+                accept: accept.clone(),
+                ..upstream.tls.clone()
+            },
+            protocol: Protocol::Http1,
+            metrics: self.stores.metrics.upstream(&route.upstream),
             place: match narrowed {
                 true => format!("routes.{name}.accept"),
                 false => format!("upstreams.{}.tls", route.upstream),
             },
         });
+        self.known_terms.insert(key, id);
+        id
+    }
+
+    pub(super) fn add_terms(&mut self, terms: PolicyTerms) -> PolicyId {
+        let id = PolicyId(self.terms.len());
+        self.terms.push(terms);
         id
     }
 
@@ -369,21 +398,20 @@ fn listener_plan(
 /// could not be built is told to `failed`, by its place.
 pub(super) fn policies(
     terms: &[PolicyTerms],
-    spec: &Spec,
-    upstreams: &BTreeMap<Name, Arc<UpstreamPlan>>,
     material: &Material,
     stores: &Stores,
     mut failed: impl FnMut(&str, InvalidPolicy),
 ) -> Box<[Option<Arc<Policy>>]> {
     let policy = |terms: &PolicyTerms| {
-        let tls = &spec.upstreams.get(&terms.upstream)?.tls;
+        let tls = &terms.tls;
         let parts = PolicyParts {
             upstream: terms.upstream.clone(),
             key_pair: material.identity(&tls.identity)?,
             trust: material.trust_store(&tls.trust)?,
             server_name: tls.server_name.clone(),
-            accept: terms.accept.clone(),
-            metrics: Arc::clone(&upstreams.get(&terms.upstream)?.metrics),
+            accept: tls.accept.clone(),
+            protocol: terms.protocol,
+            metrics: Arc::clone(&terms.metrics),
         };
         let policy = stores.policies.policy(&parts);
         policy.map_err(|error| failed(&terms.place, error)).ok()

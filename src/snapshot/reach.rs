@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::coverage::serves;
 use super::plan::{ListenerPlan, RoutePlan};
+use crate::config::possession::Demand;
 use crate::config::spec::{ClientCertificate, ClientsSpec, HostPattern, RouteSpec, TokenSpec};
 use crate::identity::host::Host;
 use crate::identity::name::Name;
@@ -39,7 +40,10 @@ pub(super) fn largest_grace(listener: &Name, routes: &[Arc<RoutePlan>]) -> Durat
 fn needs_certificate(route: &RouteSpec) -> bool {
     let bound = match &route.token {
         TokenSpec::None => false,
-        TokenSpec::Wanted(tokens) => tokens.any.iter().all(|jwt| jwt.bound_to_certificate),
+        TokenSpec::Wanted(tokens) => tokens
+            .any
+            .iter()
+            .all(|jwt| jwt.bound_to_certificate == Demand::Required),
     };
     bound || route.clients != ClientsSpec::Any
 }
@@ -133,6 +137,7 @@ fn above(host: &HostPattern) -> Option<HostPattern> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::policy::PolicySpec;
     use crate::config::spec::{ForwardSpec, MatchSpec, PathPattern};
 
     fn route(host: &str, clients: ClientsSpec) -> RouteSpec {
@@ -150,8 +155,11 @@ mod tests {
             clients,
             grace_after_expiry: None,
             token: TokenSpec::None,
+            login: None,
             api_key: None,
             limits: vec![],
+            external_authorization: None,
+            exchange: None,
             upstream: "orders".parse().unwrap(),
             accept: vec![],
             forward: ForwardSpec {
@@ -167,6 +175,7 @@ mod tests {
             },
             max_body: 0,
             websocket: false,
+            policy: PolicySpec::default(),
         }
     }
 

@@ -45,17 +45,10 @@ pub fn refresh(before: &Snapshot, stores: &Stores, again: bool, now: UnixTime) -
             sound = false;
         },
     );
-    let policies = policies(
-        &before.terms,
-        &before.spec,
-        &before.upstreams,
-        &material,
-        stores,
-        |place, error| {
-            tracing::error!(place, %error, "new key material cannot be used, that of before stays");
-            sound = false;
-        },
-    );
+    let policies = policies(&before.terms, &material, stores, |place, error| {
+        tracing::error!(place, %error, "new key material cannot be used, that of before stays");
+        sound = false;
+    });
     let sharing = before.sharing.as_ref().map(|before| before.with(&material));
     let snapshot = sound.then(|| Snapshot {
         generation: before.generation + 1,
@@ -64,6 +57,8 @@ pub fn refresh(before: &Snapshot, stores: &Stores, again: bool, now: UnixTime) -
         listeners,
         issuers: before.issuers.clone(),
         asserter: before.asserter.clone(),
+        external_authorizations: before.external_authorizations.clone(),
+        logins: before.logins.clone(),
         sharing,
         upstreams: BTreeMap::clone(&before.upstreams),
         routes: before.routes.clone(),

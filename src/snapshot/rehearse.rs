@@ -7,13 +7,15 @@ use http::HeaderMap;
 use rustls::pki_types::UnixTime;
 
 use super::Snapshot;
+use crate::authorize::policy::Heard;
 use crate::config::Places;
 use crate::config::problem::Problem;
 use crate::config::spec::{Expectation, TestRequest};
+use crate::expression::Question;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::client_pattern::ClientPattern;
 use crate::identity::name::Name;
-use crate::identity::path::NormalPath;
+use crate::identity::path::{NormalPath, split_target};
 use crate::identity::pattern::IdentityPattern;
 use crate::refusal::Refusal;
 
@@ -21,7 +23,8 @@ use crate::refusal::Refusal;
 #[must_use]
 pub fn rehearse(snapshot: &Snapshot, places: &Places, now: UnixTime) -> Vec<Problem> {
     let failed = |(index, test): (usize, &crate::config::spec::TestSpec)| {
-        let came = decide(snapshot, &test.request, now.as_secs());
+        let mut heard = Heard::default();
+        let came = decide(snapshot, &test.request, now.as_secs(), &mut heard);
         let as_expected = match (&test.expect, &came) {
             (Expectation::Route(want), Ok(route)) => want == route,
             (Expectation::Refusal(want), Err(refusal)) => want == refusal,
@@ -30,7 +33,11 @@ pub fn rehearse(snapshot: &Snapshot, places: &Places, now: UnixTime) -> Vec<Prob
         if as_expected {
             return None;
         }
-        let what = format!("expected {}, but {}", wanted(&test.expect), told(&came));
+        let what = format!(
+            "expected {}, but {}",
+            wanted(&test.expect),
+            told(&came, &heard)
+        );
         Some(places.problem(&format!("tests[{index}]"), what).with_hint(
             "change the route so that the test passes, or the test if it is no longer right",
         ))
@@ -51,17 +58,30 @@ fn wanted(expectation: &Expectation) -> String {
     }
 }
 
-fn told(came: &Result<Name, Refusal>) -> String {
-    match came {
-        Ok(name) => format!("route {name} lets it through"),
-        Err(refusal) => format!("it is refused: {}", refusal.reason()),
+fn told(came: &Result<Name, Refusal>, heard: &Heard) -> String {
+    let refusal = match came {
+        Ok(name) => return format!("route {name} lets it through"),
+        Err(refusal) => refusal.reason(),
+    };
+    match (&heard.refused_by, &heard.failure) {
+        (None, _) => format!("it is refused: {refusal}"),
+        (Some(rule), None) => format!("it is refused: {refusal}, by the rule {rule}"),
+        (Some(rule), Some(failure)) => {
+            format!("it is refused: {refusal}, by the rule {rule}: {failure}")
+        }
     }
 }
 
 /// Which route lets a request through, or why none does.
-fn decide(snapshot: &Snapshot, request: &TestRequest, now: u64) -> Result<Name, Refusal> {
-    let path =
-        NormalPath::parse(request.path.as_bytes()).map_err(|_ambiguous| Refusal::PathAmbiguous)?;
+fn decide(
+    snapshot: &Snapshot,
+    request: &TestRequest,
+    now: u64,
+    heard: &mut Heard,
+) -> Result<Name, Refusal> {
+    let (path, query) =
+        split_target(request.path.as_bytes()).map_err(|_ambiguous| Refusal::PathAmbiguous)?;
+    let path = NormalPath::parse(path).map_err(|_ambiguous| Refusal::PathAmbiguous)?;
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
         let value = value
@@ -80,6 +100,18 @@ fn decide(snapshot: &Snapshot, request: &TestRequest, now: u64) -> Result<Name, 
     let claims = request.claims.as_ref();
     let subject = route.authenticator.rehearse(claims, peer.as_ref(), now)?;
     route.rules.check_subject(subject.as_deref())?;
+    let question = Question {
+        peer: peer.as_ref(),
+        subject: subject.as_deref(),
+        method: &request.method,
+        host: &request.host,
+        path: &path,
+        query: query.and_then(|query| std::str::from_utf8(query).ok()),
+        headers: &headers,
+        listener: request.listener.as_ref(),
+        now,
+    };
+    route.route_policy.check(question, heard)?;
     Ok(route.name.clone())
 }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use super::sources::SourceStore;
 use crate::assertion::AssertionStore;
 use crate::authenticate::keys::store::IssuerKeyStore;
+use crate::authenticate::possession::nonces::MadeSecrets;
+use crate::exchange::ExchangeStore;
 use crate::fetch::ClientStore;
 use crate::limit::store::LimitStore;
-use crate::observe::Metrics;
+use crate::observe::{HandshakeLog, Metrics};
 use crate::shared_state::SharedState;
 use crate::upstream::{EndpointStore, Policies};
 
@@ -16,6 +18,8 @@ use crate::upstream::{EndpointStore, Policies};
 pub struct Stores {
     /// Every counter that `/metrics` shows.
     pub metrics: Arc<Metrics>,
+    /// Who hears of each handshake that failed.
+    pub handshakes: Arc<HandshakeLog>,
     /// Counters of rate limits, by route and rate.
     pub limits: Arc<LimitStore>,
     /// TLS policies towards services, by content.
@@ -28,8 +32,12 @@ pub struct Stores {
     pub clients: Arc<ClientStore>,
     /// Keys of issuers that are fetched, by issuer.
     pub issuer_keys: Arc<IssuerKeyStore>,
+    /// What was given for tokens that were exchanged.
+    pub exchanges: Arc<ExchangeStore>,
     /// Keys that sign identities, and tokens that may go out again.
     pub assertions: Arc<AssertionStore>,
+    /// Secrets of this process that nonces are made with.
+    pub nonce_secrets: Arc<MadeSecrets>,
     /// What several gateways share, or what this one would.
     pub shared: Arc<SharedState>,
 }
@@ -40,12 +48,15 @@ impl Default for Stores {
         let shared = Arc::clone(metrics.shared_state());
         Self {
             assertions: AssertionStore::new(metrics.signed_identities()),
+            handshakes: Arc::new(HandshakeLog::new(Arc::clone(metrics.failures()))),
             metrics,
             limits: LimitStore::new(),
             policies: Policies::new(),
             sources: Arc::default(),
             endpoints: EndpointStore::new(),
             clients: Arc::default(),
+            exchanges: Arc::default(),
+            nonce_secrets: Arc::default(),
             shared: Arc::new(SharedState::new(shared)),
             issuer_keys: Arc::default(),
         }

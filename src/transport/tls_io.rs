@@ -60,6 +60,12 @@ impl<S> TlsIo<S> {
         })
     }
 
+    /// What its handshake established, if it is of this type.
+    #[must_use]
+    pub fn facts<F: Any>(&self) -> Option<&F> {
+        self.facts.user_data.as_ref()?.downcast_ref()
+    }
+
     /// The stream inside.
     #[must_use]
     pub const fn get_mut(&mut self) -> &mut S {

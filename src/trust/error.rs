@@ -249,10 +249,8 @@ impl TrustError {
                 format!("the private key in {} cannot be used", file.display())
             }
             Self::KeyNotP256 { file } => {
-                format!(
-                    "the private key in {} is none on the curve P-256",
-                    file.display()
-                )
+                let file = file.display();
+                format!("the private key in {file} is none on the curve P-256")
             }
             Self::KeyWeak { file, bits } => {
                 format!("{} has an RSA key of {bits} bits", file.display())

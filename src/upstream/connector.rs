@@ -72,6 +72,20 @@ impl MtlsConnector {
         outcome.map_err(Failed::into_connect_failure)
     }
 
+    /// Counts and tells that a service ended a handshake that was complete for us: in TLS 1.3 it looks
+    /// at our certificate after we are done.
+    pub fn refused_late(
+        &self,
+        policy: &Policy,
+        address: SocketAddr,
+        reason: HandshakeFailure,
+        error: io::Error,
+    ) {
+        let mut ended = Ended::new(reason);
+        ended.error = Some(error);
+        self.report(policy, address, &ended, Duration::ZERO);
+    }
+
     async fn attempt(
         &self,
         policy: &Policy,

@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 use crate::handshake_failure::HandshakeFailure;
 use crate::identity::certificate::PeerIdentity;
 
-use super::policy::Policy;
+use super::policy::{Policy, Protocol};
 use super::verifier::{Judgement, judged};
 
 /// A connection whose service proved that it may answer.
@@ -48,7 +48,10 @@ pub(super) async fn shake_hands(
             return Err(Ended::new(HandshakeFailure::Other).judged(refused));
         }
     };
-    let early = first_read(&mut stream).await.map_err(Ended::with_error)?;
+    let early = match policy.protocol {
+        Protocol::Http1 => first_read(&mut stream).await.map_err(Ended::with_error)?,
+        Protocol::Http2 => Early::Nothing, // either side begins (RFC 9113, section 3.4)
+    };
     Ok(Proven {
         stream,
         identity,

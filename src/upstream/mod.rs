@@ -28,5 +28,5 @@ pub use endpoints::{Endpoint, EndpointStore, Endpoints};
 pub use facts::UpstreamFacts;
 pub use lease::{InUse, Lease};
 pub use peer::{Upgrades, peer};
-pub use policy::{InvalidPolicy, Policies, Policy, PolicyParts};
+pub use policy::{InvalidPolicy, Policies, Policy, PolicyParts, Protocol};
 pub use timed::{Deadline, Timed};

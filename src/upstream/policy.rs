@@ -41,8 +41,30 @@ pub struct PolicyParts {
     pub server_name: Host,
     /// Who may answer. Nobody, if it is empty.
     pub accept: Vec<ServerPattern>,
+    /// What is spoken with it.
+    pub protocol: Protocol,
     /// Where handshakes are counted.
     pub metrics: Arc<UpstreamMetrics>,
+}
+
+/// What is spoken on a connection. A service that agrees to nothing is taken to speak HTTP/1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, with services.
+    Http1,
+    /// HTTP/2, with those who are asked over gRPC.
+    Http2,
+}
+
+impl Protocol {
+    /// As ALPN names it (RFC 7301, section 6).
+    #[must_use]
+    pub const fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
 }
 
 /// Why parts make no policy.
@@ -64,6 +86,8 @@ pub struct Policy {
     pub upstream: Name,
     /// The SNI that we send.
     pub server_name: Host,
+    /// What is spoken with it.
+    pub protocol: Protocol,
     /// The certificate that we show there.
     pub certificate: Option<Fingerprint>,
     /// Built once, so that sessions resume.
@@ -101,7 +125,7 @@ impl Policy {
             .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(
                 parts.key_pair.certified_key(),
             )));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![parts.protocol.alpn().to_vec()];
         config.resumption = Resumption::store(Arc::clone(&sessions) as _);
         config.enable_early_data = false; // a request in 0-RTT can be replayed
         // Without it a resumed session of TLS 1.2 is not tied to our certificate (RFC 7627).
@@ -110,6 +134,7 @@ impl Policy {
             group_key,
             upstream: parts.upstream.clone(),
             server_name: parts.server_name.clone(),
+            protocol: parts.protocol,
             certificate: parts
                 .key_pair
                 .certified_key()
@@ -302,6 +327,7 @@ fn content(parts: &PolicyParts) -> [u8; 32] {
         add(&rehearsal.digest()); // for the verifier, which is the policy's, asks it as well
     }
     add(parts.server_name.to_string().as_bytes());
+    add(parts.protocol.alpn());
     for wanted in &accept {
         add(wanted.as_bytes());
     }

@@ -79,7 +79,7 @@ impl ApiKeys {
     }
 
     fn look(&self, shown: &Shown<'_>, asked: &Asked<'_>) -> Result<Arc<Subject>, Refusal> {
-        let text = shown.token().map_err(|_empty| Refusal::ApiKeyMissing)?;
+        let (_scheme, text) = shown.token().map_err(|_empty| Refusal::ApiKeyMissing)?;
         let key = ApiKey::parse(text).ok_or(Refusal::ApiKeyUnknown)?;
         let list = self.source.current().ok_or(Refusal::ApiKeyUnknown)?;
         list.check(&key, asked.peer, asked.now)

@@ -7,10 +7,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Introspector;
 use super::answer::Beside;
-use crate::authenticate::claims::{Binding, Facts};
+use crate::authenticate::claims::Facts;
 use crate::authenticate::fingerprint::Fingerprint;
 use crate::authenticate::issuer::Issuer;
 use crate::authenticate::jws::TOKEN_BYTES_MAX;
+use crate::authenticate::possession::binding::Binding;
 use crate::authenticate::told::Told;
 use crate::config::introspection::AskedTokens;
 use crate::config::issuer_keys::IssuerKeysSpec;
@@ -69,7 +70,7 @@ impl Issuer {
         let known = introspector.known(token, beside, self, now).await?;
         // What the issuer has signed counts. That the token is bound may also be told alone.
         let told = &known.facts.binding;
-        if *told != Binding::Nobody && *told != facts.binding {
+        if *told != Binding::default() && *told != facts.binding {
             return Err(Refusal::TokenOfAnotherPeer);
         }
         Ok(())

@@ -3,10 +3,11 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Around, claims, introspection, issuer_keys, quantity, token};
+use super::{Around, claims, introspection, issuer_keys, possession, quantity, token};
 use crate::config::file::IssuerFile;
 use crate::config::issuer_keys::IssuerKeysSpec;
 use crate::config::node::{Field, Node};
+use crate::config::possession::DpopSpec;
 use crate::config::problem::shown;
 use crate::config::spec::{IssuerSpec, SignatureAlgorithm};
 use crate::config::token::{SubjectsSpec, TokenProfile};
@@ -64,6 +65,9 @@ pub(super) fn issuer(node: &Node<'_>, around: &Around<'_>) -> Option<IssuerSpec>
     let leeway = file.leeway.or_go_on(LEEWAY, |node| {
         quantity::duration(node, Duration::ZERO..=LEEWAY_MAX)
     });
+    let dpop = file
+        .dpop
+        .or_go_on(DpopSpec::default(), |node| possession::dpop(node, around));
     let typ = file.typ.or_go_on(None, |node| token::typ(node).map(Some));
     let max_age = file.max_age.or_go_on(None, |node| {
         quantity::duration(node, MAX_AGE_BOUNDS).map(Some)
@@ -77,6 +81,7 @@ pub(super) fn issuer(node: &Node<'_>, around: &Around<'_>) -> Option<IssuerSpec>
         keys: keys?,
         introspection: introspection?,
         leeway,
+        dpop,
         profile: TokenProfile {
             subjects,
             typ,

@@ -166,12 +166,14 @@ fn url(node: &Node<'_>) -> Option<Uri> {
     }
 }
 
-enum NotHttps {
+/// Why a text is no address that is asked over HTTPS.
+pub(super) enum NotHttps {
     Plain,
     NoUrl,
 }
 
-fn https(text: &str) -> Result<Uri, NotHttps> {
+/// An address that is asked over HTTPS.
+pub(super) fn https(text: &str) -> Result<Uri, NotHttps> {
     let url: Uri = text.parse().map_err(|_no_url| NotHttps::NoUrl)?;
     let host = url.host().filter(|host| !host.is_empty());
     if host.is_none() || text.contains(['#', '@']) {

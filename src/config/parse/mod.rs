@@ -6,13 +6,18 @@
 mod acme;
 mod api_keys;
 mod claims;
+mod exchange;
+mod external_authorization;
 mod fetch;
 mod introspection;
 mod issuer;
 mod issuer_keys;
 mod listener;
+mod login;
 mod oauth_client;
 mod pattern;
+mod possession;
+mod policy;
 mod quantity;
 mod rehearsal;
 mod route;
@@ -53,9 +58,11 @@ struct Around<'a> {
     workload_api: Names<'a>,
     identities: Names<'a>,
     oauth_clients: Names<'a>,
+    logins: Names<'a>,
     issuers: Names<'a>,
     api_keys: Names<'a>,
     upstreams: Names<'a>,
+    external_authorization: Names<'a>,
     routes: Names<'a>,
     /// Whether there is a section `signed_identity`, for the routes that ask for one.
     signs_identities: bool,
@@ -73,9 +80,11 @@ impl<'a> Around<'a> {
             workload_api: Names::of(&file.workload_api),
             identities: Names::of(&file.identities),
             oauth_clients: Names::of(&file.oauth_clients),
+            logins: Names::of(&file.logins),
             issuers: Names::of(&file.issuers),
             api_keys: Names::of(&file.api_keys),
             upstreams: Names::of(&file.upstreams),
+            external_authorization: Names::of(&file.external_authorization),
             routes: Names::of(&file.routes),
             signs_identities: file.signed_identity.written().is_some(),
             shares_state: file.shared_state.written().is_some(),
@@ -135,10 +144,11 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let acme = section(&file.acme, |node| acme::acme(node, &around));
     apart(&file, admin.as_ref(), &listeners, &acme);
     let upstreams = section(&file.upstreams, |node| upstream::upstream(node, &around));
+    let asked = external_authorization::authorizations(&file, &around);
     let api_keys = api_keys::lists(&file.api_keys, &around);
     let issuers = section(&file.issuers, |node| issuer::issuer(node, &around));
     let trust = section(&file.trust, |node| trust::trust(node, &around));
-    trust::federated(&file, &trust, &listeners, &upstreams);
+    trust::federated(&file, &trust, &listeners, &upstreams, &asked);
     Some(Spec {
         trust,
         workers: file
@@ -161,12 +171,14 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         oauth_clients: section(&file.oauth_clients, |node| {
             oauth_client::oauth_client(node, &around)
         }),
+        logins: section(&file.logins, |node| login::login(node, &around)),
         routes: section(&file.routes, |node| {
             route::route(node, &around, &upstreams, &issuers, &api_keys)
         }),
         issuers,
         api_keys,
         upstreams,
+        external_authorization: asked,
         tests: file
             .tests
             .or_go_on(Vec::new(), |node| rehearsal::tests(node, &around)),

@@ -5,14 +5,16 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::web::FieldUse;
-use super::{Around, api_keys, quantity, token, upstream, web};
+use super::{
+    Around, api_keys, exchange, external_authorization, policy, quantity, token, upstream, web,
+};
 use crate::config::api_keys::KeyListSpec;
 use crate::config::file::{ForwardFile, LimitFile, MatchFile, RouteFile};
 use crate::config::node::{Field, Node, all};
 use crate::config::problem::{nearest, shown};
 use crate::config::spec::{
     ClientsSpec, ForwardSpec, HostPattern, IssuerSpec, LimitKey, LimitSpec, MatchSpec, PathPattern,
-    RouteSpec, UpstreamSpec,
+    RouteSpec, TokenSpec, UpstreamSpec,
 };
 use crate::config::tree::Value;
 use crate::identity::client_pattern::ClientPattern;
@@ -68,11 +70,22 @@ pub(super) fn route(
     let grace_after_expiry = file
         .grace_after_expiry
         .optional(|node| quantity::duration(node, GRACE_BOUNDS));
-    let token = token::of_route(&file.token, &[&file.api_key], around, issuers);
+    let login = file
+        .login
+        .optional(|node| node.reference::<Name>("login", &around.logins));
+    let others = [&file.api_key, &file.login];
+    let token = token::of_route(&file.token, &others, around, issuers);
     let api_key = api_keys::of_route(&file.api_key, token.as_ref(), lists, around);
     let limits = file.limits.or(Vec::new(), |node| {
         all(&node.items("`[{ rate: 100/s, per: client }]`")?, limit)
     });
+    let external_authorization = file
+        .external_authorization
+        .optional(|node| external_authorization::of_route(node, around));
+    let takes_token = !matches!(token, Some(TokenSpec::None));
+    let exchange = file
+        .exchange
+        .optional(|node| exchange::exchange(node, around, takes_token));
     let upstream = file
         .upstream
         .needed("write `upstream: NAME`, an entry of `upstreams`", |node| {
@@ -85,19 +98,24 @@ pub(super) fn route(
         .max_body
         .or(MAX_BODY, |node| quantity::size(node, MAX_BODY_BOUNDS));
     let websocket = file.websocket.or(false, Node::flag);
+    let policy = policy::policy(&file, around);
     Some(RouteSpec {
         matches: matches?,
         listeners: listeners?,
         clients: clients?,
         grace_after_expiry: grace_after_expiry?,
         token: token?,
+        login: login?,
         api_key: api_key?,
         limits: limits?,
+        external_authorization: external_authorization?,
+        exchange: exchange?,
         upstream: upstream?,
         accept: accept?,
         forward: forward?,
         max_body: max_body?,
         websocket: websocket?,
+        policy: policy?,
     })
 }
 

@@ -6,9 +6,10 @@ use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE};
 
 use super::web::FieldUse;
-use super::{Around, claims, web};
+use super::{Around, claims, possession, web};
 use crate::config::file::TokenFile;
 use crate::config::node::{Field, Node, all};
+use crate::config::possession::Demand;
 use crate::config::problem::shown;
 use crate::config::spec::{IssuerSpec, JwtSpec, TokenSpec};
 use crate::config::token::{Carrier, WantedTokens};
@@ -168,13 +169,15 @@ fn jwt(
             ),
         }
     });
-    let bound = file.bound_to_certificate.or(false, Node::flag);
+    let bound = file.bound_to_certificate.or(Demand::No, possession::demand);
+    let dpop = file.dpop.or(Demand::No, possession::demand);
     Some(JwtSpec {
         issuer: issuer?,
         scopes: scopes?,
         claims: wanted?,
         typ: typ?,
         bound_to_certificate: bound?,
+        dpop: dpop?,
     })
 }
 

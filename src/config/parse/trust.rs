@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{Around, path, workload_api};
+use crate::config::external_authorization::ExternalAuthorizationSpec;
 use crate::config::file::{NextTrustFile, RootFile, TrustFile};
 use crate::config::node::{Field, Node, all};
 use crate::config::spec::{
@@ -156,6 +157,7 @@ pub(super) fn federated(
     trust: &BTreeMap<Name, TrustSpec>,
     listeners: &BTreeMap<Name, ListenerSpec>,
     upstreams: &BTreeMap<Name, UpstreamSpec>,
+    asked: &BTreeMap<Name, ExternalAuthorizationSpec>,
 ) {
     for (name, listener) in listeners {
         let way = [name.as_str(), "tls", "clients", "trust"];
@@ -164,6 +166,11 @@ pub(super) fn federated(
     for (name, upstream) in upstreams {
         let way = [name.as_str(), "tls", "trust"];
         each_says_for_whom(&file.upstreams, &way, &upstream.tls.trust, trust);
+    }
+    for (name, asked) in asked {
+        let way = [name.as_str(), "tls", "trust"];
+        let section = &file.external_authorization;
+        each_says_for_whom(section, &way, &asked.tls.trust, trust);
     }
 }
 

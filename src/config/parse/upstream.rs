@@ -55,7 +55,8 @@ pub(super) fn upstream(node: &Node<'_>, around: &Around<'_>) -> Option<UpstreamS
     })
 }
 
-fn endpoints(node: &Node<'_>) -> Option<Vec<EndpointSpec>> {
+/// A list of `HOST:PORT`, each once; not empty.
+pub(super) fn endpoints(node: &Node<'_>) -> Option<Vec<EndpointSpec>> {
     let mut seen = HashSet::new();
     node.some("`[\"orders.internal:9443\"]`", |node| {
         let endpoint = web::endpoint(node)?;
@@ -69,7 +70,8 @@ fn endpoints(node: &Node<'_>) -> Option<Vec<EndpointSpec>> {
     })
 }
 
-fn tls(node: &Node<'_>, around: &Around<'_>) -> Option<UpstreamTlsSpec> {
+/// TLS towards a service.
+pub(super) fn tls(node: &Node<'_>, around: &Around<'_>) -> Option<UpstreamTlsSpec> {
     let file = UpstreamTlsFile::read(node)?;
     let identity = file.identity.needed(
         "write `identity: NAME`, an entry of `identities`: the certificate that we show",

@@ -18,6 +18,8 @@ pub(super) enum FieldUse {
     LimitKey,
     /// `tests[].request.headers`.
     Test,
+    /// `external_authorization`: it is told to those who are asked, or set by them.
+    Asked,
     /// Its value is a credential.
     Credential,
 }
@@ -114,7 +116,7 @@ pub(super) fn method(node: &Node<'_>) -> Option<Method> {
 /// The name of a header field: the text of `node`, or the key that it stands behind.
 pub(super) fn field_name(node: &Node<'_>, text: &str, usage: FieldUse) -> Option<HeaderName> {
     let refuse = |what: String, hint: &str| match usage {
-        FieldUse::LimitKey | FieldUse::Credential => node.refuse(what, hint),
+        FieldUse::LimitKey | FieldUse::Asked | FieldUse::Credential => node.refuse(what, hint),
         FieldUse::Match | FieldUse::Test => node.refuse_key(what, hint),
     };
     let Ok(name) = text.parse::<HeaderName>() else {
@@ -128,20 +130,21 @@ pub(super) fn field_name(node: &Node<'_>, text: &str, usage: FieldUse) -> Option
     let own_key = match usage {
         FieldUse::Match => Some("write the host as `match.host`"),
         FieldUse::Test => Some("write the host in `url`"),
+        FieldUse::Asked => Some("the host is told anyway, and nobody changes it"),
         FieldUse::Credential => Some("name the field that the credential stands in"),
         FieldUse::LimitKey => None,
     };
     if let Some(hint) = own_key.filter(|_| name == http::header::HOST) {
         return refuse("the host is not written as a header field".to_owned(), hint);
     }
-    if CREDENTIALS.contains(&name.as_str()) {
+    if CREDENTIALS.contains(&name.as_str()) && usage != FieldUse::Asked {
         let hint = match usage {
             FieldUse::Credential => return Some(name),
             FieldUse::Match => "no secret stands in this file: ask for a token with `token`",
             FieldUse::LimitKey => {
                 "count by the token's subject with `per: subject`, or `per: client`"
             }
-            FieldUse::Test => {
+            FieldUse::Test | FieldUse::Asked => {
                 "no secret stands in this file: write the token's content as `claims`"
             }
         };

@@ -27,7 +27,7 @@ use crate::identity::name::Name;
 use crate::observe::{HandshakeLog, Metrics};
 use crate::trust::{KeyPair, TrustBundle, TrustStore, provider};
 use crate::upstream::{
-    ConnectFailure, MtlsConnector, Policies, Policy, PolicyParts, ServiceStream,
+    ConnectFailure, MtlsConnector, Policies, Policy, PolicyParts, Protocol, ServiceStream,
 };
 
 /// 2030-01-01: where the clock of the tests begins.
@@ -218,6 +218,7 @@ impl Gateway {
             trust: self.mesh.store(),
             server_name: "orders.internal".parse().unwrap(),
             accept: accept.iter().map(|text| text.parse().unwrap()).collect(),
+            protocol: Protocol::Http1,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bench::{Gateway, Leaf};
-use crate::upstream::{Policies, PolicyParts};
+use crate::upstream::{Policies, PolicyParts, Protocol};
 
 const ORDERS: &str = "spiffe://mesh.example/ns/shop/sa/orders";
 
@@ -57,6 +57,10 @@ fn a_difference_in_any_part_is_another_policy() {
         },
         PolicyParts {
             server_name: "192.0.2.1".parse().unwrap(),
+            ..parts()
+        },
+        PolicyParts {
+            protocol: Protocol::Http2,
             ..parts()
         },
         gateway.parts(&[]),

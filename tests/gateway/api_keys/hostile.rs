@@ -4,10 +4,14 @@ use serde_json::json;
 
 use super::{config, make, owners};
 use crate::bench::World;
+use crate::bench::config::Config;
 use crate::bench::gateway::run;
 use crate::bench::http1::Request;
 use crate::bench::pki::Leaf;
 use crate::bench::token::Token;
+
+/// What one case does to a configuration that is right.
+type Change<'c> = &'c dyn Fn(&mut Config);
 
 const FAR: &str = "2100-01-01T00:00:00Z";
 
@@ -317,7 +321,7 @@ async fn a_configuration_that_leaves_something_open_is_refused() {
     let good = make(FAR);
     world.folder.write("partners.yaml", owners(&[&good]));
     world.folder.write("twice.yaml", owners(&[&good, &good]));
-    let check = |change: &dyn Fn(&mut crate::bench::config::Config)| {
+    let check = |change: Change<'_>| {
         let mut config = config(&world, json!("partners"));
         change(&mut config);
         let checked = run(&world, &config, &["check"]);
@@ -329,7 +333,7 @@ async fn a_configuration_that_leaves_something_open_is_refused() {
     };
     let (good, text) = check(&|_| {});
     assert!(good, "{text}");
-    let cases: [(&dyn Fn(&mut crate::bench::config::Config), &str); 7] = [
+    let cases: [(Change<'_>, &str); 7] = [
         (
             &|config| {
                 config.set("api_keys.partners.file", "nowhere.yaml");

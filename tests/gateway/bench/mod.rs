@@ -52,6 +52,9 @@
 //! - **Token**: `Token::new().claim(..).without("exp").header("kid", "x").expired().bound_to(&identity)`, then
 //!   `.sign(&key)`, `.sign_hs256(secret, kid)`, `.unsigned()`; `token::{with_claims, with_broken_signature, jwks}`;
 //!   `IssuerKey::new("kid", Algorithm::Ps256)`, `.jwk()`, `.public_pem()`. A header member set to `Value::Null` is left out.
+//! - **DPoP**: `Proof::get(path, &token)`, `Proof::new(method, url, &token)`, `.claim(..)`, `.without(..)`, `.header(..)`, then
+//!   `.sign(&key)`, `.unsigned(&key)`, `.sign_hs256(&key)`; `dpop::{bound_to(&key), thumbprint(&jwk), nonce(secret, issuer, seconds)}`;
+//!   `Request::get(path).dpop(&token, &proof)`.
 //! - **Client**: `gateway.client(&identity)`, `gateway.anonymous()`; `.name("b.example.com")` (SNI, verified name and
 //!   Host), `.host(..)` alone, `.without_sni()`, `.alpn(&["h2"])`, `.versions(&[&rustls::version::TLS12])`,
 //!   `.source("127.0.0.9")`, `.resumption()` (later connections of this value and its clones resume),
@@ -92,6 +95,7 @@ use rustls::crypto::CryptoProvider;
 pub mod client;
 pub mod config;
 pub mod crl;
+pub mod dpop;
 pub mod gateway;
 pub mod http1;
 pub mod pki;

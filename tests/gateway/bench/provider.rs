@@ -271,7 +271,7 @@ impl Provider {
     }
 
     /// The metadata of a client with all that a gateway needs: the redirect address is
-    /// `https://api.example.com/oauth/callback`, after logout `https://api.example.com/bye`,
+    /// `https://api.example.com/oauth/callback`, after logout `https://api.example.com/oauth/logout/done`,
     /// back-channel `https://api.example.com/oauth/back-channel-logout`. To be changed and given
     /// to [`Provider::put_client`].
     pub fn gateway_client(id: &str) -> Value {
@@ -606,7 +606,7 @@ fn gateway_client(id: &str) -> Value {
         "grant_types": ["authorization_code", "refresh_token", "client_credentials", TOKEN_EXCHANGE],
         "response_types": ["code"],
         "redirect_uris": [format!("https://{HOST}/oauth/callback")],
-        "post_logout_redirect_uris": [format!("https://{HOST}/bye")],
+        "post_logout_redirect_uris": [format!("https://{HOST}/oauth/logout/done")],
         "backchannel_logout_uri": format!("https://{HOST}/oauth/back-channel-logout"),
         "backchannel_logout_session_required": true,
     })

@@ -105,6 +105,9 @@ fn what_is_wrong_with_a_client_is_told_in_its_place() {
             introspection[name] = value.clone();
         }
         config.set("issuers.corp.introspection", introspection);
+        let store =
+            json!({ "endpoints": ["localhost:6379"], "tls": "none", "when_away": "refuse" });
+        config.set("shared_state", json!({ "redis": store }));
         config.choose_ports();
         let output = gateway::run(&world, &config, &["check"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned()

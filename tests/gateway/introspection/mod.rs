@@ -8,6 +8,7 @@ mod clients;
 mod hostile;
 mod provider;
 mod rules;
+mod shared;
 mod signed;
 mod ways;
 

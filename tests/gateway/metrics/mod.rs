@@ -76,6 +76,13 @@ fn values(metrics: &Metrics, name: &str, label: &str, with: &[(&str, &str)]) -> 
     values.cloned().collect()
 }
 
+/// Has the route `open` ask others, of whom none is there.
+fn ask_others(world: &World, config: &mut crate::bench::config::Config, address: SocketAddr) {
+    let opa = crate::external_authorization::external_authorization(address);
+    config.set("external_authorization.opa", opa);
+    crate::token_exchange::set(config, "open", world, address);
+}
+
 #[tokio::test]
 async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
     let world = World::new();
@@ -92,8 +99,13 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
     );
     await_certificate(&world, &mut config, "awaited.example.com");
     config.set("routes.open.grace_after_expiry", "1h");
+    ask_others(&world, &mut config, orders.address);
     world.folder.write("keys.yaml", "owners: {}\n");
     config.set("api_keys.partners.file", "keys.yaml");
+    config.set(
+        "routes.open.policy",
+        json!([{"name": "watched", "cel": "now > 0", "report_only": true}]),
+    );
     let crl = crate::bench::crl::Crl::of(&[]).pem(&world.partners);
     world.folder.write("partners.crl", crl);
     config.set("trust.partners.crl", "partners.crl");
@@ -102,6 +114,10 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
     let mut fetched = config.get("issuers.corp").clone();
     fetched["keys"] = idp.keys("/jwks");
     config.set("issuers.fetched", fetched);
+    let client = json!({ "client_id": "us", "tls": "gateway" });
+    config.set("oauth_clients.us", client);
+    let asked = json!({ "url": idp.url("/ask"), "tls": { "trust": "mesh" }, "client": "us" });
+    config.set("issuers.corp.introspection", asked);
     let gateway = world.gateway_with(&config).await;
     gateway.wait_for_metric(NEXT, &[], |_| true).await;
     let page = gateway.admin("/metrics").await.text();
@@ -212,6 +228,21 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
             "portcullis_handshake_duration_seconds_count",
             "result",
             "#### `result` of handshakes",
+        ),
+        (
+            crate::external_authorization::CHECKS,
+            "result",
+            "#### `result` of questions",
+        ),
+        (
+            crate::external_authorization::WAIVED,
+            "why",
+            "#### `why` of waived answers",
+        ),
+        (
+            crate::token_exchange::EXCHANGES,
+            "result",
+            "#### `result` of exchanges",
         ),
     ];
     for (name, label, heading) in known {
@@ -328,6 +359,59 @@ fn rows() -> BTreeMap<&'static str, Row> {
     use Row::{After, Elsewhere, While};
     BTreeMap::from([
         (
+            "portcullis_external_authorization_checks_total",
+            Elsewhere(
+                "tests/gateway/external_authorization/answers.rs",
+                "stage.checks(\"denied\")",
+            ),
+        ),
+        (
+            "portcullis_external_authorization_waived_total",
+            Elsewhere(
+                "tests/gateway/external_authorization/away.rs",
+                "stage.waived(\"away\")",
+            ),
+        ),
+        (
+            "portcullis_external_authorization_checks_in_progress",
+            Elsewhere(
+                "tests/gateway/external_authorization/away.rs",
+                "portcullis_external_authorization_checks_in_progress",
+            ),
+        ),
+        (
+            "portcullis_external_authorization_duration_seconds",
+            Elsewhere(
+                "tests/gateway/external_authorization/questions.rs",
+                "portcullis_external_authorization_duration_seconds",
+            ),
+        ),
+        (
+            "portcullis_token_exchanges_total",
+            Elsewhere(
+                "tests/gateway/token_exchange/faults.rs",
+                "stage.exchanges(result)",
+            ),
+        ),
+        (
+            "portcullis_token_exchange_cache_total",
+            Elsewhere("tests/gateway/token_exchange/cached.rs", "CACHE, &found"),
+        ),
+        (
+            "portcullis_token_exchanges_in_progress",
+            Elsewhere(
+                "tests/gateway/token_exchange/cached.rs",
+                "portcullis_token_exchanges_in_progress",
+            ),
+        ),
+        (
+            "portcullis_token_exchange_duration_seconds",
+            Elsewhere(
+                "tests/gateway/token_exchange/cached.rs",
+                "portcullis_token_exchange_duration_seconds",
+            ),
+        ),
+        (
             "portcullis_certificate_verification_duration_seconds",
             After(&[("side", "upstream"), ("name", "orders")], 1.0),
         ),
@@ -436,6 +520,10 @@ fn rows() -> BTreeMap<&'static str, Row> {
         (
             "portcullis_limits_refused_total",
             After(&[("route", "limited"), ("limit", "0")], 1.0),
+        ),
+        (
+            "portcullis_policy_rules_total",
+            Elsewhere("tests/gateway/policy/mod.rs", "RULES"),
         ),
         (
             "portcullis_grace_requests_total",

@@ -52,7 +52,7 @@ async fn every_refusal_is_answered_counted_and_logged_by_its_name_and_helps_no_s
         }
         provoked += 1;
     }
-    assert_eq!(provoked, Refusal::ALL.len() - 2, "all but faults of ours");
+    assert_eq!(provoked, Refusal::ALL.len() - 4, "all but faults of ours");
 }
 
 #[tokio::test]
@@ -113,11 +113,28 @@ async fn check(stage: &Stage, refusal: Refusal, answer: &Answer, times: u32) {
     check_metrics(stage, refusal, f64::from(times)).await;
 }
 
-/// RFC 6750, section 3: parameters always; an error code only where a token was shown.
+/// RFC 6750, section 3: parameters always; an error code only where a token was shown. RFC 9449,
+/// section 7.1: who needs a proof, or tried one, hears of that alone.
 fn challenge(refusal: Refusal) -> Option<String> {
     let text = refusal.public_text();
+    let reason = refusal.reason();
+    let of_key = matches!(
+        refusal,
+        Refusal::TokenBoundToKey | Refusal::TokenUnboundToKey | Refusal::ProofOfAnotherKey
+    );
+    if refusal.status() == StatusCode::UNAUTHORIZED && (of_key || reason.starts_with("proof_")) {
+        let error = match reason {
+            _ if of_key => "invalid_token",
+            _ if reason.starts_with("proof_nonce_") => "use_dpop_nonce",
+            _ => "invalid_dpop_proof",
+        };
+        return Some(format!(
+            "DPoP error=\"{error}\", error_description=\"{text}\", algs=\"ES256 EdDSA Ed25519\""
+        ));
+    }
     match (refusal, refusal.status()) {
         (Refusal::TokenMissing, _) => Some("Bearer realm=\"api\"".to_owned()),
+        (Refusal::LoginRequired, _) => Some("Cookie realm=\"api\"".to_owned()),
         (Refusal::ScopeMissing, _) => {
             Some("Bearer error=\"insufficient_scope\", scope=\"read\"".to_owned())
         }

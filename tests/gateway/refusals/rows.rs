@@ -6,13 +6,15 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
-use super::stage::Stage;
+use super::stage::{NONCE_SECRET, Stage};
 use crate::bench::client::{Client, HOST, read_h2};
+use crate::bench::dpop::{Proof, bound_to, nonce};
 use crate::bench::gateway::Reloaded;
 use crate::bench::http1::{Answer, Request};
 use crate::bench::pki::{Authority, Leaf};
-use crate::bench::token::{self, IssuerKey, Token, with_broken_signature};
+use crate::bench::token::{IssuerKey, Token, unix_now, with_broken_signature};
 use crate::bench::within;
+use crate::login::browser::Browser;
 use crate::revocation::REVOKED;
 
 /// How a refusal is provoked.
@@ -52,6 +54,58 @@ fn written(stage: &Stage, token: Token) -> Row {
     Row::Request(Request::post("/orders/7", "x").bearer(&token))
 }
 
+/// A request to the route whose token is exchanged, with what becomes of it.
+fn exchanged(stage: &Stage, becomes: &str) -> Row {
+    let token = Token::new().subject(becomes).sign(&stage.world.issuer);
+    Row::Request(Request::get("/exchanged/x").bearer(&token))
+}
+
+/// A key of a client, and a token that is bound to it.
+fn bound(stage: &Stage) -> (IssuerKey, String) {
+    let key = IssuerKey::es256("client");
+    let token = Token::new().claim("cnf", bound_to(&key));
+    (key, token.sign(&stage.world.issuer))
+}
+
+/// A request to the route that asks for a proof, with a good one that was changed.
+fn proved(stage: &Stage, change: impl FnOnce(Proof) -> Proof) -> Row {
+    let (key, token) = bound(stage);
+    let proof = change(Proof::get("/proved/x", &token)).sign(&key);
+    Row::Request(Request::get("/proved/x").dpop(&token, &proof))
+}
+
+/// The same without a proof, or with two good ones.
+fn proof_fields(stage: &Stage, two: bool) -> Row {
+    let (key, token) = bound(stage);
+    let request = Request::get("/proved/x").header("Authorization", &format!("DPoP {token}"));
+    let proof = || Proof::get("/proved/x", &token).sign(&key);
+    Row::Request(match two {
+        true => request.header("DPoP", &proof()).header("DPoP", &proof()),
+        false => request,
+    })
+}
+
+/// A request to the route whose issuer asks for nonces.
+fn nonced(stage: &Stage, nonce: Option<String>) -> Row {
+    let (key, token) = bound(stage);
+    let mut proof = Proof::get("/nonced/x", &token);
+    if let Some(nonce) = nonce {
+        proof = proof.claim("nonce", nonce);
+    }
+    Row::Request(Request::get("/nonced/x").dpop(&token, &proof.sign(&key)))
+}
+
+fn proof_replayed(stage: &Stage) -> BoxFuture<'_, Answer> {
+    Box::pin(async move {
+        let (key, token) = bound(stage);
+        let proof = Proof::get("/proved/x", &token).sign(&key);
+        let request = Request::get("/proved/x").dpop(&token, &proof);
+        let mut connection = stage.client().connect().await;
+        assert_eq!(connection.request(&request).await.status, 200);
+        connection.request(&request).await
+    })
+}
+
 pub fn row(stage: &Stage, refusal: Refusal) -> Row {
     let open = || Request::get("/open/x");
     let at = |target: &str| Request::get(target);
@@ -81,7 +135,7 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
                 .header("Cookie", "a=b; token=x"),
         ),
         Refusal::TokenTooOld => {
-            let aged = Token::new().claim("iat", token::unix_now() - 120);
+            let aged = Token::new().claim("iat", unix_now() - 120);
             let aged = aged.sign(&stage.world.issuer);
             Row::Request(at("/aged/x").bearer(&aged))
         }
@@ -91,11 +145,66 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
             Row::Request(at("/typed/x").bearer(&partly))
         }
         Refusal::TokenType => typed(stage, Token::new().scope("read").claim("tenant", "a")),
-        Refusal::TokenInactive => Row::Request(at("/asked/x").bearer("opaque")),
+        Refusal::TokenInactive => Row::Request(at("/introspected/x").bearer("opaque")),
         Refusal::TokenUnbound => written(stage, Token::new()),
         Refusal::TokenOfAnotherPeer => {
             written(stage, Token::new().bound_to(&stage.world.gateway_identity))
         }
+        Refusal::TokenBindingUnknown => {
+            signed(stage, Token::new().claim("cnf", json!({ "kid": "x" })))
+        }
+        Refusal::TokenBoundToKey => {
+            let key = IssuerKey::es256("client");
+            signed(stage, Token::new().claim("cnf", bound_to(&key)))
+        }
+        Refusal::TokenUnboundToKey => Row::Request(Request::get("/proved/x").bearer(&good)),
+        Refusal::ProofMissing => proof_fields(stage, false),
+        Refusal::ProofSeveral => proof_fields(stage, true),
+        Refusal::ProofMalformed => proved(stage, |proof| proof.without("jti")),
+        Refusal::ProofHeader => proved(stage, |proof| proof.header("crit", json!(["exp"]))),
+        Refusal::ProofType => proved(stage, |proof| proof.header("typ", "JWT")),
+        Refusal::ProofAlgorithm => proved(stage, |proof| proof.header("alg", "none")),
+        Refusal::ProofKey => proved(stage, |proof| {
+            proof.header("jwk", json!({ "kty": "oct", "k": "AAAA" }))
+        }),
+        Refusal::ProofOfAnotherKey => proved(stage, |proof| {
+            proof.header("jwk", IssuerKey::es256("another").bare_jwk())
+        }),
+        Refusal::ProofMethod => proved(stage, |proof| proof.claim("htm", "POST")),
+        Refusal::ProofTarget => proved(stage, |proof| {
+            proof.claim("htu", "https://api.example.com/proved/y")
+        }),
+        Refusal::ProofToken => proved(stage, |proof| proof.without("ath")),
+        Refusal::ProofExpired => proved(stage, |proof| proof.claim("iat", unix_now() - 600)),
+        Refusal::ProofNotYetValid => proved(stage, |proof| proof.claim("iat", unix_now() + 600)),
+        Refusal::ProofSignature => {
+            let (key, token) = bound(stage);
+            let proof = with_broken_signature(&Proof::get("/proved/x", &token).sign(&key));
+            Row::Request(Request::get("/proved/x").dpop(&token, &proof))
+        }
+        Refusal::ProofNonceMissing => nonced(stage, None),
+        Refusal::ProofNonceExpired => nonced(stage, Some(nonce(NONCE_SECRET, "noncing", -600))),
+        Refusal::ProofNonceUnknown => nonced(stage, Some(nonce(NONCE_SECRET, "corp", 0))),
+        Refusal::ProofReplayed => Row::Steps(proof_replayed),
+        Refusal::ProofsFull | Refusal::ProofsUnavailable => Row::NotFromOutside(
+            "`possession::replays` tests which is told when what is shared cannot say",
+        ),
+        Refusal::LoginRequired => Row::Request(at("/pages/1")),
+        Refusal::LoginStateUnknown => Row::Request(at(&format!(
+            "/oauth/callback?code=x&state={}",
+            "A".repeat(43)
+        ))),
+        Refusal::LoginAnswerMalformed => Row::Request(at("/oauth/callback?code=x&error=y")),
+        Refusal::LogoutTokenRefused => {
+            let form = "application/x-www-form-urlencoded";
+            let post = Request::post("/oauth/back-channel-logout", "logout_token=x");
+            Row::Request(post.header("Content-Type", form))
+        }
+        Refusal::LoginDenied => Row::Steps(login_denied),
+        Refusal::IdTokenRefused => Row::Steps(id_token_refused),
+        Refusal::LogoutCrossSite => Row::Request(at("/oauth/logout")),
+        Refusal::SessionTooLarge => Row::Steps(session_too_large),
+        Refusal::LoginUnavailable => Row::Request(at("/lost/1").header("Accept", "text/html")),
         Refusal::ApiKeyMissing => Row::Request(at("/keyed/x")),
         Refusal::ApiKeyUnknown => Row::Request(at("/keyed/x").header("x-api-key", "x")),
         Refusal::ApiKeyExpired => {
@@ -114,6 +223,14 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
             Token::new().header("typ", "at+jwt").claim("tenant", "a"),
         ),
         Refusal::ClaimMissing => typed(stage, Token::new().header("typ", "at+jwt").scope("read")),
+        Refusal::TokenExchangeRefused => exchanged(stage, "refused"),
+        Refusal::TokenExchangeDenied => exchanged(stage, "denied"),
+        Refusal::TokenExchangeUnavailable => exchanged(stage, "away"),
+        Refusal::ExternalAuthorizationDenied => Row::Request(at("/asked/no")),
+        Refusal::ExternalAuthorizationInvalid => Row::Request(at("/asked/nonsense")),
+        Refusal::ExternalAuthorizationUnavailable => Row::Request(at("/unasked/x")),
+        Refusal::PolicyRefused => Row::Request(at("/ruled/x")),
+        Refusal::SubjectNotPeer => Row::Request(at("/owned/x").bearer(&good)),
         Refusal::RouteUnknown => Row::Request(at("/elsewhere")),
         Refusal::ListenerNotAllowed => Row::Request(at("/inside/x")),
         Refusal::MethodRefused => Row::Request(Request::new("TRACE", "/open/x")),
@@ -140,13 +257,47 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         Refusal::UpstreamClosed => Row::Service(at("/open/close")),
         Refusal::UpstreamProtocol => Row::Service(at("/open/garbage")),
         Refusal::IssuerKeysUnavailable => Row::Request(at("/unheard/x").bearer(&good)),
-        Refusal::IntrospectionUnavailable => Row::Request(at("/unasked/x").bearer("opaque")),
+        Refusal::IntrospectionUnavailable => Row::Request(at("/unintrospected/x").bearer("opaque")),
         Refusal::UpstreamIdentityUnavailable => Row::Service(at("/absent/x")),
         Refusal::UpstreamNoEndpoint => Row::Service(at("/nowhere/x")),
         Refusal::UpstreamInFlightExceeded => Row::Steps(upstream_in_flight_exceeded),
         Refusal::UpstreamConnectTimeout => Row::Service(at("/mute/x")),
         Refusal::UpstreamResponseTimeout => Row::Service(at("/silent/hang")),
     }
+}
+
+fn browser(stage: &Stage) -> Browser {
+    Browser::new(&stage.gateway, &stage.provider, &stage.web)
+}
+
+/// The user says no at the provider.
+fn login_denied(stage: &Stage) -> BoxFuture<'_, Answer> {
+    Box::pin(async move {
+        stage.provider.user(Value::Null, json!({})).await;
+        let page = browser(stage).go("/pages/1").await;
+        stage.provider.user("alice", json!({})).await;
+        page.answer
+    })
+}
+
+fn id_token_refused(stage: &Stage) -> BoxFuture<'_, Answer> {
+    Box::pin(async move {
+        stage
+            .provider
+            .tamper(json!({ "claims": { "nonce": "another" } }))
+            .await;
+        let page = browser(stage).go("/pages/1").await;
+        stage.provider.tamper(Value::Null).await;
+        page.answer
+    })
+}
+
+fn session_too_large(stage: &Stage) -> BoxFuture<'_, Answer> {
+    Box::pin(async move {
+        let name = "x".repeat(10_000);
+        stage.provider.user("long", json!({ "name": name })).await;
+        browser(stage).go("/pages/1").await.answer
+    })
 }
 
 fn certificate_missing(stage: &Stage) -> BoxFuture<'_, Answer> {

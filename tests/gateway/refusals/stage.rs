@@ -10,8 +10,11 @@ use crate::bench::client::{Client, HOST};
 use crate::bench::config::{Config, free_port};
 use crate::bench::gateway::Gateway;
 use crate::bench::pki::{Authority, Identity, Leaf};
+use crate::bench::provider::Provider;
 use crate::bench::service::{Plain, Reply, Service};
 use crate::bench::{ORDERS_ID, ORDERS_NAME, World};
+use crate::external_authorization::{external_authorization, server as asked};
+use crate::token_exchange;
 
 pub struct Stage {
     pub world: World,
@@ -24,7 +27,14 @@ pub struct Stage {
     issuer: Service,
     /// Takes connections and never says a word of TLS.
     mute: Plain,
+    /// Whom the route `asked` asks: it says no below `/asked/no`, and nonsense below
+    /// `/asked/nonsense`.
+    asked: asked::Service,
+    /// Where the token of the route `exchanged` is exchanged, or not, as its subject says.
+    tokens: Service,
     pub web: Identity,
+    /// Where the users of `/pages/**` log in.
+    pub provider: Provider,
     /// Signs the clients of the listener `rotating`, until its bundle is replaced.
     pub rotating: Authority,
     /// An API key that is over, and one that belongs to other certificates.
@@ -33,7 +43,13 @@ pub struct Stage {
 }
 
 /// Names of the configuration, identities and addresses: no answer to a stranger has them.
-pub const SECRETS: [&str; 25] = [
+pub const SECRETS: [&str; 31] = [
+    "ruled",
+    "owned",
+    "hidden-rule",
+    "asked",
+    "introspected",
+    "opa",
     "orders",
     "open",
     "typed",
@@ -60,6 +76,11 @@ pub const SECRETS: [&str; 25] = [
     "pingora",
     "portcullis",
 ];
+
+/// Where nobody listens.
+fn gone() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
+}
 
 /// More than one listener holds 127.0.0.1; each stands for one set of bounds.
 fn listeners(config: &mut Config) {
@@ -89,10 +110,10 @@ fn upstreams(
     orders: SocketAddr,
     foreign: SocketAddr,
     mute: SocketAddr,
-    asked: &str,
+    introspection: &str,
 ) {
     config.endpoints("orders", &[orders]);
-    let gone = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let gone = gone();
     let other = "spiffe://mesh.example/ns/shop/sa/other";
     let list = [
         ("impostor", orders, other),
@@ -123,12 +144,12 @@ fn upstreams(
     let client = json!({ "client_id": "client-of-it", "tls": "gateway" });
     config.set("oauth_clients.us", client);
     for (name, url) in [
-        ("asked", asked),
-        ("unasked", &format!("https://{gone}/ask")),
+        ("introspected", introspection),
+        ("unintrospected", &format!("https://{gone}/ask")),
     ] {
-        let introspection = json!({ "url": url, "tls": { "trust": "mesh" }, "client": "us" });
+        let asking = json!({ "url": url, "tls": { "trust": "mesh" }, "client": "us" });
         let issuer = json!({
-            "issuer": "https://id.example", "audiences": ["orders-api"], "introspection": introspection,
+            "issuer": "https://id.example", "audiences": ["orders-api"], "introspection": asking,
         });
         config.set(&format!("issuers.{name}"), issuer);
         config.route(name, &format!("/{name}/**"), "orders");
@@ -141,6 +162,42 @@ fn upstreams(
     );
     config.set("identities.absent", json!({ "workload_api": "spire" }));
     config.set("upstreams.absent.tls.identity", "absent");
+}
+
+/// What the key file of nonces has.
+pub const NONCE_SECRET: &str = "a secret of more than 32 letters, for nonces";
+
+/// `/proved/**` asks for a proof, `/nonced/**` for one with a nonce.
+fn possession(world: &World, config: &mut Config) {
+    world.folder.write("nonce.key", NONCE_SECRET);
+    let mut noncing = config.get("issuers.corp").clone();
+    noncing["dpop"] = json!({ "nonces": "required", "nonce_keys": ["nonce.key"] });
+    config.set("issuers.noncing", noncing);
+    for (name, issuer) in [("proved", "corp"), ("nonced", "noncing")] {
+        config.route(name, &format!("/{name}/**"), "orders");
+        let token = json!({ "issuer": issuer, "dpop": true });
+        config.set(&format!("routes.{name}.token"), token);
+    }
+}
+
+/// A route for browsers, `/pages/**`, and one whose server cannot be asked, `/lost/**`.
+async fn logins(world: &World, provider: &Provider, config: &mut Config) {
+    crate::login::set_up(world, provider, config).await;
+    config.set("logins.staff.cookie", "sid");
+    let mut lost = config.get("logins.staff").clone();
+    lost["cookie"] = json!("lost");
+    for (name, path) in [
+        ("callback", "/lost"),
+        ("logout", "/leave"),
+        ("back_channel", "/told"),
+    ] {
+        lost[name] = json!(path);
+    }
+    lost["issuer"] = json!("corp");
+    config.set("logins.lost", lost);
+    config.route("lost", "/lost/**", "orders");
+    config.set("routes.lost.login", "lost");
+    config.remove("routes.lost.token");
 }
 
 impl Stage {
@@ -170,9 +227,32 @@ impl Stage {
         );
         let issuer = Service::builder(&issuer, &world.mesh);
         let issuer = issuer.reply(move |_| inactive.clone()).start().await;
-        let asked = format!("https://localhost:{}/ask", issuer.address.port());
+        let introspection = format!("https://localhost:{}/ask", issuer.address.port());
         world.folder.write("deny.list", "# nobody yet\n");
+        let asked = asked::Service::start(&world).await;
+        asked.decide(|question| match &*question.path {
+            "/asked/no" => asked::Script::Say(asked::no()),
+            _ => asked::Script::Say(Vec::new()),
+        });
         let mut config = world.config();
+        for (name, at) in [("asked", asked.address), ("unasked", gone())] {
+            config.set(
+                &format!("external_authorization.{name}"),
+                external_authorization(at),
+            );
+            config.route(name, &format!("/{name}/**"), "orders");
+            config.set(&format!("routes.{name}.external_authorization"), name);
+        }
+        let tokens = token_exchange::server(&world)
+            .reply(|request| match token_exchange::subject(request).as_str() {
+                "refused" => token_exchange::error(400, "invalid_grant"),
+                "denied" => token_exchange::error(400, "invalid_target"),
+                _ => token_exchange::error(500, "server_error"),
+            })
+            .start()
+            .await;
+        config.route("exchanged", "/exchanged/**", "orders");
+        token_exchange::set(&mut config, "exchanged", &world, tokens.address);
         config.set("deny", "deny.list");
         config.set("trust.rotating.ca", "rotating-ca.pem");
         listeners(&mut config);
@@ -181,7 +261,7 @@ impl Stage {
             orders.address,
             foreign.address,
             mute.address,
-            &asked,
+            &introspection,
         );
         config.route("typed", "/typed/**", "orders");
         config.set(
@@ -189,6 +269,7 @@ impl Stage {
             json!({ "issuer": "corp", "typ": "at+jwt", "scopes": ["read"], "claims": { "tenant": "a" },
                     "from": ["authorization", "cookie:token"] }),
         );
+        possession(&world, &mut config);
         let mut aged = config.get("issuers.corp").clone();
         aged["max_age"] = json!("1m");
         config.set("issuers.aged", aged);
@@ -202,6 +283,17 @@ impl Stage {
         config.route("keyed", "/keyed/**", "orders");
         config.remove("routes.keyed.token");
         config.set("routes.keyed.api_key", "keyed");
+        config.route("ruled", "/ruled/**", "orders");
+        config.set(
+            "routes.ruled.policy",
+            json!([{ "name": "hidden-rule", "cel": "request.query == 'open'" }]),
+        );
+        config.route("owned", "/owned/**", "orders");
+        config.set("routes.owned.token", json!({ "issuer": "corp" }));
+        config.set(
+            "routes.owned.subject_is_peer",
+            "spiffe://partners.example/user/{sub}",
+        );
         config.route("limited", "/limited/**", "orders");
         config.set(
             "routes.limited.limits",
@@ -210,6 +302,8 @@ impl Stage {
         config.set("routes.open.max_body", "16B");
         config.route("inside", "/inside/**", "orders");
         config.set("routes.inside.listeners", json!(["optional"]));
+        let provider = world.provider().await;
+        logins(&world, &provider, &mut config).await;
         // It is not ready for as long as it waits for the agent, and refuses what needs it.
         let gateway = world.gateway_starting(&config).await;
         let unreachable = [("place", "identities.absent"), ("result", "unreachable")];
@@ -224,7 +318,10 @@ impl Stage {
             foreign,
             issuer,
             mute,
+            asked,
+            tokens,
             web,
+            provider,
             rotating,
             expired_key: over.key,
             strangers_key: bound.key,

@@ -4,5 +4,5 @@ mod away;
 mod cluster;
 mod gateways;
 mod hostile;
-mod server;
+pub mod server;
 mod store;

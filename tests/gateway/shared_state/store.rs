@@ -40,7 +40,7 @@ async fn what_one_gateway_puts_another_gets_until_it_is_removed_or_over() {
     let (a, b) = (&a.state, &b.state);
     for space in SPACES {
         let values = [&b""[..], b"\0\r\n$-1\r\n", &[7; 256 * 1024]];
-        for value in values.map(Bytes::from_static_or_copy) {
+        for value in values.map(Bytes::copy_from_slice) {
             a.put(space, b"key", value.clone(), MINUTE)
                 .await
                 .expect("kept");
@@ -245,15 +245,4 @@ async fn what_is_asked_is_counted() {
     assert_eq!(all, 5);
     assert_eq!(counts.entries(Space::DpopProof), 2);
     assert_eq!(counts.entries(Space::Session), 0);
-}
-
-/// `Bytes::from_static` for values of any length in one list.
-trait StaticOrCopy {
-    fn from_static_or_copy(bytes: &[u8]) -> Bytes;
-}
-
-impl StaticOrCopy for Bytes {
-    fn from_static_or_copy(bytes: &[u8]) -> Bytes {
-        Bytes::copy_from_slice(bytes)
-    }
 }

@@ -150,6 +150,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::config::policy::PolicySpec;
+    use crate::config::possession::Demand;
     use crate::config::spec::{ForwardSpec, HostPattern, MatchSpec, PathPattern, SegmentPattern};
     use crate::config::token::{Carrier, WantedTokens};
     use crate::identity::scopes::Scopes;
@@ -169,8 +171,11 @@ mod tests {
             clients,
             grace_after_expiry: None,
             token,
+            login: None,
             api_key: None,
             limits: vec![],
+            external_authorization: None,
+            exchange: None,
             upstream: "orders".parse().unwrap(),
             accept: vec![],
             forward: ForwardSpec {
@@ -186,6 +191,7 @@ mod tests {
             },
             max_body: 0,
             websocket: false,
+            policy: PolicySpec::default(),
         })
     }
 
@@ -256,7 +262,8 @@ mod tests {
             scopes: scopes.iter().map(|&scope| scope.into()).collect(),
             claims: claims.collect::<BTreeMap<_, _>>(),
             typ: None,
-            bound_to_certificate: false,
+            bound_to_certificate: Demand::No,
+            dpop: Demand::No,
         }
     }
 

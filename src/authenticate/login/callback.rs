@@ -1,0 +1,124 @@
+//! A browser comes back from the server, with a code or with an error.
+
+use http::Method;
+
+use super::begin::redirect;
+use super::pending::{Pending, is_random, random, same, stays_here};
+use super::session::Session;
+use super::{Login, cookies, query};
+use crate::authenticate::authenticator::Asked;
+use crate::authenticate::told::{Reply, Told};
+use crate::refusal::Refusal;
+
+/// What a browser brings back (RFC 6749, section 4.1.2; RFC 9207).
+struct Brought {
+    state: String,
+    said: Said,
+    issuer: Option<String>,
+}
+
+enum Said {
+    Code(String),
+    /// What it is does not matter: it is not logged, for anybody may write it.
+    Error,
+}
+
+/// A code is a few hundred bytes; one that is longer does not fit into a form of 16 KiB either.
+const CODE_BYTES_MAX: usize = 4 * 1024;
+
+impl Login {
+    /// Exchanges the code, and begins the session.
+    pub(super) async fn callback(
+        &self,
+        asked: &Asked<'_>,
+        told: &mut Told,
+    ) -> Result<Box<Reply>, Refusal> {
+        if asked.method != Method::GET {
+            return Err(Refusal::MethodRefused);
+        }
+        let brought = Brought::read(asked.query.unwrap_or_default())?;
+        let pending = self.take_pending(&brought.state, asked, told)?;
+        let endpoints = self.endpoints().await?;
+        match brought.issuer.as_deref() {
+            Some(issuer) if issuer != self.issuer_text() => {
+                return Err(Refusal::LoginAnswerMalformed);
+            }
+            None if endpoints.says_issuer => return Err(Refusal::LoginAnswerMalformed),
+            Some(_) | None => {}
+        }
+        let code = match &brought.said {
+            Said::Code(code) => code,
+            Said::Error => return Err(Refusal::LoginDenied),
+        };
+        let callback = Self::own_address(asked, &self.spec.paths.callback);
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", &callback),
+            ("code_verifier", &pending.verifier),
+        ];
+        let given = self.given(&endpoints.urls.token, &form, asked.now).await;
+        let given = given.map_err(|no| no.at_login())?;
+        let id_token = given.id_token.ok_or(Refusal::IdTokenRefused)?;
+        let access = given.access.as_str();
+        let nonce = Some(pending.nonce.as_str());
+        self.check_id_token(&id_token, nonce, Some(access), None, asked.now, told)
+            .await?;
+        let session = Session {
+            id: random().ok_or(Refusal::Internal)?,
+            begun: asked.now,
+            seen: asked.now,
+            certificate: self.certificate(asked),
+            id_token,
+            tokens: given
+                .rest
+                .kept(&given.access, self.spec.forward_access_token),
+        };
+        let set = self.set_session(&session, asked);
+        if set.is_err() {
+            tracing::warn!(login = %self.name, "the tokens of a login do not fit into cookies");
+        }
+        told.fields.extend(set?);
+        // Sealed, and written by us: looked at again all the same.
+        let target = Some(pending.return_to.as_str()).filter(|target| stays_here(target));
+        redirect(target.unwrap_or("/")).map(Box::new)
+    }
+
+    /// The login that this `state` is of, if this browser began it. It counts once.
+    fn take_pending(
+        &self,
+        state: &str,
+        asked: &Asked<'_>,
+        told: &mut Told,
+    ) -> Result<Pending, Refusal> {
+        let unknown = Refusal::LoginStateUnknown;
+        let name = self.cookies.pending(state).ok_or(unknown)?;
+        let sealed = cookies::only(asked.headers, &name).ok_or(unknown)?;
+        told.fields.extend(cookies::remove(&name));
+        let text = self.parts.seals.open(&self.purpose("login", asked), sealed);
+        let pending = text.as_deref().and_then(Pending::of_text).ok_or(unknown)?;
+        let own = same(&pending.state, state)
+            && self.is_under_way(&pending, asked.now)
+            && self.fits(pending.certificate.as_deref(), asked);
+        own.then_some(pending).ok_or(unknown)
+    }
+}
+
+impl Brought {
+    fn read(query: &str) -> Result<Self, Refusal> {
+        let malformed = Refusal::LoginAnswerMalformed;
+        let names = ["state", "code", "error", "iss"];
+        let [state, code, error, issuer] = query::values(query, names).ok_or(malformed)?;
+        let state = state.filter(|state| is_random(state));
+        let said = match (code, error) {
+            (Some(code), None) if (1..=CODE_BYTES_MAX).contains(&code.len()) => Said::Code(code),
+            (None, Some(_)) => Said::Error,
+            (None | Some(_), _) => return Err(malformed),
+        };
+        Ok(Self {
+            state: state.ok_or(Refusal::LoginStateUnknown)?,
+            said,
+            issuer,
+        })
+    }
+}

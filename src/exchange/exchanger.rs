@@ -1,0 +1,207 @@
+//! [`Exchange`]: exchanges tokens on the terms of one route.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, Uri};
+
+use super::answer::{self, Issued};
+use super::store::{ExchangeStore, Found, Kept, Key, digest};
+use crate::config::exchange::{ExchangeSpec, TokenTypeSpec};
+use crate::identity::subject::Subject;
+use crate::oauth::client::Client;
+use crate::oauth::error::{ErrorCode, OauthError};
+use crate::observe::{ExchangeMetrics, ExchangeResult};
+use crate::refusal::Refusal;
+
+/// The exchange of one route.
+pub struct Exchange {
+    client: Arc<Client>,
+    url: Uri,
+    /// What is asked for, beside the token.
+    terms: Vec<(&'static str, Box<str>)>,
+    digest: [u8; 32],
+    requested: Option<TokenTypeSpec>,
+    cache: Duration,
+    store: Arc<ExchangeStore>,
+    metrics: Arc<ExchangeMetrics>,
+}
+
+/// RFC 8693, section 2.1.
+const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// A token is not used when it is about to end: it has a way before it.
+const MARGIN_SECONDS: u64 = 10;
+/// How long one is used again whose end nobody says.
+const UNSAID_SECONDS: u64 = 30;
+/// How long a refusal holds without asking again.
+const REFUSED_SECONDS: u64 = 5;
+/// How long nobody asks again for a token for which the server gave nothing.
+const AWAY_SECONDS: u64 = 1;
+
+impl Exchange {
+    /// On these terms, asked by `client`.
+    #[must_use]
+    pub fn new(
+        spec: &ExchangeSpec,
+        client: Arc<Client>,
+        store: Arc<ExchangeStore>,
+        metrics: Arc<ExchangeMetrics>,
+    ) -> Self {
+        let mut terms: Vec<(&'static str, Box<str>)> = vec![
+            ("grant_type", GRANT.into()),
+            ("subject_token_type", spec.subject_token_type.urn().into()),
+        ];
+        let requested = spec.requested_token_type;
+        let scopes = (!spec.scopes.is_empty()).then(|| spec.scopes.join(" "));
+        let more = [
+            ("audience", spec.audience.as_deref()),
+            ("resource", spec.resource.as_deref()),
+            ("scope", scopes.as_deref()),
+            ("requested_token_type", requested.map(TokenTypeSpec::urn)),
+        ];
+        let more = more.into_iter();
+        terms.extend(more.filter_map(|(name, value)| Some((name, value?.into()))));
+        let url = spec.url.to_string();
+        let mut parts = vec![client.client_id().as_bytes(), url.as_bytes()];
+        for (name, value) in &terms {
+            parts.extend([name.as_bytes(), value.as_bytes()]);
+        }
+        Self {
+            digest: digest(&parts).bytes(),
+            client,
+            url: spec.url.clone(),
+            terms,
+            requested,
+            cache: spec.cache,
+            store,
+            metrics,
+        }
+    }
+
+    /// `Authorization` for the service: the new token, for `token`, which speaks for `subject` and was
+    /// verified for this very request. `now` in seconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TokenExchangeRefused`] and [`Refusal::TokenExchangeDenied`] where the server does not
+    /// give one for this token; [`Refusal::TokenExchangeUnavailable`] where that says nothing about the
+    /// client.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: whoever waits for the same token asks then.
+    pub async fn authorization(
+        &self,
+        token: &str,
+        subject: &Subject,
+        now: u64,
+    ) -> Result<HeaderValue, Refusal> {
+        let key = Key::of(&self.digest, token);
+        if let Some(known) = self.store.known(&key, now) {
+            self.metrics.found();
+            return known;
+        }
+        let turn = match self.store.find(&key, now).await {
+            Found::Known(outcome) => {
+                self.metrics.found();
+                return outcome;
+            }
+            Found::Turn(turn) => turn,
+        };
+        self.metrics.not_found();
+        let kept = self.ask(token, subject, now).await;
+        let outcome = kept.outcome.clone();
+        // A value that is over at once goes to those who wait, and to nobody after them. One that
+        // cannot be kept is asked for anew.
+        drop(turn.insert(kept));
+        outcome
+    }
+
+    async fn ask(&self, token: &str, subject: &Subject, now: u64) -> Kept {
+        let began = Instant::now();
+        let under_way = self.metrics.exchange_started();
+        let issued = self.exchange(token).await;
+        drop(under_way);
+        let (result, kept) = match issued {
+            Ok(issued) => {
+                let until = self.until(&issued, subject, now);
+                let outcome = Ok(issued.authorization);
+                (ExchangeResult::Exchanged, Kept { outcome, until })
+            }
+            Err(error) => {
+                let (result, refusal, seconds) = sort(&error);
+                if result == ExchangeResult::Failed {
+                    tracing::warn!(url = %self.url, client = self.client.client_id(), %error, "a token could not be exchanged");
+                } else {
+                    tracing::debug!(url = %self.url, client = self.client.client_id(), %error, "a token was not exchanged");
+                }
+                let outcome = Err(refusal);
+                let until = now.saturating_add(seconds);
+                (result, Kept { outcome, until })
+            }
+        };
+        self.metrics.exchange_ended(result, began.elapsed());
+        kept
+    }
+
+    async fn exchange(&self, token: &str) -> Result<Issued, OauthError> {
+        let mut form: Vec<(&str, &str)> = vec![("subject_token", token)];
+        let terms = self.terms.iter();
+        form.extend(terms.map(|(name, value)| (*name, &**value)));
+        let answer = self.client.post_form(&self.url, &form).await?;
+        answer::read(&answer.object()?, token, self.requested).map_err(OauthError::Answer)
+    }
+
+    /// Until when it is used again: not to its last moment, and never for longer than the client's own.
+    fn until(&self, issued: &Issued, subject: &Subject, now: u64) -> u64 {
+        let seconds = issued
+            .seconds
+            .map_or(UNSAID_SECONDS, |all| all.saturating_sub(MARGIN_SECONDS));
+        let seconds = seconds.min(self.cache.as_secs());
+        now.saturating_add(seconds).min(subject.expires)
+    }
+}
+
+/// Whose fault it is, what the client is told, and for how long that holds. RFC 8693, section 2.2.2:
+/// `invalid_request` is a subject token that is not taken.
+fn sort(error: &OauthError) -> (ExchangeResult, Refusal, u64) {
+    let refused = (
+        ExchangeResult::Refused,
+        Refusal::TokenExchangeRefused,
+        REFUSED_SECONDS,
+    );
+    let denied = (
+        ExchangeResult::Denied,
+        Refusal::TokenExchangeDenied,
+        REFUSED_SECONDS,
+    );
+    let failed = (
+        ExchangeResult::Failed,
+        Refusal::TokenExchangeUnavailable,
+        AWAY_SECONDS,
+    );
+    let OauthError::Refused { status, error } = error else {
+        return failed;
+    };
+    match error.code {
+        _of_the_server if status.is_server_error() => failed,
+        ErrorCode::InvalidGrant | ErrorCode::InvalidRequest => refused,
+        ErrorCode::InvalidTarget | ErrorCode::InvalidScope => denied,
+        ErrorCode::Other if &*error.text == "invalid_token" => refused,
+        ErrorCode::Other if &*error.text == "access_denied" => denied,
+        ErrorCode::InvalidClient
+        | ErrorCode::UnauthorizedClient
+        | ErrorCode::UnsupportedGrantType
+        | ErrorCode::Other => failed,
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange")
+            .field("url", &self.url)
+            .field("client", &self.client.client_id())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,175 @@
+//! [`Question`]: what an authorization service is told of a request.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use prost::Message as _;
+
+use super::message::{
+    Address, AttributeContext, CheckRequest, HttpRequest, Peer, Request, SocketAddress, Timestamp,
+    TlsSession,
+};
+
+/// A request that everything else lets through.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'q> {
+    /// `X-Request-Id`, as the service gets it.
+    pub id: &'q str,
+    /// Seconds since 1970.
+    pub now: u64,
+    /// The method.
+    pub method: &'q Method,
+    /// The host, canonical, with the port if one was named.
+    pub host: &'q str,
+    /// The path in normal form with the query, as it is forwarded.
+    pub target: &'q str,
+    /// `HTTP/1.1` or `HTTP/2`.
+    pub protocol: &'static str,
+    /// Bytes of the body, as far as they were told.
+    pub size: Option<u64>,
+    /// The header fields, without those that only the gateway may set.
+    pub headers: &'q HeaderMap,
+    /// Fields that carry the route's own credentials: withheld as all credentials are.
+    pub credentials: &'q [HeaderName],
+    /// Where the connection came from.
+    pub source: SocketAddr,
+    /// What the client's certificate states, if it showed one.
+    pub principal: Option<&'q str>,
+    /// The certificate itself (DER).
+    pub certificate: Option<&'q [u8]>,
+    /// The name that the client asked for in the handshake.
+    pub server_name: Option<&'q str>,
+    /// What the gateway knows besides, by name.
+    pub context: &'q [(&'static str, &'q str)],
+}
+
+/// What of it is told.
+#[derive(Debug)]
+pub(super) struct Telling {
+    /// Whether the client's certificate is.
+    pub(super) certificate: bool,
+    /// The only credentials that are.
+    pub(super) credentials: Box<[HeaderName]>,
+    /// What only the answer says.
+    pub(super) of_answer: Box<[HeaderName]>,
+}
+
+impl Question<'_> {
+    /// As bytes of a `CheckRequest`. About as many as the head of the request has, which is bounded.
+    pub(super) fn encode(&self, telling: &Telling) -> Bytes {
+        let certificate = self.certificate.filter(|_| telling.certificate);
+        let context = self.context.iter();
+        let context = context.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let attributes = AttributeContext {
+            source: Some(Peer {
+                address: Some(address(self.source)),
+                service: String::new(),
+                principal: self.principal.unwrap_or_default().to_owned(),
+                certificate: certificate.map(url_encoded_pem).unwrap_or_default(),
+            }),
+            destination: Some(Peer::default()),
+            request: Some(Request {
+                time: Some(Timestamp {
+                    seconds: i64::try_from(self.now).unwrap_or(i64::MAX),
+                    nanos: 0,
+                }),
+                http: Some(self.http(telling)),
+            }),
+            context_extensions: context.collect(),
+            tls_session: self.server_name.map(|name| TlsSession {
+                sni: name.to_owned(),
+            }),
+        };
+        let request = CheckRequest {
+            attributes: Some(attributes),
+        };
+        request.encode_to_vec().into()
+    }
+
+    fn http(&self, telling: &Telling) -> HttpRequest {
+        let size = self.size.and_then(|size| i64::try_from(size).ok());
+        HttpRequest {
+            id: self.id.to_owned(),
+            method: self.method.as_str().to_owned(),
+            headers: self.headers(telling),
+            path: self.target.to_owned(),
+            host: self.host.to_owned(),
+            scheme: "https".to_owned(),
+            size: size.unwrap_or(UNKNOWN),
+            protocol: self.protocol.to_owned(),
+        }
+    }
+
+    /// Fields by name, several of one name as one: a text, so that bytes which are none are replaced.
+    fn headers(&self, telling: &Telling) -> BTreeMap<String, String> {
+        let told = |name: &&HeaderName| {
+            if is_credential(name) || self.credentials.contains(name) {
+                telling.credentials.contains(name)
+            } else {
+                let mut of_answer = telling.of_answer.iter();
+                !of_answer.any(|other| reads_as(name, other))
+            }
+        };
+        let field = |name: &HeaderName| {
+            let values = self.headers.get_all(name).iter();
+            let values: Vec<_> = values.map(HeaderValue::as_bytes).collect();
+            let between = if *name == COOKIE { "; " } else { "," };
+            let joined = values.join(between.as_bytes());
+            let text = String::from_utf8_lossy(&joined).into_owned();
+            (name.as_str().to_owned(), text)
+        };
+        self.headers.keys().filter(told).map(field).collect()
+    }
+}
+
+/// Whether a service may take one field for the other: `_` and `.` are `-` to many.
+fn reads_as(name: &HeaderName, other: &HeaderName) -> bool {
+    let plain = |name: &HeaderName| name.as_str().replace(['_', '.'], "-");
+    name == other || plain(name) == plain(other)
+}
+
+/// What Envoy says of a body whose length was not told.
+const UNKNOWN: i64 = -1;
+
+/// Whether whoever reads the field can be the client.
+pub(super) fn is_credential(name: &HeaderName) -> bool {
+    [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(name) || name == "dpop"
+}
+
+fn address(of: SocketAddr) -> Address {
+    Address {
+        socket_address: Some(SocketAddress {
+            address: of.ip().to_canonical().to_string(),
+            port_value: Some(u32::from(of.port())),
+        }),
+    }
+}
+
+/// PEM in percent-encoding, as Envoy tells certificates.
+fn url_encoded_pem(der: &[u8]) -> String {
+    let base64 = STANDARD.encode(der);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    for (index, character) in base64.chars().enumerate() {
+        if index > 0 && index.is_multiple_of(PEM_COLUMNS) {
+            pem.push('\n');
+        }
+        pem.push(character);
+    }
+    pem.push_str("\n-----END CERTIFICATE-----\n");
+    let mut encoded = String::with_capacity(pem.len().saturating_mul(2));
+    for byte in pem.bytes() {
+        if byte.is_ascii_alphanumeric() || byte == b'-' {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+const PEM_COLUMNS: usize = 64;

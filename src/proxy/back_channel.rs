@@ -1,0 +1,45 @@
+//! Requests of a login server that end sessions: the one case in which the gateway reads a body.
+
+use std::time::Duration;
+
+use pingora::protocols::http::ServerSession;
+use rustls::pki_types::UnixTime;
+use tokio::time::timeout;
+
+use crate::authenticate::login::{BODY_BYTES_MAX, Login};
+use crate::authenticate::told::Reply;
+use crate::refusal::Refusal;
+
+/// A few kilobytes from one server to another.
+const BODY_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Reads the body, and ends what it names.
+///
+/// # Errors
+///
+/// [`Refusal::BodyTooLarge`], [`Refusal::BodyTimeout`], or what the login says of the body.
+pub(super) async fn end_sessions(
+    session: &mut ServerSession,
+    login: &Login,
+) -> Result<Box<Reply>, Refusal> {
+    let body = timeout(BODY_TIME_MAX, body(session)).await;
+    let body = body.unwrap_or(Err(Refusal::BodyTimeout))?;
+    let headers = &session.req_header().headers;
+    login
+        .back_channel(headers, &body, UnixTime::now().as_secs())
+        .await
+}
+
+async fn body(session: &mut ServerSession) -> Result<Vec<u8>, Refusal> {
+    let mut body = Vec::new();
+    loop {
+        let piece = session.read_request_body().await;
+        let Some(piece) = piece.map_err(|_broken_off| Refusal::RequestMalformed)? else {
+            return Ok(body);
+        };
+        if body.len() + piece.len() > BODY_BYTES_MAX {
+            return Err(Refusal::BodyTooLarge);
+        }
+        body.extend_from_slice(&piece);
+    }
+}

@@ -1,0 +1,97 @@
+//! Asking an authorization service: what it is told, what its answers do, and what becomes of requests
+//! when it is hostile, somebody else, or away.
+
+mod answers;
+mod away;
+mod hostile;
+mod questions;
+pub mod server;
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use crate::bench::World;
+use crate::bench::gateway::Gateway;
+use crate::bench::service;
+use server::{ID, NAME, Service};
+
+pub const CHECKS: &str = "portcullis_external_authorization_checks_total";
+pub const WAIVED: &str = "portcullis_external_authorization_waived_total";
+
+/// An entry of `external_authorization`.
+pub fn external_authorization(address: SocketAddr) -> Value {
+    json!({
+        "endpoints": [address.to_string()],
+        "timeout": "5s",
+        "tls": { "identity": "gateway", "trust": "mesh", "server_name": NAME, "accept": [ID] },
+    })
+}
+
+/// A gateway whose route `open` asks `opa`.
+struct Stage {
+    world: World,
+    orders: service::Service,
+    opa: Service,
+    gateway: Gateway,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With these keys of the entry, or of the route below `route.`.
+    async fn with(keys: &[(&str, Value)]) -> Self {
+        let world = World::new();
+        let opa = Service::start(&world).await;
+        Self::around(world, opa, keys).await
+    }
+
+    async fn around(world: World, opa: Service, keys: &[(&str, Value)]) -> Self {
+        let orders = world.orders().start().await;
+        let mut config = world.config();
+        config.endpoints("orders", &[orders.address]);
+        config.set(
+            "external_authorization.opa",
+            external_authorization(opa.address),
+        );
+        config.set("routes.open.external_authorization", "opa");
+        for (key, value) in keys {
+            let place = match key.strip_prefix("route.") {
+                Some(key) => format!("routes.open.{key}"),
+                None => format!("external_authorization.opa.{key}"),
+            };
+            config.set(&place, value.clone());
+        }
+        let gateway = world.gateway_with(&config).await;
+        Self {
+            world,
+            orders,
+            opa,
+            gateway,
+        }
+    }
+
+    /// Asks the gateway, and gives status and reason.
+    async fn get(&self, path: &str) -> (u16, String) {
+        let answer = self.gateway.client(&self.world.web()).get(path).await;
+        let line = self.gateway.access_line(&answer).await;
+        let reason = line["reason"].as_str().unwrap_or_default();
+        (answer.status, reason.to_owned())
+    }
+
+    async fn checks(&self, result: &str) -> f64 {
+        let labels = [("external_authorization", "opa"), ("result", result)];
+        self.gateway.metrics().await.value(CHECKS, &labels)
+    }
+
+    async fn waived(&self, why: &str) -> f64 {
+        let labels = [("external_authorization", "opa"), ("why", why)];
+        self.gateway.metrics().await.value(WAIVED, &labels)
+    }
+}
+
+const DENIED: &str = "external_authorization_denied";
+const INVALID: &str = "external_authorization_invalid";
+const UNAVAILABLE: &str = "external_authorization_unavailable";

@@ -1,0 +1,131 @@
+//! Tokens that are renewed.
+
+use serde_json::json;
+
+use super::{REFRESHES, Stage};
+use crate::bench::http1::Request;
+use crate::bench::provider::{DISCOVERY, TOKEN};
+
+/// Access tokens that are over at once.
+async fn short(stage: &Stage) {
+    stage.provider.ttl(json!({ "AccessToken": 1 })).await;
+}
+
+#[tokio::test]
+async fn an_old_token_is_renewed_once_however_many_ask() {
+    let mut stage = Stage::new().await;
+    stage.config.set("logins.staff.forward_access_token", true);
+    short(&stage).await;
+    let (gateway, browser) = stage.logged_in().await;
+    let first = stage.orders.only_request();
+    let before = stage.provider.requests(TOKEN).len();
+    stage.provider.ttl(json!({ "AccessToken": 3600 })).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    // Many at a time, all with the same cookie; and some after that.
+    let asked = (0..10).map(|number| {
+        let mut browser = browser.clone();
+        async move {
+            let answer = browser.ask(Request::get(&format!("/pages/{number}"))).await;
+            (answer.status, browser)
+        }
+    });
+    let came = futures_util::future::join_all(asked).await;
+    assert!(came.iter().all(|(status, _)| *status == 200));
+    assert_eq!(
+        browser.clone().ask(Request::get("/pages/x")).await.status,
+        200
+    );
+    let after = stage.provider.requests(TOKEN).len();
+    assert_eq!(after, before + 1, "one refresh");
+    let labels = [("login", "staff"), ("result", "renewed")];
+    assert!(gateway.metrics().await.value(REFRESHES, &labels) >= 1.0);
+    // Every one of them has a session that goes on, with the new token.
+    for (_, mut browser) in came {
+        assert_ne!(browser.session(), None);
+        assert_eq!(browser.step("/pages/y").await.status, 200);
+    }
+    let last = stage.orders.last_request();
+    assert_ne!(last.header("authorization"), first.header("authorization"));
+    assert_eq!(stage.provider.requests(TOKEN).len(), after);
+}
+
+#[tokio::test]
+async fn a_server_that_renews_no_more_ends_the_session() {
+    let stage = Stage::new().await;
+    short(&stage).await;
+    let (gateway, mut browser) = stage.logged_in().await;
+    let over = json!([{
+        "path": TOKEN, "status": 400, "body": "{\"error\":\"invalid_grant\"}",
+        "headers": { "content-type": "application/json" },
+    }]);
+    stage.provider.faults(over).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    let answer = browser.ask(Request::get("/pages/1")).await;
+    assert_eq!(answer.status, 401, "{answer:?}");
+    assert_eq!(
+        gateway.reason(&answer).await.as_deref(),
+        Some("login_required")
+    );
+    let labels = [("login", "staff"), ("result", "ended")];
+    assert_eq!(gateway.metrics().await.value(REFRESHES, &labels), 1.0);
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_refuses_nobody_for_good() {
+    let stage = Stage::new().await;
+    short(&stage).await;
+    let (gateway, browser) = stage.logged_in().await;
+    stage
+        .provider
+        .faults(json!([{ "path": TOKEN, "how": "close" }]))
+        .await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    let answer = browser.clone().ask(Request::get("/pages/1")).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.header("retry-after").is_some());
+    assert_eq!(
+        gateway.reason(&answer).await.as_deref(),
+        Some("login_unavailable")
+    );
+    stage.provider.faults(json!([])).await;
+    let mut back = 0;
+    for _ in 0..50 {
+        back = browser.clone().ask(Request::get("/pages/1")).await.status;
+        if back == 200 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(back, 200);
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_asked_begins_no_login() {
+    let stage = Stage::new().await;
+    stage
+        .provider
+        .faults(json!([{ "path": DISCOVERY, "status": 500 }]))
+        .await;
+    let gateway = stage.gateway().await;
+    let mut browser = stage.browser(&gateway);
+    let answer = browser.step("/pages/1").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(
+        gateway.reason(&answer).await.as_deref(),
+        Some("login_unavailable")
+    );
+    assert_eq!(stage.orders.bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_renewed_id_token_is_of_the_same_user() {
+    let stage = Stage::new().await;
+    short(&stage).await;
+    let (_gateway, mut browser) = stage.logged_in().await;
+    stage
+        .provider
+        .tamper(json!({ "claims": { "sub": "mallory" } }))
+        .await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    assert_eq!(browser.ask(Request::get("/pages/1")).await.status, 401);
+}
