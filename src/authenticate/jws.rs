@@ -220,9 +220,12 @@ pub(super) fn verify_signature(
     key: &Key,
     algorithm: SignatureAlgorithm,
 ) -> Result<(), Refusal> {
+    if !key.fits(algorithm) {
+        return Err(Refusal::TokenAlgorithm);
+    }
     if let Some(parsed) = key.parsed() {
-        // What the crate does as well, but for reading the key.
-        let verified = parsed.verify_sig(signed.as_bytes(), signature);
+        // What the crate does as well, but for reading the key anew.
+        let verified = parsed.verify_sig(parts.signed.as_bytes(), &parts.signature);
         return verified.map_err(|_wrong| Refusal::TokenSignature);
     }
     // The provider is named, not looked up: the crate's default one is chosen by its features, and
