@@ -51,6 +51,8 @@ fn metrics() -> Arc<Metrics> {
     drop(metrics.login(&name("staff")));
     drop(metrics.api_keys(&name("partners")));
     drop(metrics.introspection(&name("corp")));
+    drop(metrics.external_authorization(&name("opa")));
+    drop(metrics.exchange(&name("us")));
     metrics.issuer_keys(&name("corp")).set(KeysShown {
         count: 2,
         generation: 1,
@@ -437,6 +439,8 @@ fn the_documentation_lists_every_metric_with_its_kind_and_labels() {
         .into_iter()
         .chain([
             "### Clients",
+            "### Authorization services",
+            "### Exchanged tokens",
             "### Upstreams",
             "### Configuration",
             "### Process",

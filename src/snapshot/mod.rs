@@ -23,6 +23,7 @@ mod oauth;
 pub mod plan;
 mod planner;
 mod possession;
+mod policies;
 mod reach;
 mod shared;
 pub mod refresh;

@@ -2,8 +2,8 @@
 //! [`Material`].
 //!
 //! Every problem is noted at its place, and the work goes on, so that all are shown at once. When
-//! only the material is another, listeners and policies are built anew ([`listeners`],
-//! [`policies`]), and all else stays.
+//! only the material is another, listeners are built anew ([`listeners`]) and policies
+//! (`policies.rs`), and all else stays.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
@@ -39,7 +39,7 @@ use crate::identity::name::Name;
 use crate::identity::pattern::ServerPattern;
 use crate::limit::in_flight::InFlight;
 use crate::observe::UpstreamMetrics;
-use crate::upstream::{InvalidPolicy, Policy, PolicyParts, Protocol};
+use crate::upstream::Protocol;
 
 /// What one compilation has built, and the problems that it met.
 pub(super) struct Planner<'c> {
@@ -392,31 +392,6 @@ fn listener_plan(
         peers,
         in_flight,
     }))
-}
-
-/// The policies for these terms, in their order; `None` where our key pair is not there yet. What
-/// could not be built is told to `failed`, by its place.
-pub(super) fn policies(
-    terms: &[PolicyTerms],
-    material: &Material,
-    stores: &Stores,
-    mut failed: impl FnMut(&str, InvalidPolicy),
-) -> Box<[Option<Arc<Policy>>]> {
-    let policy = |terms: &PolicyTerms| {
-        let tls = &terms.tls;
-        let parts = PolicyParts {
-            upstream: terms.upstream.clone(),
-            key_pair: material.identity(&tls.identity)?,
-            trust: material.trust_store(&tls.trust)?,
-            server_name: tls.server_name.clone(),
-            accept: tls.accept.clone(),
-            protocol: terms.protocol,
-            metrics: Arc::clone(&terms.metrics),
-        };
-        let policy = stores.policies.policy(&parts);
-        policy.map_err(|error| failed(&terms.place, error)).ok()
-    };
-    terms.iter().map(policy).collect()
 }
 
 /// By what name clients know a limit: not that of the route, which is none of their business.

@@ -9,7 +9,8 @@ use rustls::pki_types::UnixTime;
 
 use super::Snapshot;
 use super::material::{How, Material};
-use super::planner::{listeners, policies};
+use super::planner::listeners;
+use super::policies::policies;
 use super::reach::largest_grace;
 use super::stores::Stores;
 

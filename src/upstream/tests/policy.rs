@@ -73,7 +73,7 @@ fn a_difference_in_any_part_is_another_policy() {
         .map(|parts| policies.policy(parts).unwrap())
         .collect();
     let keys: Vec<u64> = all.iter().map(|policy| policy.group_key).collect();
-    assert_eq!(keys, (1..=9).collect::<Vec<_>>());
+    assert_eq!(keys, (1..=10).collect::<Vec<_>>());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Stage;
 use crate::bench::World;
+use crate::bench::dpop::bound_to;
 use crate::bench::http1::Request;
 use crate::bench::token::{self, Algorithm, IssuerKey, Token, with_broken_signature, with_claims};
 
@@ -391,7 +392,9 @@ async fn a_bound_token_works_with_its_certificate_alone_on_every_route() {
     let twin = stage.world.web(); // the same name, another certificate
     let bound = Token::new().bound_to(&stage.web).sign(key);
     let plain = Token::new().sign(key);
-    let by_key = Token::new().claim("cnf", json!({ "jkt": "x" })).sign(key);
+    let by_key = Token::new()
+        .claim("cnf", bound_to(&IssuerKey::es256("client")))
+        .sign(key);
     let broken = Token::new()
         .claim("cnf", json!({ "x5t#S256": "AAAA" }))
         .sign(key);
@@ -424,7 +427,7 @@ async fn a_bound_token_works_with_its_certificate_alone_on_every_route() {
             "bound to a key",
             &stage.web,
             read(&by_key),
-            Some("token_of_another_peer"),
+            Some("token_bound_to_key"),
         ),
         (
             "bound to no hash",
@@ -491,7 +494,7 @@ async fn a_token_is_taken_from_one_authorization_field_and_nowhere_else() {
         (
             "another scheme",
             field(&format!("DPoP {token}")),
-            (401, Some("token_missing")),
+            (401, Some("token_unbound_to_key")),
         ),
         (
             "Basic",

@@ -13,7 +13,7 @@ use crate::bench::pki::{Authority, Identity, Leaf};
 use crate::bench::provider::Provider;
 use crate::bench::service::{Plain, Reply, Service};
 use crate::bench::{ORDERS_ID, ORDERS_NAME, World};
-use crate::external_authorization::{external_authorization, server as asked};
+use crate::external_authorization::{external_authorization, server as judge};
 use crate::token_exchange;
 
 pub struct Stage {
@@ -27,9 +27,8 @@ pub struct Stage {
     issuer: Service,
     /// Takes connections and never says a word of TLS.
     mute: Plain,
-    /// Whom the route `asked` asks: it says no below `/asked/no`, and nonsense below
-    /// `/asked/nonsense`.
-    asked: asked::Service,
+    /// Whom the route `judged` asks: it says no at `/judged/no`, and nonsense at `/judged/nonsense`.
+    judge: judge::Service,
     /// Where the token of the route `exchanged` is exchanged, or not, as its subject says.
     tokens: Service,
     pub web: Identity,
@@ -43,10 +42,11 @@ pub struct Stage {
 }
 
 /// Names of the configuration, identities and addresses: no answer to a stranger has them.
-pub const SECRETS: [&str; 31] = [
+pub const SECRETS: [&str; 32] = [
     "ruled",
     "owned",
     "hidden-rule",
+    "judged",
     "asked",
     "introspected",
     "opa",
@@ -229,13 +229,13 @@ impl Stage {
         let issuer = issuer.reply(move |_| inactive.clone()).start().await;
         let introspection = format!("https://localhost:{}/ask", issuer.address.port());
         world.folder.write("deny.list", "# nobody yet\n");
-        let asked = asked::Service::start(&world).await;
-        asked.decide(|question| match &*question.path {
-            "/asked/no" => asked::Script::Say(asked::no()),
-            _ => asked::Script::Say(Vec::new()),
+        let judge = judge::Service::start(&world).await;
+        judge.decide(|question| match &*question.path {
+            "/judged/no" => judge::Script::Say(judge::no()),
+            _ => judge::Script::Say(Vec::new()),
         });
         let mut config = world.config();
-        for (name, at) in [("asked", asked.address), ("unasked", gone())] {
+        for (name, at) in [("judged", judge.address), ("unjudged", gone())] {
             config.set(
                 &format!("external_authorization.{name}"),
                 external_authorization(at),
@@ -318,7 +318,7 @@ impl Stage {
             foreign,
             issuer,
             mute,
-            asked,
+            judge,
             tokens,
             web,
             provider,
