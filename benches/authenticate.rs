@@ -64,7 +64,6 @@ fn route(key: &SigningKey) -> Authenticator {
         issuer: "https://keycloak.example.com/realms/shop".into(),
         audiences: vec!["orders-api".into()],
         algorithms: vec![SignatureAlgorithm::ES256],
-        introspection: None,
         keys: IssuerKeysSpec::File("jwks.json".into()),
         leeway: Duration::from_secs(30),
         dpop: DpopSpec::default(),

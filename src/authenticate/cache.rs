@@ -30,7 +30,7 @@ struct Verified {
 #[derive(Clone, Copy, Debug)]
 struct TextWeight;
 
-/// At most as many tokens, fewer if their texts are long: some 36 MiB, by `benches/authenticate.rs`.
+/// At most as many tokens, fewer if their texts are long: some 40 MiB, by `benches/authenticate.rs`.
 const WEIGHT_MAX: usize = 100_000;
 const WEIGHT_BYTES: usize = 256;
 

@@ -28,6 +28,8 @@ pub(super) struct Key {
     algorithms: Box<[SignatureAlgorithm]>,
     public: PublicKey,
     decoding: DecodingKey,
+    /// Read for good, where there is one algorithm for it: to read it anew for each token costs.
+    parsed: Option<ParsedPublicKey>,
     gone: AtomicBool,
 }
 
@@ -59,11 +61,13 @@ impl Key {
         let public = PublicKey::read(jwk)?;
         let algorithms = public.algorithms(text(jwk, "alg")?, allowed)?;
         let decoding = public.decoding();
+        let parsed = public.parsed();
         Ok(Self {
             kid,
             algorithms,
             public,
             decoding,
+            parsed,
             gone: AtomicBool::new(false),
         })
     }
@@ -90,6 +94,11 @@ impl Key {
     /// The key as the verifying crate wants it.
     pub(super) const fn decoding(&self) -> &DecodingKey {
         &self.decoding
+    }
+
+    /// The key of a curve, which has one algorithm.
+    pub(super) const fn parsed(&self) -> Option<&ParsedPublicKey> {
+        self.parsed.as_ref()
     }
 }
 
@@ -182,6 +191,14 @@ impl PublicKey {
             SignatureAlgorithm::ES256 => matches!(self, Self::P256(_)),
             SignatureAlgorithm::ES384 => matches!(self, Self::P384(_)),
             SignatureAlgorithm::EdDSA => matches!(self, Self::Ed25519(_)),
+        }
+    }
+
+    fn parsed(&self) -> Option<ParsedPublicKey> {
+        match self {
+            Self::P256(point) => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok(),
+            Self::P384(point) => ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point).ok(),
+            Self::Rsa { .. } | Self::Ed25519(_) => None,
         }
     }
 
