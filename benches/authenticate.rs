@@ -65,7 +65,6 @@ fn route(key: &SigningKey) -> Authenticator {
         audiences: vec!["orders-api".into()],
         algorithms: vec![SignatureAlgorithm::ES256],
         keys: IssuerKeysSpec::File("jwks.json".into()),
-        introspection: None,
         leeway: Duration::from_secs(30),
         dpop: DpopSpec::default(),
         introspection: None,

@@ -93,7 +93,8 @@ impl Authenticator {
     /// [`Refusal::CredentialsSeveral`], [`Refusal::TokenMissing`] or [`Refusal::TokenMalformed`].
     pub fn shown_token<'r>(&'r self, asked: &Asked<'r>) -> Result<&'r str, Refusal> {
         let shown = carried::only_one(self.carriers(), asked)?.ok_or(Refusal::TokenMissing)?;
-        str::from_utf8(shown.token()?).map_err(|_not_ascii| Refusal::TokenMalformed)
+        let (_scheme, token) = shown.token()?;
+        str::from_utf8(token).map_err(|_not_ascii| Refusal::TokenMalformed)
     }
 
     /// Finds out for whom a request acts. What the answer must say, whatever it will be, goes to
