@@ -48,6 +48,7 @@ pub(super) fn check_fields(
 /// Takes away all that carried a token, or could have.
 pub(super) fn remove(request: &mut RequestHeader, authenticator: &Authenticator) {
     request.remove_header(&AUTHORIZATION);
+    request.remove_header("dpop"); // says nothing without the token
     let keys: Vec<&Carrier> = authenticator.key_carriers().collect();
     for carrier in authenticator.carriers().filter(|one| !keys.contains(one)) {
         match carrier {

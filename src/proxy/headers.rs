@@ -251,7 +251,6 @@ pub(super) fn set_ours(
     }
     if !forward.authorization {
         credentials::remove(request, &admitted.route().authenticator);
-        request.remove_header("dpop"); // says nothing without the token
     }
     if !forward.api_key {
         credentials::remove_keys(request, &admitted.route().authenticator);
