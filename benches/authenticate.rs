@@ -66,7 +66,6 @@ fn route(key: &SigningKey) -> Authenticator {
         algorithms: vec![SignatureAlgorithm::ES256],
         introspection: None,
         keys: IssuerKeysSpec::File("jwks.json".into()),
-        introspection: None,
         leeway: Duration::from_secs(30),
         dpop: DpopSpec::default(),
         profile: TokenProfile::default(),

@@ -226,17 +226,11 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         Refusal::TokenExchangeRefused => exchanged(stage, "refused"),
         Refusal::TokenExchangeDenied => exchanged(stage, "denied"),
         Refusal::TokenExchangeUnavailable => exchanged(stage, "away"),
-<<<<<<< HEAD
-        Refusal::ExternalAuthorizationDenied => Row::Request(at("/asked/no")),
-        Refusal::ExternalAuthorizationInvalid => Row::Request(at("/asked/nonsense")),
-        Refusal::ExternalAuthorizationUnavailable => Row::Request(at("/unasked/x")),
-        Refusal::PolicyRefused => Row::Request(at("/ruled/x")),
-        Refusal::SubjectNotPeer => Row::Request(at("/owned/x").bearer(&good)),
-=======
         Refusal::ExternalAuthorizationDenied => Row::Request(at("/judged/no")),
         Refusal::ExternalAuthorizationInvalid => Row::Request(at("/judged/nonsense")),
         Refusal::ExternalAuthorizationUnavailable => Row::Request(at("/unjudged/x")),
->>>>>>> outside
+        Refusal::PolicyRefused => Row::Request(at("/ruled/x")),
+        Refusal::SubjectNotPeer => Row::Request(at("/owned/x").bearer(&good)),
         Refusal::RouteUnknown => Row::Request(at("/elsewhere")),
         Refusal::ListenerNotAllowed => Row::Request(at("/inside/x")),
         Refusal::MethodRefused => Row::Request(Request::new("TRACE", "/open/x")),

@@ -42,15 +42,11 @@ pub struct Stage {
 }
 
 /// Names of the configuration, identities and addresses: no answer to a stranger has them.
-<<<<<<< HEAD
-pub const SECRETS: [&str; 31] = [
+pub const SECRETS: [&str; 32] = [
     "ruled",
     "owned",
     "hidden-rule",
-=======
-pub const SECRETS: [&str; 28] = [
     "judged",
->>>>>>> outside
     "asked",
     "introspected",
     "opa",
