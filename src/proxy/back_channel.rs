@@ -6,8 +6,8 @@ use pingora::protocols::http::ServerSession;
 use rustls::pki_types::UnixTime;
 use tokio::time::timeout;
 
+use super::admit::Decision;
 use crate::authenticate::login::{BODY_BYTES_MAX, Login};
-use crate::authenticate::told::Reply;
 use crate::refusal::Refusal;
 
 /// A few kilobytes from one server to another.
@@ -18,16 +18,16 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// [`Refusal::BodyTooLarge`], [`Refusal::BodyTimeout`], or what the login says of the body.
-pub(super) async fn end_sessions(
+pub(super) async fn decide(
     session: &mut ServerSession,
     login: &Login,
-) -> Result<Box<Reply>, Refusal> {
+) -> Result<Decision, Refusal> {
     let body = timeout(BODY_TIME_MAX, body(session)).await;
     let body = body.unwrap_or(Err(Refusal::BodyTimeout))?;
     let headers = &session.req_header().headers;
-    login
-        .back_channel(headers, &body, UnixTime::now().as_secs())
-        .await
+    let now = UnixTime::now().as_secs();
+    let answer = login.back_channel(headers, &body, now).await?;
+    Ok(Decision::Answered(answer))
 }
 
 async fn body(session: &mut ServerSession) -> Result<Vec<u8>, Refusal> {

@@ -128,7 +128,11 @@ impl ProxyHttp for GatewayProxy {
 
     async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> Result<bool> {
         strip_forged(session.req_header_mut());
-        match Self::decide(session, journey).await {
+        let decision = match Self::decide(session, journey).await {
+            Ok(Decision::EndsSessions(login)) => back_channel::decide(session, &login).await,
+            other => other,
+        };
+        match decision {
             Ok(Decision::Admitted(admitted)) => {
                 journey.stage = Stage::Admitted(admitted);
                 Ok(GO_ON)
@@ -138,19 +142,7 @@ impl ProxyHttp for GatewayProxy {
                 reply(session, &answer, &journey.story).await?;
                 Ok(ANSWERED)
             }
-            Ok(Decision::EndsSessions(login)) => {
-                match back_channel::end_sessions(session, &login).await {
-                    Ok(answer) => {
-                        journey.stage = Stage::Answered;
-                        reply(session, &answer, &journey.story).await?;
-                    }
-                    Err(refusal) => {
-                        journey.stage = Stage::Refused(refusal);
-                        respond(session, refusal, &journey.story).await?;
-                    }
-                }
-                Ok(ANSWERED)
-            }
+            Ok(Decision::EndsSessions(_)) => Err(carry(Refusal::Internal)), // decided above
             Err(refusal) => {
                 journey.stage = Stage::Refused(refusal);
                 respond(session, refusal, &journey.story).await?;
