@@ -13,13 +13,12 @@ use serde_yaml::Number;
 use super::problem::{Mark, Problem, either, nearest, shown};
 use super::report::Report;
 use super::tree::{Id, Marks, Value};
-use super::within::within;
 
 /// One value of the file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node<'a> {
-    id: Id,
-    report: &'a Report<'a>,
+    pub(super) id: Id,
+    pub(super) report: &'a Report<'a>,
 }
 
 /// A key of a section, written or not.
@@ -41,28 +40,6 @@ impl<'a> Node<'a> {
     /// Reports a problem with this value. Answers `None`, to end an expression with.
     pub(super) fn refuse<T>(&self, what: impl Into<String>, hint: impl Into<String>) -> Option<T> {
         self.push(|marks| marks.value, what, hint);
-        None
-    }
-
-    /// Reports a problem at a place within this text: `line` and `column` are in the text, from 1.
-    pub(super) fn refuse_within<T>(
-        &self,
-        (line, column): (usize, usize),
-        what: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Option<T> {
-        let tree = self.report.tree();
-        let text = self.as_text().unwrap_or_default();
-        let start = tree.marks(self.id).map(|marks| marks.value);
-        let found = start.filter(|_| self.report.is_short());
-        let found = found.and_then(|start| within(self.report.text(), start, text, (line, column)));
-        let mut what = what.into();
-        if found.is_none() {
-            what = format!("{what} (line {line}, column {column} of the text)");
-        }
-        let mark = found.or(start);
-        let problem = Problem::new(self.report.file(), mark, &tree.path(self.id), what);
-        self.report.push(problem.with_hint(hint));
         None
     }
 

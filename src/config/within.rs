@@ -1,16 +1,42 @@
-//! [`within`]: from a place in a text to its place in the file that the text stands in.
+//! [`Node::refuse_within`]: a problem at a place in a text is shown at its place in the file that the
+//! text stands in.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-use super::problem::Mark;
+use super::node::Node;
+use super::problem::{Mark, Problem};
+
+impl Node<'_> {
+    /// Reports a problem at a place within this text: `line` and `column` are in the text, from 1.
+    pub(super) fn refuse_within<T>(
+        &self,
+        (line, column): (usize, usize),
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Option<T> {
+        let tree = self.report.tree();
+        let text = self.as_text().unwrap_or_default();
+        let start = tree.marks(self.id).map(|marks| marks.value);
+        let found = start.filter(|_| self.report.is_short());
+        let found = found.and_then(|start| within(self.report.text(), start, text, (line, column)));
+        let mut what = what.into();
+        if found.is_none() {
+            what = format!("{what} (line {line}, column {column} of the text)");
+        }
+        let mark = found.or(start);
+        let problem = Problem::new(self.report.file(), mark, &tree.path(self.id), what);
+        self.report.push(problem.with_hint(hint));
+        None
+    }
+}
 
 /// Where in the file `file` a place of `text` stands that begins at `start`: behind a `|` or a `>`, in
 /// quotes, or as it is. `place` is line and column in the text, from 1.
 ///
 /// YAML does not say it. So file and text are read side by side up to the place; `None` if they part
 /// before.
-pub(super) fn within(file: &str, start: Mark, text: &str, place: (usize, usize)) -> Option<Mark> {
+fn within(file: &str, start: Mark, text: &str, place: (usize, usize)) -> Option<Mark> {
     let behind = Mark {
         line: start.line.saturating_add(1),
         column: 1,
