@@ -65,6 +65,7 @@ fn route(key: &SigningKey) -> Authenticator {
         audiences: vec!["orders-api".into()],
         algorithms: vec![SignatureAlgorithm::ES256],
         keys: IssuerKeysSpec::File("jwks.json".into()),
+        introspection: None,
         leeway: Duration::from_secs(30),
         dpop: DpopSpec::default(),
         profile: TokenProfile::default(),

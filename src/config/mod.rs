@@ -19,6 +19,7 @@ pub mod oauth_client;
 pub mod possession;
 pub mod workload_api;
 pub mod problem;
+mod credential_file;
 mod file;
 mod node;
 mod parse;

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use serde_yaml::Value;
 
 use super::acme::AcmeChallenge;
-use super::file::SECTIONS;
 use super::problem::Problems;
 use super::reader;
 use super::spec::{ClientsSpec, HostPattern, LimitKey, ServedSpec, TlsVersion, TokenSpec};
 use super::tree::{self, Id, Tree};
 use super::{Loaded, load as load_or_faulty, parse as parse_or_faulty};
+use super::{credential_file, file};
 use crate::identity::claim::{ClaimPath, ClaimTest};
 
 /// Between the input and the message of a file in `rejects`.
@@ -155,8 +155,9 @@ fn documented() -> BTreeMap<String, Vec<(String, Option<String>)>> {
 
 #[test]
 fn every_key_stands_in_the_docs_and_the_other_way_round() {
-    let in_code: BTreeSet<String> = SECTIONS
-        .iter()
+    let in_code: BTreeSet<String> = [file::SECTIONS, credential_file::SECTIONS]
+        .into_iter()
+        .flatten()
         .flat_map(|(section, keys)| keys.iter().map(move |key| format!("{section} {key}")))
         .collect();
     let in_docs: BTreeSet<String> = documented()

@@ -61,8 +61,8 @@ pub struct Metrics {
     upstreams: Handles<UpstreamMetrics>,
     routes: Handles<RouteMetrics>,
     issuers: Handles<IssuerMetrics>,
-    external_authorizations: Handles<ExternalAuthorizationMetrics>,
-    exchanges: Handles<ExchangeMetrics>,
+    pub(super) external_authorizations: Handles<ExternalAuthorizationMetrics>,
+    pub(super) exchanges: Handles<ExchangeMetrics>,
     logins: Handles<LoginMetrics>,
     issuer_keys: Handles<IssuerKeysMetrics>,
     introspections: Handles<IntrospectionMetrics>,
@@ -82,7 +82,7 @@ pub struct Metrics {
 }
 
 /// Handles by the names of the configuration in use, which bounds them.
-type Handles<T> = RwLock<BTreeMap<Name, Arc<T>>>;
+pub(super) type Handles<T> = RwLock<BTreeMap<Name, Arc<T>>>;
 
 impl Metrics {
     /// Nothing counted yet.
@@ -184,28 +184,6 @@ impl Metrics {
     #[must_use]
     pub fn issuer(&self, name: &Name) -> Arc<IssuerMetrics> {
         handle(&self.issuers, name, Arc::default)
-    }
-
-    /// The handle of an authorization service.
-    #[must_use]
-    pub fn external_authorization(&self, name: &Name) -> Arc<ExternalAuthorizationMetrics> {
-        handle(
-            &self.external_authorizations,
-            name,
-            ExternalAuthorizationMetrics::new,
-        )
-    }
-
-    /// The handle of the tokens that are exchanged as an OAuth client.
-    #[must_use]
-    pub fn exchange(&self, client: &Name) -> Arc<ExchangeMetrics> {
-        handle(&self.exchanges, client, ExchangeMetrics::new)
-    }
-
-    /// Forgets the series of all authorization services, and of all OAuth clients, but these.
-    pub fn keep_asked(&self, external_authorizations: &[Name], oauth_clients: &[Name]) {
-        keep(&self.external_authorizations, external_authorizations);
-        keep(&self.exchanges, oauth_clients);
     }
 
     /// The handle of a login.
@@ -389,12 +367,12 @@ impl Metrics {
     }
 }
 
-fn handle<T>(handles: &Handles<T>, name: &Name, new: impl FnOnce() -> Arc<T>) -> Arc<T> {
+pub(super) fn handle<T>(handles: &Handles<T>, name: &Name, new: impl FnOnce() -> Arc<T>) -> Arc<T> {
     let mut handles = handles.write().unwrap_or_else(PoisonError::into_inner);
     Arc::clone(handles.entry(name.clone()).or_insert_with(new))
 }
 
-fn keep<T>(handles: &Handles<T>, names: &[Name]) {
+pub(super) fn keep<T>(handles: &Handles<T>, names: &[Name]) {
     let names: BTreeSet<&Name> = names.iter().collect();
     let mut handles = handles.write().unwrap_or_else(PoisonError::into_inner);
     handles.retain(|name, _| names.contains(name));

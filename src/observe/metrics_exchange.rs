@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::labels::{Counts, ExchangeResult};
+use super::metrics::{Metrics, handle, keep};
+use super::metrics_external_authorization::ExternalAuthorizationMetrics;
 use super::metrics_page::{Page, signed};
 use super::metrics_seconds::Seconds;
 use super::metrics_table as table;
+use crate::identity::name::Name;
 
 /// Tokens of clients that were exchanged as one OAuth client.
 #[derive(Debug)]
@@ -78,5 +81,29 @@ impl ExchangeMetrics {
             &[client],
             self.seconds.model(),
         );
+    }
+}
+
+impl Metrics {
+    /// The handle of an authorization service.
+    #[must_use]
+    pub fn external_authorization(&self, name: &Name) -> Arc<ExternalAuthorizationMetrics> {
+        handle(
+            &self.external_authorizations,
+            name,
+            ExternalAuthorizationMetrics::new,
+        )
+    }
+
+    /// The handle of the tokens that are exchanged as an OAuth client.
+    #[must_use]
+    pub fn exchange(&self, client: &Name) -> Arc<ExchangeMetrics> {
+        handle(&self.exchanges, client, ExchangeMetrics::new)
+    }
+
+    /// Forgets the series of all authorization services, and of all OAuth clients, but these.
+    pub fn keep_asked(&self, external_authorizations: &[Name], oauth_clients: &[Name]) {
+        keep(&self.external_authorizations, external_authorizations);
+        keep(&self.exchanges, oauth_clients);
     }
 }

@@ -1,8 +1,8 @@
 //! `tls` of whatever the gateway asks over HTTPS.
 
 use super::{Around, path, trust};
+use crate::config::credential_file::FetchTlsFile;
 use crate::config::fetch::{BelievedSpec, FetchTlsSpec};
-use crate::config::file::FetchTlsFile;
 use crate::config::node::Node;
 
 const BELIEVED: &str = "write `trust: NAME`, an entry of `trust`, or `ca: FILE` with public CAs, such as \

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Uri;
 
 use super::{Around, fetch, oauth_client, path, quantity};
-use crate::config::file::IntrospectionFile;
+use crate::config::credential_file::IntrospectionFile;
 use crate::config::introspection::{
     AnswerForm, AskedTokens, AudienceRule, IntrospectionSpec, WhenAway,
 };

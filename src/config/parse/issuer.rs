@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{Around, claims, introspection, issuer_keys, possession, quantity, token};
-use crate::config::file::IssuerFile;
+use crate::config::credential_file::IssuerFile;
 use crate::config::issuer_keys::IssuerKeysSpec;
 use crate::config::node::{Field, Node};
 use crate::config::possession::DpopSpec;

@@ -7,7 +7,7 @@ use http::Uri;
 use http::uri::PathAndQuery;
 
 use super::{Around, fetch, path, quantity};
-use crate::config::file::{IssuerKeysFile, RefreshFile};
+use crate::config::credential_file::{IssuerKeysFile, RefreshFile};
 use crate::config::issuer_keys::{IssuerKeysSpec, KeyTermsSpec, KeysFrom, RemoteKeysSpec};
 use crate::config::node::{Field, Node};
 use crate::config::problem::shown;

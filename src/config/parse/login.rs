@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Uri;
 
 use super::{Around, fetch, oauth_client, path, quantity, token};
-use crate::config::file::{LoginEndpointsFile, LoginFile, LoginSessionFile};
+use crate::config::credential_file::{LoginEndpointsFile, LoginFile, LoginSessionFile};
 use crate::config::login::{LoginEndpoints, LoginPaths, LoginSpec, SessionTimes};
 use crate::config::node::{Field, Node};
 use crate::config::problem::shown;

@@ -1,7 +1,7 @@
 //! `oauth_clients`: who the gateway is to authorization servers.
 
 use super::{Around, issuer, path};
-use crate::config::file::{OauthClientFile, PrivateKeyJwtFile};
+use crate::config::credential_file::{OauthClientFile, PrivateKeyJwtFile};
 use crate::config::node::{Field, Node};
 use crate::config::oauth_client::{ClientProofSpec, OauthClientSpec, PrivateKeyJwtSpec};
 use crate::config::problem::shown;

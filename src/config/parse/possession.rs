@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Around, issuer, path, quantity};
-use crate::config::file::DpopFile;
+use crate::config::credential_file::DpopFile;
 use crate::config::node::Node;
 use crate::config::possession::{Demand, DpopSpec};
 use crate::config::problem::shown;

@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{Around, fetch, path, quantity, web};
+use crate::config::credential_file::{RedisFile, SharedStateFile};
 use crate::config::fetch::FetchTlsSpec;
-use crate::config::file::{RedisFile, SharedStateFile};
 use crate::config::node::{Field, Node};
 use crate::config::problem::shown;
 use crate::config::shared_state::{StoreSpec, WhenAway};
