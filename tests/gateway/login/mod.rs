@@ -98,6 +98,16 @@ pub async fn set_up(world: &World, provider: &Provider, config: &mut Config) {
     config.set("routes.pages", pages("/pages/**"));
 }
 
+/// A login that nobody uses, with a server that nobody asks.
+pub fn set_up_idle(world: &World, config: &mut Config) {
+    cookie_key(world, "cookie-1.key", 1);
+    let mut idle = staff();
+    idle["issuer"] = json!("corp");
+    idle["client"] = json!("us");
+    idle["tls"] = json!({ "trust": "mesh" });
+    config.set("logins.staff", idle);
+}
+
 fn staff() -> Value {
     json!({
         "issuer": "home",

@@ -118,6 +118,7 @@ async fn every_family_is_on_a_fresh_page_with_its_known_values_at_zero() {
     config.set("oauth_clients.us", client);
     let asked = json!({ "url": idp.url("/ask"), "tls": { "trust": "mesh" }, "client": "us" });
     config.set("issuers.corp.introspection", asked);
+    crate::login::set_up_idle(&world, &mut config);
     let gateway = world.gateway_with(&config).await;
     gateway.wait_for_metric(NEXT, &[], |_| true).await;
     let page = gateway.admin("/metrics").await.text();
@@ -524,6 +525,25 @@ fn rows() -> BTreeMap<&'static str, Row> {
         (
             "portcullis_policy_rules_total",
             Elsewhere("tests/gateway/policy/mod.rs", "RULES"),
+        ),
+        (
+            "portcullis_possession_total",
+            Elsewhere(
+                "tests/gateway/possession/mod.rs",
+                "portcullis_possession_total",
+            ),
+        ),
+        (
+            "portcullis_logins_total",
+            Elsewhere("tests/gateway/login/mod.rs", "LOGINS"),
+        ),
+        (
+            "portcullis_session_refreshes_total",
+            Elsewhere("tests/gateway/login/mod.rs", "REFRESHES"),
+        ),
+        (
+            "portcullis_logouts_total",
+            Elsewhere("tests/gateway/login/mod.rs", "LOGOUTS"),
         ),
         (
             "portcullis_grace_requests_total",

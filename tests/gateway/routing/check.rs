@@ -160,7 +160,7 @@ portcullis: gateway.yaml: 14 problems
   routes.orders-write: `token` is missing
       hint: say it either way: write `token: { issuer: NAME, scopes: [orders:read] }`, or `token: none` if no token is looked at
   routes.twin-a.websockets: there is no such key here
-      hint: did you mean \"websocket\"? The keys here are match, listeners, clients, grace_after_expiry, token, limits, upstream, accept, forward, max_body, websocket
+      hint: did you mean \"websocket\"? The keys here are match, listeners, clients, grace_after_expiry, token, login, api_key, limits, external_authorization, exchange, upstream, accept, forward, max_body, websocket, policy, subject_is_peer
   routes.twin-b.match: it matches requests that route twin-a matches as well, and neither goes first
       hint: give one of them another host, path, method or header, or remove it
   trust.empty: empty-ca.pem has no certificate in it
@@ -306,7 +306,7 @@ fn what_is_written_wrongly_is_told_all_at_once() {
 const WRONGLY_WRITTEN: &str = "\
 portcullis: gateway.yaml: 5 problems
   routes.open.matches: there is no such key here
-      hint: did you mean \"match\"? The keys here are match, listeners, clients, grace_after_expiry, token, limits, upstream, accept, forward, max_body, websocket
+      hint: did you mean \"match\"? The keys here are match, listeners, clients, grace_after_expiry, token, login, api_key, limits, external_authorization, exchange, upstream, accept, forward, max_body, websocket, policy, subject_is_peer
   routes.open.upstream: no upstream is named \"order\"
       hint: did you mean \"orders\"?
   routes.orders-read: `clients` is missing
