@@ -1,8 +1,8 @@
 //! [`SharedState`]: what several gateways must know of each other, for a while: proofs of
 //! possession that were used, sessions that were ended, answers of introspection.
 //!
-//! Without a store in the configuration it is the bounded memory of this process ([`memory`]), with
-//! one it is a Valkey or Redis ([`remote`]). Whoever asks does not know which it is: he asks by
+//! Without a store in the configuration it is the bounded memory of this process (`memory`), with
+//! one it is a Valkey or Redis (`remote`). Whoever asks does not know which it is: he asks by
 //! [`Space`] and key, and is told what is there, or that nobody can say ([`Away`]). A key is hashed
 //! before it goes anywhere, so that a token that somebody makes a key of stands in no command, no
 //! log and no dump.

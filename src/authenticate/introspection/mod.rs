@@ -1,8 +1,8 @@
 //! [`Introspector`]: asks an issuer about tokens that say nothing by themselves, or that it may have
 //! taken back (RFC 7662).
 //!
-//! What is known already is in [`cache`]; what other gateways know in [`shared`]; of all who ask
-//! about one token, one asks for all ([`flight`]). What the issuer says is read in [`answer`], by the
+//! What is known already is in `cache`; what other gateways know in `shared`; of all who ask
+//! about one token, one asks for all (`flight`). What the issuer says is read in `answer`, by the
 //! rules for JWTs. When the fault is the issuer's, or ours, the client is never told that its token
 //! is bad.
 

@@ -1,8 +1,8 @@
 //! [`RemoteKeys`]: the keys of one issuer that are fetched, as requests see them.
 //!
 //! The keys of now are behind one pointer: who has a key there waits for nothing, whatever is being
-//! fetched. Who has none asks the [`Schedule`], and waits for the one fetch that all wait for, never
-//! longer than that may take, and at most [`WAITING_MAX`] requests at a time.
+//! fetched. Who has none asks the `Schedule`, and waits for the one fetch that all wait for, never
+//! longer than that may take, and at most `WAITING_MAX` requests at a time.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};

@@ -1,4 +1,4 @@
-//! [`Nonces`]: whether proofs with an issuer's tokens must hold a nonce, and the keys of these.
+//! `Nonces`: whether proofs with an issuer's tokens must hold a nonce, and the keys of these.
 //!
 //! The keys are read from files, which several gateways may share, or made by the process
 //! ([`MadeSecrets`], which outlives reloads: nonces of before are still good after one).
