@@ -9,7 +9,7 @@ use http::HeaderName;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, FieldRules, Verdict};
-use super::connection::Ended;
+use super::connection::{Connection, Ended};
 use super::failure::Failure;
 use super::line::Line;
 use super::question::{Question, Telling, is_credential};
@@ -146,15 +146,23 @@ impl Authorizer {
 
     async fn put(&self, policy: &Arc<Policy>, message: &Bytes) -> Result<Bytes, Failure> {
         let deadline = Instant::now() + self.timeout;
-        for _try in 0..TRIES {
+        let mut tries = TRIES;
+        let mut reset: Option<Arc<Connection>> = None;
+        while tries > 0 {
+            tries -= 1;
             let connection = self.line.connection(policy, deadline).await?;
             let before = connection.answers();
             let asked = connection.ask(&self.authority, message.clone(), self.timeout);
             match timeout_at(deadline, asked).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(Ended::Failed(failure))) => return Err(failure),
-                Ok(Err(Ended::Reset)) => {}
-                Ok(Err(Ended::Broken)) => self.line.leave(&connection),
+                Ok(Err(Ended::Reset)) => reset = Some(connection),
+                Ok(Err(Ended::Broken)) => {
+                    self.line.leave(&connection);
+                    // The reset was the first sign of this connection's end: that was one try.
+                    let known = reset.take_if(|reset| Arc::ptr_eq(reset, &connection));
+                    tries += usize::from(known.is_some());
+                }
                 Err(_elapsed) => {
                     // Nobody has heard of it for as long: it may be gone without a word.
                     if connection.answers() == before {
