@@ -157,7 +157,7 @@ impl KeySet {
     /// The one key that a token with this header must be verified with.
     ///
     /// A `kid` is matched byte by byte. Without one, exactly one key must fit the algorithm: keys
-    /// are never tried one after the other.
+    /// are never tried one after the other. A key that the issuer took away is none.
     ///
     /// # Errors
     ///
@@ -169,19 +169,23 @@ impl KeySet {
         algorithm: SignatureAlgorithm,
     ) -> Result<&Arc<Key>, Refusal> {
         let Some(kid) = kid else {
-            let mut fitting = self.keys.iter().filter(|key| key.fits(algorithm));
+            let mut fitting = self.there().filter(|key| key.fits(algorithm));
             return match (fitting.next(), fitting.next()) {
                 (Some(key), None) => Ok(key),
                 (None, _) | (Some(_), Some(_)) => Err(Refusal::TokenKeyUnknown),
             };
         };
-        let named = self.keys.iter().find(|key| key.kid() == Some(kid));
+        let named = self.there().find(|key| key.kid() == Some(kid));
         let key = named.ok_or(Refusal::TokenKeyUnknown)?;
         if key.fits(algorithm) {
             Ok(key)
         } else {
             Err(Refusal::TokenAlgorithm)
         }
+    }
+
+    fn there(&self) -> impl Iterator<Item = &Arc<Key>> {
+        self.keys.iter().filter(|key| !key.is_gone())
     }
 
     /// A set without keys, which no file is.

@@ -86,6 +86,14 @@ impl<'t> Unverified<'t> {
         }
     }
 
+    /// Whether its claims name another issuer than this one.
+    pub(super) fn claims_to_be_of_another(&self, issuer: &IssuerSpec) -> bool {
+        let claims = json::object(&self.parts.payload).unwrap_or_default();
+        claims
+            .get("iss")
+            .is_some_and(|iss| iss.as_str() != Some(&*issuer.issuer))
+    }
+
     /// Verifies the signature with the key that it must be verified with.
     ///
     /// # Errors

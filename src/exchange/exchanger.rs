@@ -185,7 +185,10 @@ fn sort(error: &OauthError) -> (ExchangeResult, Refusal, u64) {
         return failed;
     };
     match error.code {
-        _of_the_server if status.is_server_error() => failed,
+        // 401: our own proof of who we are was not taken (RFC 6749, section 5.2).
+        _of_the_server if status.is_server_error() || matches!(status.as_u16(), 401 | 429) => {
+            failed
+        }
         ErrorCode::InvalidGrant | ErrorCode::InvalidRequest => refused,
         ErrorCode::InvalidTarget | ErrorCode::InvalidScope => denied,
         ErrorCode::Other if &*error.text == "invalid_token" => refused,

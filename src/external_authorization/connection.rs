@@ -214,10 +214,11 @@ fn framed(message: &Bytes) -> Result<Bytes, Ended> {
 fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), Ended> {
     match status {
         StatusCode::OK => {}
-        StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => return Err(Failure::Unavailable.into()),
+        // How many ask is up to clients: it is there, and not away.
+        StatusCode::TOO_MANY_REQUESTS => return Err(Failure::Busy.into()),
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            return Err(Failure::Unavailable.into());
+        }
         _another => return Err(Unusable::NotGrpc.into()),
     }
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);

@@ -221,15 +221,7 @@ pub(super) fn change_request(
     request: &mut RequestHeader,
     changes: &Changes,
 ) -> pingora::Result<()> {
-    let dropped = |name: &&HeaderName| {
-        let name = folded(name.as_str());
-        let mut dropped = changes.dropped.iter();
-        dropped.any(|other| folded(other.as_str()) == name)
-    };
-    let forged: Vec<_> = request.headers.keys().filter(dropped).cloned().collect();
-    for name in &forged {
-        request.remove_header(name);
-    }
+    remove_spellings(request, &changes.dropped);
     for Change { name, value, how } in &changes.of_request {
         let there = request.headers.contains_key(name);
         match how {
@@ -242,10 +234,20 @@ pub(super) fn change_request(
             How::IfAbsent | How::IfPresent => {}
         }
     }
-    for name in &changes.removed {
+    remove_spellings(request, &changes.removed);
+    Ok(())
+}
+
+/// Removes fields in every spelling that a service could read as one of these.
+fn remove_spellings(request: &mut RequestHeader, names: &[HeaderName]) {
+    let meant = |name: &&HeaderName| {
+        let name = folded(name.as_str());
+        names.iter().any(|other| folded(other.as_str()) == name)
+    };
+    let meant: Vec<_> = request.headers.keys().filter(meant).cloned().collect();
+    for name in &meant {
         request.remove_header(name);
     }
-    Ok(())
 }
 
 /// Changes the service's answer for the client. A cookie is added to those of the service.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::{CACHE_CONTROL, SET_COOKIE};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -288,6 +289,10 @@ impl ProxyHttp for GatewayProxy {
         }
         for (name, value) in &journey.story.told.fields {
             response.append_header(name.clone(), value.clone())?;
+            if name == SET_COOKIE {
+                // Whatever the service says: a cache would give one user's session to others.
+                response.insert_header(CACHE_CONTROL, "no-store")?;
+            }
         }
         if let Some(changes) = journey.admitted().ok().and_then(Admitted::changes) {
             external::change_answer(response, changes)?;

@@ -69,8 +69,10 @@ impl<T> Drop for Seat<'_, T> {
     fn drop(&mut self) {
         const MAP_AND_SELF: usize = 2;
         let mut cells = self.flights.cells.lock();
-        let over = self.cell.initialized() || Arc::strong_count(&self.cell) == MAP_AND_SELF;
-        let ours = |there: &Arc<OnceCell<T>>| Arc::ptr_eq(there, &self.cell);
+        // Given back before the lock is: who counts next does not count this seat.
+        let cell = std::mem::take(&mut self.cell);
+        let over = cell.initialized() || Arc::strong_count(&cell) == MAP_AND_SELF;
+        let ours = |there: &Arc<OnceCell<T>>| Arc::ptr_eq(there, &cell);
         if over && cells.get(&self.token).is_some_and(ours) {
             cells.remove(&self.token);
         }

@@ -184,6 +184,8 @@ impl Introspector {
         });
         match (answered, stale) {
             (Ok(known), _) => known,
+            // How many ask is up to clients: the issuer is not away.
+            (Err(IntrospectionResult::Busy), _) => Err(Refusal::IntrospectionUnavailable),
             (Err(_nobody_knows), Some(known)) => {
                 self.metrics.lookup(IntrospectionLookup::Stale);
                 Ok(known)

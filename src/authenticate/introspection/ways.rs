@@ -10,7 +10,7 @@ use super::answer::Beside;
 use crate::authenticate::claims::Facts;
 use crate::authenticate::fingerprint::Fingerprint;
 use crate::authenticate::issuer::Issuer;
-use crate::authenticate::jws::TOKEN_BYTES_MAX;
+use crate::authenticate::jws::{TOKEN_BYTES_MAX, Unverified};
 use crate::authenticate::possession::binding::Binding;
 use crate::authenticate::told::Told;
 use crate::config::introspection::AskedTokens;
@@ -41,6 +41,11 @@ impl Issuer {
         };
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refusal::TokenMalformed);
+        }
+        // What another issuer made is shown to that one alone: it could be used there.
+        let elsewhere = |token: Unverified<'_>| token.claims_to_be_of_another(self.spec());
+        if Unverified::read(token).is_ok_and(elsewhere) {
+            return Err(Refusal::TokenIssuer);
         }
         let known = introspector
             .known(token, Beside::Nothing, self, now)

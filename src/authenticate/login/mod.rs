@@ -48,6 +48,7 @@ use crate::shared_state::SharedState;
 use cookies::Cookies;
 use ended::EndedSessions;
 use endpoints::{Discovered, Endpoints};
+use id_token::check_parties;
 use pending::thumbprint;
 use refresh::Refreshes;
 use session::{Session, Standing};
@@ -272,6 +273,9 @@ impl Login {
         let leeway = self.leeway();
         let standing = session.standing(&self.spec.session, asked.now, leeway);
         let claims = session.claims()?;
+        // A session of before counts for nobody else when the login has another issuer or client.
+        let client_id = self.parts.client.client_id();
+        check_parties(&claims, self.issuer_text(), client_id).ok()?;
         match standing {
             Standing::Over => None,
             Standing::Good | Standing::Touch => Some(Found {

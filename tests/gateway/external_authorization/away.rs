@@ -97,6 +97,9 @@ async fn where_it_is_written_requests_pass_while_it_is_away_and_are_counted() {
         assert_eq!(stage.orders.last_request().header("x-user"), None);
         assert_eq!(stage.waived("away").await, (number + 1) as f64);
     }
+    stage.opa.play(Script::Http(429));
+    let answer = client.get("/open/x").await;
+    assert_eq!(answer.status, 503, "how many ask is up to clients");
     stage.opa.stop().await;
     assert_eq!(client.get("/open/x").await.status, 200);
     assert_eq!(stage.waived("away").await, 5.0);

@@ -44,6 +44,21 @@ async fn without_keys_the_issuer_is_asked_about_every_token() {
 }
 
 #[tokio::test]
+async fn what_another_issuer_made_is_shown_to_that_one_alone() {
+    let stage = Stage::set().await;
+    let elsewhere = Token::new()
+        .claim("iss", "https://elsewhere.example")
+        .sign(&stage.world.issuer);
+    stage
+        .hold("another's", &elsewhere, (401, Some("token_issuer")))
+        .await;
+    assert_eq!(stage.questions(), 0);
+    let own = Token::new().sign(&stage.world.issuer);
+    stage.hold("its own", &own, GOOD).await;
+    assert_eq!(stage.questions(), 1);
+}
+
+#[tokio::test]
 async fn an_issuer_can_take_back_a_jwt_where_it_is_asked_about_all() {
     let stage = Stage::with(|config| {
         keys(config);

@@ -283,6 +283,17 @@ async fn keys_of_cookies_rotate_without_a_login() {
 }
 
 #[tokio::test]
+async fn a_session_counts_for_the_client_that_it_was_made_for_alone() {
+    let stage = Stage::new().await;
+    let (mut gateway, mut browser) = stage.logged_in().await;
+    assert_eq!(browser.step("/pages/2").await.status, 200);
+    let mut config = gateway.config.clone();
+    config.set("oauth_clients.gateway.client_id", "another");
+    gateway.reload(&config).await;
+    assert_eq!(browser.step("/pages/2").await.status, 303);
+}
+
+#[tokio::test]
 async fn logins_under_way_are_bounded_for_each_browser() {
     let stage = Stage::new().await;
     let gateway = stage.gateway().await;

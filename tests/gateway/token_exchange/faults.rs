@@ -17,11 +17,14 @@ async fn the_clients_fault_is_told_from_the_servers() {
     let cases = [
         (400, "invalid_grant", 401, REFUSED),
         (400, "invalid_request", 401, REFUSED),
-        (401, "invalid_token", 401, REFUSED),
+        (400, "invalid_token", 401, REFUSED),
         (400, "invalid_target", 403, DENIED),
         (400, "invalid_scope", 403, DENIED),
         (403, "access_denied", 403, DENIED),
         (401, "invalid_client", 503, UNAVAILABLE),
+        (401, "invalid_token", 503, UNAVAILABLE),
+        (401, "access_denied", 503, UNAVAILABLE),
+        (429, "invalid_request", 503, UNAVAILABLE),
         (400, "invalid_client", 503, UNAVAILABLE),
         (400, "unauthorized_client", 503, UNAVAILABLE),
         (400, "unsupported_grant_type", 503, UNAVAILABLE),
@@ -38,7 +41,7 @@ async fn the_clients_fault_is_told_from_the_servers() {
             "{status} {why}"
         );
     }
-    for (result, count) in [("refused", 3.0), ("denied", 3.0), ("failed", 7.0)] {
+    for (result, count) in [("refused", 3.0), ("denied", 3.0), ("failed", 10.0)] {
         assert_eq!(stage.exchanges(result).await, count, "{result}");
     }
     assert_eq!(stage.orders.requests().len(), 0);
