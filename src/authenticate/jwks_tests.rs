@@ -210,3 +210,15 @@ fn a_leading_zero_does_not_change_an_rsa_key() {
         read(&json!({"keys": [padded]}))
     );
 }
+
+#[test]
+fn a_key_that_was_taken_away_is_found_no_more() {
+    let set = read(&json!({"keys": [KEYS.es256.jwk("k")]})).unwrap();
+    let algorithm = crate::config::spec::SignatureAlgorithm::ES256;
+    let found = || (set.find(Some("k"), algorithm), set.find(None, algorithm));
+    assert!(matches!(found(), (Ok(_), Ok(_))));
+    set.find(Some("k"), algorithm).unwrap().retire();
+    let unknown = crate::refusal::Refusal::TokenKeyUnknown;
+    assert_eq!(found().0.err(), Some(unknown));
+    assert_eq!(found().1.err(), Some(unknown));
+}

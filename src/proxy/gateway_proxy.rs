@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{CACHE_CONTROL, SET_COOKIE};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -25,7 +24,7 @@ use super::headers::strip_forged;
 use super::ids::RequestIds;
 use super::journey::{Journey, Stage};
 use super::log;
-use super::respond::{reply, respond, set_rate_limit};
+use super::respond::{reply, respond, set_rate_limit, set_told};
 use crate::edge::facts::ConnectionFacts;
 use crate::identity::certificate::PeerIdentity;
 use crate::observe::{ConnectionAbuse, HandshakeLog, Metrics};
@@ -287,13 +286,7 @@ impl ProxyHttp for GatewayProxy {
         if let Some(ids) = &journey.story.ids {
             response.insert_header("x-request-id", ids.request.clone())?;
         }
-        for (name, value) in &journey.story.told.fields {
-            response.append_header(name.clone(), value.clone())?;
-            if name == SET_COOKIE {
-                // Whatever the service says: a cache would give one user's session to others.
-                response.insert_header(CACHE_CONTROL, "no-store")?;
-            }
-        }
+        set_told(response, &journey.story.told)?;
         if let Some(changes) = journey.admitted().ok().and_then(Admitted::changes) {
             external::change_answer(response, changes)?;
         }

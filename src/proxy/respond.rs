@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
+};
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -13,7 +15,7 @@ use tokio::time::timeout;
 
 use super::ids::RequestIds;
 use super::journey::Story;
-use crate::authenticate::told::Reply;
+use crate::authenticate::told::{Reply, Told};
 use crate::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY, header_fields, retry_after_seconds};
 use crate::limit::store::Taken;
 use crate::refusal::Refusal;
@@ -72,10 +74,20 @@ fn head(status: StatusCode, body: &Bytes, story: &Story) -> pingora::Result<Resp
     if let Some(ids) = &story.ids {
         response.insert_header("x-request-id", ids.request.clone())?;
     }
-    for (name, value) in &story.told.fields {
-        response.append_header(name.clone(), value.clone())?;
-    }
+    set_told(&mut response, &story.told)?;
     Ok(response)
+}
+
+/// What the answer must say, whoever gives it. One with a cookie of ours is kept by no cache, whatever
+/// the service says: it would give one user's session to others.
+pub(super) fn set_told(response: &mut ResponseHeader, told: &Told) -> pingora::Result<()> {
+    for (name, value) in &told.fields {
+        response.append_header(name.clone(), value.clone())?;
+        if name == SET_COOKIE {
+            response.insert_header(CACHE_CONTROL, "no-store")?;
+        }
+    }
+    Ok(())
 }
 
 async fn write(

@@ -1,12 +1,11 @@
 //! `logins`: how browsers log in.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
 
-use super::{Around, fetch, oauth_client, path, quantity, token};
+use super::{Around, fetch, key_files, oauth_client, quantity, token};
 use crate::config::credential_file::{LoginEndpointsFile, LoginFile, LoginSessionFile};
 use crate::config::login::{LoginEndpoints, LoginPaths, LoginSpec, SessionTimes};
 use crate::config::node::{Field, Node};
@@ -61,7 +60,7 @@ pub(super) fn login(node: &Node<'_>, around: &Around<'_>) -> Option<LoginSpec> {
     let cookie = file.cookie.or(default_cookie(node), cookie);
     let keys = file.keys.needed(
         "write `keys: [FILE]` with a file of 32 random bytes in base64: `openssl rand -base64 32`",
-        |node| keys(node, around),
+        |node| key_files(node, around, "`[keys/cookie.key]`", KEYS_MAX),
     );
     let session = file.session.or(SESSION, session);
     let bound_to_certificate = file.bound_to_certificate.or(true, Node::flag);
@@ -213,25 +212,6 @@ fn cookie(node: &Node<'_>) -> Option<String> {
         format!("{} cannot be the name of a cookie here", shown(text)),
         format!("write at most {COOKIE_CHARS_MAX} letters, digits, `-` and `_`; `__Host-` is put in front"),
     )
-}
-
-fn keys(node: &Node<'_>, around: &Around<'_>) -> Option<Vec<PathBuf>> {
-    let mut seen: Vec<PathBuf> = Vec::new();
-    let files = node.some("`[keys/cookie.key]`", |node| {
-        let file = path(node, around)?;
-        if seen.contains(&file) {
-            return node.refuse("this file stands twice", "keep one of them");
-        }
-        seen.push(file.clone());
-        Some(file)
-    })?;
-    if files.len() > KEYS_MAX {
-        return node.refuse(
-            format!("{} keys are more than anybody rotates through", files.len()),
-            format!("write at most {KEYS_MAX}"),
-        );
-    }
-    Some(files)
 }
 
 fn session(node: &Node<'_>) -> Option<SessionTimes> {

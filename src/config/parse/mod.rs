@@ -292,6 +292,31 @@ fn path(node: &Node<'_>, around: &Around<'_>) -> Option<PathBuf> {
     Some(around.folder.join(text))
 }
 
+/// Files with keys of ours that rotate: each once, at most `max`.
+fn key_files(
+    node: &Node<'_>,
+    around: &Around<'_>,
+    example: &str,
+    max: usize,
+) -> Option<Vec<PathBuf>> {
+    let mut seen: Vec<PathBuf> = Vec::new();
+    node.some(example, |node| {
+        let file = path(node, around)?;
+        if seen.contains(&file) {
+            return node.refuse("this file stands twice", "keep one of them");
+        }
+        seen.push(file);
+        Some(())
+    })?;
+    if seen.len() > max {
+        return node.refuse(
+            format!("{} keys are more than anybody rotates through", seen.len()),
+            format!("write at most {max}"),
+        );
+    }
+    Some(seen)
+}
+
 /// A section whose keys are names; empty if it is not written, or no section.
 fn section<'a, T>(
     field: &Field<'a>,

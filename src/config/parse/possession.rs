@@ -1,10 +1,9 @@
 //! What must come with a token: `dpop` of issuers, and the demands of routes.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Around, issuer, path, quantity};
+use super::{Around, issuer, key_files, quantity};
 use crate::config::credential_file::DpopFile;
 use crate::config::node::Node;
 use crate::config::possession::{Demand, DpopSpec};
@@ -36,7 +35,7 @@ pub(super) fn dpop(node: &Node<'_>, around: &Around<'_>) -> Option<DpopSpec> {
         quantity::duration(node, NONCE_LIFETIME_BOUNDS)
     });
     let nonce_keys = file.nonce_keys.or(default.nonce_keys, |node| {
-        let keys = keys(node, around)?;
+        let keys = key_files(node, around, "`[pki/nonce.key]`", NONCE_KEYS_MAX)?;
         if nonces == Some(Demand::No) {
             let what = "nonces are off, so that nothing is made with keys";
             return node.refuse_key(what, "write `nonces: required` beside it, or remove it");
@@ -57,25 +56,6 @@ const NONCES: [(&str, Demand); 3] = [
     ("report_only", Demand::ReportOnly),
     ("required", Demand::Required),
 ];
-
-fn keys(node: &Node<'_>, around: &Around<'_>) -> Option<Vec<PathBuf>> {
-    let mut seen: Vec<PathBuf> = Vec::new();
-    let files = node.some("`[pki/nonce.key]`", |node| {
-        let file = path(node, around)?;
-        if seen.contains(&file) {
-            return node.refuse("this file stands twice", "keep one of them");
-        }
-        seen.push(file.clone());
-        Some(file)
-    })?;
-    if files.len() > NONCE_KEYS_MAX {
-        return node.refuse(
-            format!("{} keys are more than anybody rotates through", files.len()),
-            format!("write at most {NONCE_KEYS_MAX}"),
-        );
-    }
-    Some(files)
-}
 
 /// `true`, `false` or `report_only`.
 pub(super) fn demand(node: &Node<'_>) -> Option<Demand> {

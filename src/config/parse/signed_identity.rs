@@ -1,10 +1,9 @@
 //! `signed_identity`: tokens of ours that tell services who asks.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Around, path, quantity};
+use super::{Around, key_files, quantity};
 use crate::config::file::SignedIdentityFile;
 use crate::config::node::Node;
 use crate::config::problem::shown;
@@ -52,7 +51,9 @@ pub(super) fn signed_identity(node: &Node<'_>, around: &Around<'_>) -> Option<Si
         }
         Some(rotate)
     });
-    let files = file.keys.optional(|node| keys(node, around));
+    let files = file
+        .keys
+        .optional(|node| key_files(node, around, "`[pki/identity.key]`", KEYS_MAX));
     let (rotate, files) = (rotate?, files?);
     let lifetime = lifetime?;
     let keys = match files {
@@ -78,23 +79,4 @@ fn issuer(node: &Node<'_>) -> Option<String> {
         format!("{} is too long, or has a control character", shown(text)),
         format!("write at most {ISSUER_CHARS_MAX} characters, like `https://gateway.example.com`"),
     )
-}
-
-fn keys(node: &Node<'_>, around: &Around<'_>) -> Option<Vec<PathBuf>> {
-    let mut seen: Vec<PathBuf> = Vec::new();
-    let files = node.some("`[pki/identity.key]`", |node| {
-        let file = path(node, around)?;
-        if seen.contains(&file) {
-            return node.refuse("this file stands twice", "keep one of them");
-        }
-        seen.push(file.clone());
-        Some(file)
-    })?;
-    if files.len() > KEYS_MAX {
-        return node.refuse(
-            format!("{} keys are more than anybody rotates through", files.len()),
-            format!("write at most {KEYS_MAX}"),
-        );
-    }
-    Some(files)
 }

@@ -26,11 +26,15 @@ async fn an_old_token_is_renewed_once_however_many_ask() {
         let mut browser = browser.clone();
         async move {
             let answer = browser.ask(Request::get(&format!("/pages/{number}"))).await;
-            (answer.status, browser)
+            let cookie = answer.header("set-cookie").is_some();
+            let kept = answer.header("cache-control").map(str::to_owned);
+            assert_eq!(kept.as_deref(), cookie.then_some("no-store"));
+            ((answer.status, cookie), browser)
         }
     });
     let came = futures_util::future::join_all(asked).await;
-    assert!(came.iter().all(|(status, _)| *status == 200));
+    assert!(came.iter().all(|((status, _), _)| *status == 200));
+    assert!(came.iter().any(|((_, cookie), _)| *cookie));
     assert_eq!(
         browser.clone().ask(Request::get("/pages/x")).await.status,
         200
