@@ -21,6 +21,7 @@ fn subject(claims: &Value) -> Subject {
     Subject {
         credential: Credential::Jwt,
         issuer: "corp".parse().expect("a name"),
+        iss: None,
         sub: Some("jane".into()),
         scopes: Scopes::of(["orders:read", "orders:write"]),
         claims: claims.into(),

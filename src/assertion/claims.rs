@@ -28,20 +28,10 @@ pub struct Statement<'a> {
 /// DNS names of a certificate that are told; those behind are left out.
 const NAMES_MAX: usize = 16;
 
-/// A subject longer than this does not fit beside other header fields, and half of it would be
-/// somebody else.
-const SUBJECT_BYTES_MAX: usize = 1024;
-
 impl Statement<'_> {
     /// Whether there is anybody to speak of.
     pub(super) fn is_empty(&self) -> bool {
         self.peer.is_none() && self.subject.is_none()
-    }
-
-    /// Whether it fits into a header field.
-    pub(super) fn fits(&self) -> bool {
-        let sub = self.subject.and_then(|subject| subject.sub.as_deref());
-        sub.is_none_or(|sub| sub.len() <= SUBJECT_BYTES_MAX)
     }
 
     /// Until when what is said is true, in seconds since 1970: the first end of certificate and
@@ -54,15 +44,18 @@ impl Statement<'_> {
     }
 
     /// The parts that tell one statement from another, each under a number.
-    pub(super) fn parts(&self) -> [&[u8]; 7] {
+    pub(super) fn parts(&self) -> [&[u8]; 9] {
         let sub = self.subject.and_then(|subject| subject.sub.as_deref());
+        let iss = self.subject.and_then(|subject| subject.iss.as_deref());
         [
             self.audience.as_str().as_bytes(),
             self.route.as_str().as_bytes(),
             self.peer.map_or(&[], |peer| peer.fingerprint.as_bytes()),
             self.subject
-                .map_or(&[], |subject| issuer(subject).as_bytes()),
-            // A `sub` that is empty is not one that is missing.
+                .map_or(&[], |subject| subject.issuer.as_str().as_bytes()),
+            // A claim that is empty is not one that is missing.
+            if iss.is_some() { b"iss" } else { b"" },
+            iss.unwrap_or_default().as_bytes(),
             if sub.is_some() { b"sub" } else { b"" },
             sub.unwrap_or_default().as_bytes(),
             self.presenter.map_or(&[], |presenter| presenter.as_bytes()),
@@ -108,17 +101,16 @@ fn certificate(peer: &PeerIdentity) -> Value {
     Value::Object(told)
 }
 
+/// Whose token, and of whom. `iss` is told where we have verified it, never in the token's own words:
+/// whoever may write it could name another issuer there.
 fn token(subject: &Subject) -> Value {
     let mut told = Map::new();
-    told.insert("iss".to_owned(), json!(issuer(subject)));
+    told.insert("issuer".to_owned(), json!(subject.issuer.as_str()));
+    if let Some(iss) = &subject.iss {
+        told.insert("iss".to_owned(), json!(&**iss));
+    }
     if let Some(sub) = &subject.sub {
         told.insert("sub".to_owned(), json!(&**sub));
     }
     Value::Object(told)
-}
-
-/// Who issued the token, in its own words: `sub` is unique only within that.
-fn issuer(subject: &Subject) -> &str {
-    let said = subject.claims.get("iss").and_then(Value::as_str);
-    said.unwrap_or(subject.issuer.as_str())
 }

@@ -95,7 +95,7 @@ impl Authenticator {
     ///
     /// [`Refusal::CredentialsSeveral`], [`Refusal::TokenMissing`] or [`Refusal::TokenMalformed`].
     pub fn shown_token<'r>(&'r self, asked: &Asked<'r>) -> Result<&'r str, Refusal> {
-        let shown = carried::only_one(self.carriers(), asked)?.ok_or(Refusal::TokenMissing)?;
+        let shown = self.only_one(asked)?.ok_or(Refusal::TokenMissing)?;
         let (_scheme, token) = shown.token()?;
         str::from_utf8(token).map_err(|_not_ascii| Refusal::TokenMalformed)
     }
@@ -116,7 +116,7 @@ impl Authenticator {
             return Ok(Authenticated::Anyone);
         }
         // A credential that stands where no way looks for one is none of ours.
-        let shown = carried::only_one(self.carriers(), asked)?;
+        let shown = self.only_one(asked)?;
         let shown = shown
             .as_ref()
             .and_then(|shown| Some((self.way_of(shown)?, shown)));
@@ -133,6 +133,12 @@ impl Authenticator {
             }
             Way::Login(login) => login.authenticate(asked, told).await,
         }
+    }
+
+    /// The one credential that a request shows.
+    fn only_one<'r>(&'r self, asked: &Asked<'r>) -> Result<Option<Shown<'r>>, Refusal> {
+        let session = self.login().map(|login| login.carrier());
+        carried::only_one(self.carriers(), session, asked)
     }
 
     /// What comes of a request that shows nothing: a route with a login sends browsers there.

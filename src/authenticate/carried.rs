@@ -1,7 +1,7 @@
 //! Where credentials stand in a request, and that exactly one is shown.
 //!
 //! A place is looked at in all the ways in which a service could read it: a cookie in every `Cookie`
-//! field, a parameter in every spelling of its name. What is found there is never logged.
+//! field, cookie and parameter in every spelling of their names. What is found there is never logged.
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
@@ -10,7 +10,7 @@ use super::authenticator::Asked;
 use super::bearer;
 use super::possession::Scheme;
 use crate::config::token::Carrier;
-use crate::identity::query;
+use crate::identity::query::{self, is_read_as};
 use crate::refusal::Refusal;
 
 /// A credential that a request shows, not looked at yet.
@@ -25,19 +25,22 @@ pub(super) struct Shown<'r> {
 /// The one credential that a request shows in these places; none, if it shows none.
 ///
 /// `Authorization` counts in any case: whoever reads it behind us would read another credential than
-/// the one that we looked at.
+/// the one that we looked at. `session` is the one place that nobody behind us reads: a cookie that
+/// merely looks like it, which a neighbour of the host may set, is another.
 ///
 /// # Errors
 ///
 /// [`Refusal::CredentialsSeveral`] if there is more than one, be it the same one twice.
 pub(super) fn only_one<'r>(
     carriers: impl Iterator<Item = &'r Carrier>,
+    session: Option<&Carrier>,
     asked: &Asked<'r>,
 ) -> Result<Option<Shown<'r>>, Refusal> {
     let mut found = Found::default();
-    found.all(&Carrier::Authorization, asked);
+    found.all(&Carrier::Authorization, false, asked);
     for carrier in carriers.filter(|carrier| **carrier != Carrier::Authorization) {
-        found.all(carrier, asked);
+        let exact = session == Some(carrier);
+        found.all(carrier, exact, asked);
     }
     if found.several {
         return Err(Refusal::CredentialsSeveral);
@@ -73,7 +76,7 @@ struct Found<'r> {
 
 impl<'r> Found<'r> {
     /// Takes note of all that stands in one place.
-    fn all(&mut self, carrier: &'r Carrier, asked: &Asked<'r>) {
+    fn all(&mut self, carrier: &'r Carrier, exact: bool, asked: &Asked<'r>) {
         let headers = asked.headers;
         match carrier {
             Carrier::Authorization => {
@@ -87,7 +90,7 @@ impl<'r> Found<'r> {
                 }
             }
             Carrier::Cookie(name) => {
-                for value in cookies(headers, name) {
+                for value in cookies(headers, name, exact) {
                     self.take(carrier, value);
                 }
             }
@@ -106,12 +109,21 @@ impl<'r> Found<'r> {
 }
 
 /// The values of all cookies of this name (RFC 6265, section 5.4), in every field.
-fn cookies<'r>(headers: &'r HeaderMap, name: &'r str) -> impl Iterator<Item = &'r [u8]> {
+fn cookies<'r>(
+    headers: &'r HeaderMap,
+    name: &'r str,
+    exact: bool,
+) -> impl Iterator<Item = &'r [u8]> {
     let fields = headers.get_all(COOKIE).into_iter();
     let pairs = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
     pairs.filter_map(move |pair| {
-        let (own, value) = pair.trim_ascii().split_at_checked(name.len())?;
-        let value = value.trim_ascii_start().strip_prefix(b"=")?;
-        (own == name.as_bytes()).then(|| value.trim_ascii())
+        let ends = pair.iter().position(|byte| *byte == b'=')?;
+        let (own, value) = pair.split_at_checked(ends)?;
+        let value = value.strip_prefix(b"=")?;
+        let is_it = match exact {
+            true => own.trim_ascii() == name.as_bytes(),
+            false => is_read_as(own, name),
+        };
+        is_it.then(|| value.trim_ascii())
     })
 }

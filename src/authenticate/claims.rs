@@ -54,8 +54,8 @@ impl Facts {
     ///
     /// # Errors
     ///
-    /// [`Refusal::TokenMalformed`] if it is not JSON with each member once or a claim that we read
-    /// has another type; [`Refusal::TokenIssuer`], [`Refusal::TokenAudience`]; and
+    /// [`Refusal::TokenMalformed`] if it is not JSON with each member once, or a claim that we read
+    /// has another type or is too long; [`Refusal::TokenIssuer`], [`Refusal::TokenAudience`]; and
     /// [`Refusal::TokenExpired`] without `exp`.
     pub(super) fn read(
         payload: &[u8],
@@ -79,6 +79,9 @@ impl Facts {
             return Err(Refusal::TokenIssuer);
         }
         let sub = text(claims, "sub")?;
+        if has_long_sub(claims) {
+            return Err(Refusal::TokenMalformed);
+        }
         if let SubjectsSpec::Workloads { of, .. } = subjects
             && !is_workload_of(of, sub)
         {
@@ -105,11 +108,13 @@ impl Facts {
         })
     }
 
-    /// Whom the token speaks for: `issuer` is whose token it is, `claims` are its own.
-    pub(super) fn subject(&self, issuer: &Name, claims: Claims) -> Subject {
+    /// Whom the token speaks for: `issuer` is whose token it is, `iss` the claim if it was held against
+    /// the issuer's, `claims` are its own.
+    pub(super) fn subject(&self, issuer: &Name, iss: Option<&Arc<str>>, claims: Claims) -> Subject {
         Subject {
             credential: self.credential,
             issuer: issuer.clone(),
+            iss: iss.cloned(),
             sub: self.sub.clone(),
             scopes: self.scopes.clone(),
             claims,
@@ -154,6 +159,12 @@ impl Facts {
 pub(super) fn is_workload_of(domain: &TrustDomain, sub: Option<&str>) -> bool {
     let id = sub.and_then(|sub| sub.parse::<SpiffeId>().ok());
     id.is_some_and(|id| id.trust_domain() == domain.as_str())
+}
+
+/// Whether `sub` is longer than anybody can be told whole.
+pub(super) fn has_long_sub(claims: &Map<String, Value>) -> bool {
+    let sub = claims.get("sub").and_then(Value::as_str);
+    sub.is_some_and(|sub| sub.len() > Subject::SUB_BYTES_MAX)
 }
 
 fn has_texts(claims: &Map<String, Value>, names: &[&str]) -> bool {

@@ -115,6 +115,8 @@ fn exactly_one_credential_is_shown_and_where_the_route_looks_for_it() {
         "a=b; token=GOOD",
         "token=GOOD; tokens=x; xtoken=y",
         "a=b;token = GOOD ",
+        "Token=GOOD",
+        "token[a]=GOOD",
     ] {
         check(&places, &[with(text)], None, Ok(()));
     }
@@ -124,15 +126,7 @@ fn exactly_one_credential_is_shown_and_where_the_route_looks_for_it() {
         None,
         Ok(()),
     );
-    for text in [
-        "",
-        "a=b",
-        "Token=GOOD",
-        "tokens=GOOD",
-        "a=token=GOOD",
-        "token",
-        "token=",
-    ] {
+    for text in ["", "a=b", "tokens=GOOD", "a=token=GOOD", "token", "token="] {
         check(&places, &[with(text)], None, missing);
     }
     for text in [

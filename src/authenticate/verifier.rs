@@ -18,10 +18,16 @@ use crate::refusal::Refusal;
 /// `typ` of the access tokens of RFC 9068, section 2.1, as [`normal_typ`] writes it.
 const ACCESS_TOKEN: &str = "at+jwt";
 
+/// Types that are of nothing to be shown to services (RFC 8725, section 3.11), though no RFC has
+/// registered them.
+const OF_NO_ACCESS: [&str; 3] = ["id_token", "logout_token", "refresh_token"];
+
 /// Says whom a token of one issuer speaks for.
 #[derive(Clone, Debug)]
 pub struct JwtVerifier {
     issuer: Arc<Issuer>,
+    /// The claim `iss` of its tokens, where they must have it.
+    iss: Option<Arc<str>>,
     /// The `typ` that the token must have, as [`normal_typ`] writes it: the route's and the issuer's
     /// are the same where both are written.
     typ: Option<Box<str>>,
@@ -34,7 +40,9 @@ impl JwtVerifier {
     pub fn new(issuer: Arc<Issuer>, spec: &JwtSpec, possession: Possession) -> Self {
         let of_issuer = issuer.spec().profile.typ.as_deref();
         let typ = spec.typ.as_deref().or(of_issuer).map(normal_typ);
+        let asks = issuer.spec().profile.subjects.asks_for_iss();
         Self {
+            iss: asks.then(|| issuer.spec().issuer.as_str().into()),
             issuer,
             typ,
             possession,
@@ -59,7 +67,11 @@ impl JwtVerifier {
     /// [`Refusal::TokenType`], [`Refusal::TokenIncomplete`].
     pub(super) fn accept(&self, facts: &Facts, claims: Claims) -> Result<Arc<Subject>, Refusal> {
         self.check_type(facts)?;
-        Ok(Arc::new(facts.subject(self.issuer.name(), claims)))
+        Ok(self.subject(facts, claims))
+    }
+
+    fn subject(&self, facts: &Facts, claims: Claims) -> Arc<Subject> {
+        Arc::new(facts.subject(self.issuer.name(), self.iss.as_ref(), claims))
     }
 
     /// What comes of a token of this issuer that is shown as a bearer token at `now`, and whose keys
@@ -97,6 +109,9 @@ impl JwtVerifier {
             let is_svid = matches!(own, None | Some("jwt" | "jose"));
             return match subjects {
                 SubjectsSpec::Workloads { .. } if !is_svid => Err(Refusal::TokenType),
+                SubjectsSpec::Anybody if own.is_some_and(is_of_another_kind) => {
+                    Err(Refusal::TokenType)
+                }
                 SubjectsSpec::Workloads { .. } | SubjectsSpec::Anybody => Ok(()),
             };
         };
@@ -142,6 +157,15 @@ impl JwtVerifier {
         let facts = Facts::of_claims(&claims, None, spec)?;
         facts.check_times(now, spec)?;
         self.possession.rehearse(&facts.binding, peer)?;
-        Ok(Arc::new(facts.subject(self.issuer.name(), claims.into())))
+        Ok(self.subject(&facts, claims.into()))
     }
+}
+
+/// Whether a type, as [`normal_typ`] writes it, says that this is no access token: every JWT of a kind of
+/// its own is called `KIND+jwt` (RFC 8725, section 3.11), as logout tokens, proofs, security events,
+/// answers of introspections and our own signed identities are. A kind that is registered tomorrow is
+/// none of ours either.
+fn is_of_another_kind(typ: &str) -> bool {
+    let kind = typ.ends_with("+jwt") || typ.ends_with("+sd-jwt");
+    (kind && typ != ACCESS_TOKEN) || OF_NO_ACCESS.contains(&typ)
 }

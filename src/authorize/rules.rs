@@ -263,6 +263,7 @@ mod tests {
         Subject {
             credential: Credential::Jwt,
             issuer: issuer.parse().unwrap(),
+            iss: None,
             sub: None,
             scopes: Scopes::of(scopes.iter().copied()),
             claims: claims.into(),

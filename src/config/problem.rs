@@ -1,8 +1,9 @@
 //! [`Problem`] and [`Problems`]: the operator's mistakes, each with its place and what to do.
 //!
 //! These texts are read at three in the morning: they name the place, show what stands there (cut,
-//! escaped, and never a private key), and say what to write instead.
+//! escaped, and never a secret that can be told to be one), and say what to write instead.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -41,8 +42,8 @@ impl Problem {
         Self {
             file: file.to_path_buf(),
             mark,
-            at: at.to_owned(),
-            what: what.into(),
+            at: without_api_keys(at).into_owned(),
+            what: without_api_keys(&what.into()).into_owned(),
             hint: None,
         }
     }
@@ -50,7 +51,7 @@ impl Problem {
     /// The same problem, with what to do about it.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(without_api_keys(&hint.into()).into_owned());
         self
     }
 
@@ -164,11 +165,12 @@ impl std::error::Error for Problems {}
 const SHOWN_CHARS_MAX: usize = 100;
 
 /// A text of the file in quotes, for a message: control characters escaped, cut to 100 characters,
-/// and no private key even if someone pasted one.
+/// and no private key or password even if someone pasted one.
 pub(super) fn shown(text: &str) -> String {
     if text.contains("PRIVATE KEY") {
         return "(a private key)".to_owned();
     }
+    let text = without_password(text);
     let mut out = String::from("\"");
     let mut chars = text.chars();
     for c in chars.by_ref().take(SHOWN_CHARS_MAX) {
@@ -185,6 +187,42 @@ pub(super) fn shown(text: &str) -> String {
         "\""
     });
     out
+}
+
+/// What API keys begin with, so that they are known wherever they are pasted.
+const API_KEY: &str = "pcak_";
+
+/// The text with nothing left of API keys but how they begin: also of a name or a path that is one.
+fn without_api_keys(text: &str) -> Cow<'_, str> {
+    if !text.contains(API_KEY) {
+        return text.into();
+    }
+    let mut parts = text.split(API_KEY);
+    let mut left = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        left.push_str(API_KEY);
+        left.push_str(if rest.len() < part.len() { "..." } else { "" });
+        left.push_str(rest);
+    }
+    left.into()
+}
+
+/// What may have an address of mail in it: a person, and a certificate.
+const OF_MAIL: [&str; 2] = ["mailto:", "subject:"];
+
+/// A URL, or `USER:PASSWORD@HOST`, without what stands before its host (RFC 3986, section 3.2.1).
+fn without_password(text: &str) -> Cow<'_, str> {
+    let Some((before, host)) = text.rsplit_once('@') else {
+        return text.into();
+    };
+    match before.split_once("://") {
+        Some((scheme, _secret)) => format!("{scheme}://...@{host}").into(),
+        None if before.contains(':') && !OF_MAIL.iter().any(|kind| before.starts_with(kind)) => {
+            format!("...@{host}").into()
+        }
+        None => text.into(),
+    }
 }
 
 /// A text of a library in a message: one line, cut, harmless.
@@ -272,6 +310,36 @@ mod tests {
             shown("-----BEGIN PRIVATE KEY-----\nMC4C"),
             "(a private key)"
         );
+        for (text, want) in [
+            ("redis://:hunter2@cache:6379", "redis://...@cache:6379"),
+            ("https://a:b/c@d@id.example/x", "https://...@id.example/x"),
+            ("https://token@id.example", "https://...@id.example"),
+            ("user:hunter2@cache:6379", "...@cache:6379"),
+            ("https://id.example/x", "https://id.example/x"),
+            ("someone@id.example", "someone@id.example"),
+            ("subject:CN=a,E=b@c", "subject:CN=a,E=b@c"),
+            ("mailto:a@b.example", "mailto:a@b.example"),
+        ] {
+            assert_eq!(shown(text), format!("\"{want}\""));
+        }
+    }
+
+    #[test]
+    fn no_problem_shows_an_api_key() {
+        let key = "pcak_0123456789abcdef_0123";
+        let told = Problem::new(
+            Path::new("a"),
+            None,
+            &format!("owners.{key}.keys"),
+            shown(key),
+        );
+        let told = Problems::new(
+            Path::new("a"),
+            vec![told.with_hint(format!("{key}, `pcak_`"))],
+        );
+        let want =
+            "a: 1 problem\n  owners.pcak_....keys: \"pcak_...\"\n      hint: pcak_..., `pcak_`";
+        assert_eq!(told.to_string(), want);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use http::HeaderName;
 
 use super::spec::JwtSpec;
 use crate::identity::claim::ClaimPath;
+use crate::identity::fields::folded;
+use crate::identity::query::is_read_as;
 use crate::identity::spiffe::TrustDomain;
 
 /// What a route wants of a token.
@@ -30,6 +32,25 @@ pub enum Carrier {
     Cookie(Box<str>),
     /// `query:NAME`: the value of this parameter (RFC 6750, section 2.3). It never goes on.
     Query(Box<str>),
+}
+
+impl Carrier {
+    /// Whether a service may read what stands in one of them as standing in the other.
+    #[must_use]
+    pub fn is_read_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Header(one), Self::Header(other)) => {
+                folded(one.as_str()) == folded(other.as_str())
+            }
+            (Self::Cookie(one), Self::Cookie(other)) | (Self::Query(one), Self::Query(other)) => {
+                is_read_as(one.as_bytes(), other)
+            }
+            (
+                Self::Authorization | Self::Header(_) | Self::Cookie(_) | Self::Query(_),
+                one_of_another_kind,
+            ) => self == one_of_another_kind,
+        }
+    }
 }
 
 impl fmt::Display for Carrier {

@@ -51,6 +51,7 @@ impl Stage {
             subject: Some(Subject {
                 credential: Credential::Jwt,
                 issuer: "corp".parse().unwrap(),
+                iss: None,
                 sub: Some("jane".into()),
                 scopes: Scopes::of(["read", "write"]),
                 claims: claims.into(),

@@ -1,7 +1,7 @@
 //! Parameters of a query: the values of one, and the query without it.
 //!
-//! A name is compared as a service would read it: percent-decoded, and with `+` for a space. Some
-//! services part parameters at `;` as well as at `&`: both count.
+//! A name is compared as a service may read it ([`is_read_as`]). Some services part parameters at `;`
+//! as well as at `&`: both count.
 
 /// The values of all parameters of this name, as they are written.
 pub fn values<'q>(query: &'q str, name: &'q str) -> impl Iterator<Item = &'q str> {
@@ -37,14 +37,39 @@ fn value(pair: &str) -> &str {
 
 fn is_named(pair: &str, name: &str) -> bool {
     let written = pair.split_once('=').map_or(pair, |(name, _)| name);
-    let mut decoded = Decoded(written.as_bytes());
-    let mut wanted = name.bytes();
-    loop {
-        match (decoded.next(), wanted.next()) {
-            (None, None) => return true,
-            (Some(a), Some(b)) if a == b => {}
-            (Some(_) | None, _) => return false,
-        }
+    is_read_as(written.as_bytes(), name)
+}
+
+/// Whether some service may read the name `written`, of a parameter or of a cookie, as `name`.
+///
+/// It is percent-decoded, with `+` for a space; white space, controls and what is not ASCII count for
+/// nothing at its ends; it ends at a zero byte; and case does not count (ASP.NET). To PHP `.`, a space
+/// and `[` are `_`, and what stands in brackets is the key of an array.
+#[must_use]
+pub fn is_read_as(written: &[u8], name: &str) -> bool {
+    let decoded: Vec<u8> = Decoded(written).collect();
+    let text = decoded.split(|byte| *byte == 0).next().unwrap_or_default();
+    let array = text.split(|byte| *byte == b'[').next().unwrap_or_default();
+    let is = |text: &[u8]| {
+        trimmed(text)
+            .iter()
+            .map(alike)
+            .eq(name.as_bytes().iter().map(alike))
+    };
+    is(text) || is(array)
+}
+
+fn trimmed(text: &[u8]) -> &[u8] {
+    let plain = |byte: &u8| byte.is_ascii_graphic();
+    let from = text.iter().position(plain).unwrap_or(text.len());
+    let to = text.iter().rposition(plain).map_or(from, |last| last + 1);
+    text.get(from..to).unwrap_or_default()
+}
+
+const fn alike(byte: &u8) -> u8 {
+    match *byte {
+        b'.' | b' ' | b'[' => b'_',
+        other => other.to_ascii_lowercase(),
     }
 }
 
@@ -86,7 +111,7 @@ mod tests {
             ("%74=x&a", &["x"], Some("a")),
             ("t", &[""], None),
             ("t=x=y", &["x=y"], None),
-            ("T=x&tt=y&xt=z", &[], Some("T=x&tt=y&xt=z")),
+            ("T=x&tt=y&xt=z", &["x"], Some("tt=y&xt=z")),
             ("a=t=x&&b", &[], Some("a=t=x&&b")),
             ("a&&t=1&&b", &["1"], Some("a&&&b")),
             ("%7=1&%=2&%zz=3", &[], Some("%7=1&%=2&%zz=3")),
@@ -99,5 +124,54 @@ mod tests {
             }
         }
         assert_eq!(values("a+b=1&a%20b=2&a b=3", "a b").count(), 3);
+    }
+
+    #[test]
+    fn a_name_is_read_as_any_service_may_read_it() {
+        let same = [
+            "access_token",
+            "Access_Token",
+            "access.token",
+            "access%2etoken",
+            "access+token",
+            "access%20token",
+            "access[token",
+            "access%5Btoken",
+            "access_token[]",
+            "access_token[x][y]",
+            "access_token%5B%5D",
+            "access.token[0]",
+            "+access_token",
+            "%20access_token",
+            "access_token%00",
+            "access_token%00x",
+            "%09access_token",
+            "access_token%C2%A0",
+            "access_token\u{a0}",
+            "%61ccess_token",
+        ];
+        for name in same {
+            assert!(is_read_as(name.as_bytes(), "access_token"), "{name}");
+        }
+        let others = [
+            "",
+            "[]",
+            "access",
+            "token",
+            "access-token",
+            "accesstoken",
+            "access__token",
+            "access_tokens",
+            "xaccess_token",
+            "x[access_token]",
+            "access_token]",
+            "access%255Ftoken",
+            "access_token.x",
+            "%00access_token",
+        ];
+        for name in others {
+            assert!(!is_read_as(name.as_bytes(), "access_token"), "{name}");
+        }
+        assert!(is_read_as(b"my_token", "my.token"));
     }
 }

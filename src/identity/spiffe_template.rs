@@ -158,6 +158,7 @@ mod tests {
         Subject {
             credential: Credential::Jwt,
             issuer: "corp".parse().unwrap(),
+            iss: None,
             sub: sub.map(Into::into),
             scopes: Scopes::default(),
             claims: claims.into(),

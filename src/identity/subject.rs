@@ -27,9 +27,14 @@ pub enum Credential {
 pub struct Subject {
     /// What was shown.
     pub credential: Credential,
-    /// The issuer, by its name in the configuration.
+    /// The issuer, by its name in the configuration; of an API key its list. `sub` is unique only
+    /// within that.
     pub issuer: Name,
-    /// The claim `sub`, if the token has one. Cut for logs, never for comparing.
+    /// The claim `iss`, where it was verified: held against the configuration's own. Some tokens need
+    /// none, and what they write there is nobody's word.
+    pub iss: Option<Arc<str>>,
+    /// The claim `sub`, if the token has one: at most [`Self::SUB_BYTES_MAX`]. Cut for logs, never for
+    /// comparing.
     pub sub: Option<Arc<str>>,
     /// The scopes: `scope` (a text, RFC 8693, section 4.2) or `scp` (an array or a text), or the
     /// claims that the operator named for the issuer.
@@ -41,6 +46,10 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// A `sub` that is longer is refused: cut to what fits somewhere, it would be somebody else's.
+    /// OpenID Connect Core, section 2, has 255.
+    pub const SUB_BYTES_MAX: usize = 1024;
+
     /// Whether the token gives this scope. Scopes are compared byte by byte (RFC 6749, section 3.3).
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {

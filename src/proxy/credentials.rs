@@ -7,10 +7,10 @@ use http::header::{AUTHORIZATION, CONNECTION, COOKIE};
 use http::{HeaderMap, HeaderName};
 use pingora::http::RequestHeader;
 
-use super::headers::folded;
 use crate::authenticate::authenticator::Authenticator;
 use crate::config::token::Carrier;
-use crate::identity::query;
+use crate::identity::fields::folded;
+use crate::identity::query::{self, is_read_as};
 use crate::refusal::Refusal;
 
 /// Whether the fields that may carry a credential of the route are what they seem.
@@ -76,7 +76,7 @@ fn remove_cookie(request: &mut RequestHeader, name: &str) {
     };
     let is_other = |pair: &&[u8]| {
         let own = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-        own.trim_ascii() != name.as_bytes()
+        !is_read_as(own, name)
     };
     let pairs = field.as_bytes().split(|byte| *byte == b';');
     let left: Vec<&[u8]> = pairs.filter(is_other).map(<[u8]>::trim_ascii).collect();

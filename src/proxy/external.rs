@@ -11,7 +11,6 @@ use serde_json::Map;
 use super::admit::authority_text;
 use super::credentials;
 use super::head::{RequestHead, target};
-use super::headers::{folded, is_of_one_hop, is_ours, is_protected, overrides_method};
 use super::ids::RequestIds;
 use super::journey::Story;
 use crate::authenticate::told::Reply;
@@ -20,6 +19,7 @@ use crate::edge::facts::ConnectionFacts;
 use crate::external_authorization::{
     Change, Changes, Denial, Failure, FieldRules, How, Question, Verdict,
 };
+use crate::identity::fields::{folded, is_of_one_hop, is_ours, is_protected, overrides_method};
 use crate::identity::subject::Subject;
 use crate::observe::Waived;
 use crate::refusal::Refusal;
@@ -154,18 +154,17 @@ async fn ask(
 struct Known<'s> {
     issuer: &'s str,
     sub: Option<&'s str>,
-    scopes: String,
+    scopes: &'s str,
     claims: String,
 }
 
 impl<'s> Known<'s> {
     fn of(subject: Option<&'s Subject>) -> Option<Self> {
         let subject = subject?;
-        let scopes: Vec<&str> = subject.scopes.iter().map(AsRef::as_ref).collect();
         Some(Self {
             issuer: subject.issuer.as_str(),
             sub: subject.sub.as_deref(),
-            scopes: scopes.join(" "),
+            scopes: subject.scopes.as_str(),
             claims: serde_json::Value::Object(Map::clone(&subject.claims)).to_string(),
         })
     }
@@ -174,7 +173,7 @@ impl<'s> Known<'s> {
         let sub = self.sub.map(|sub| ("subject", sub));
         let rest = [
             ("issuer", self.issuer),
-            ("scopes", self.scopes.as_str()),
+            ("scopes", self.scopes),
             ("claims", self.claims.as_str()),
         ];
         sub.into_iter().chain(rest)

@@ -21,6 +21,7 @@ const OURS: &[&str] = &[
     "X-Client-Identity",
     "X-Client-Certificate-Expired",
     "X-Client-Identity-Token",
+    "X-Token-Issuer",
     "X-Token-Subject",
     "X-Real-IP",
     "X-Client-IP",
@@ -145,6 +146,7 @@ async fn an_anonymous_client_has_no_identity_whatever_it_says() {
         "x-client-identity",
         "client-cert",
         "x-forwarded-client-cert",
+        "x-token-issuer",
         "x-token-subject",
     ] {
         assert!(!seen.headers.has(name), "{name}");
@@ -258,6 +260,7 @@ async fn by_default_a_service_is_told_address_host_and_identity() {
         "forwarded",
         "client-cert",
         "x-forwarded-client-cert",
+        "x-token-issuer",
         "x-token-subject",
     ] {
         assert!(!seen.headers.has(name), "{name} was not asked for");
@@ -305,12 +308,41 @@ async fn a_route_that_asks_for_everything_gets_it_over_both_protocols() {
             ("client-cert", &format!(":{leaf}:")),
             ("x-forwarded-client-cert", &xfcc),
             ("x-client-identity", WEB_ID),
+            ("x-token-issuer", "corp"),
             ("x-token-subject", "al%20ice%C3%A9%25"),
             ("authorization", &format!("Bearer {token}")),
         ] {
             assert_eq!(seen.headers.all(name), [value], "{name}");
         }
         assert_eq!(forged(&seen), []);
+    }
+}
+
+/// `sub` is unique within an issuer alone.
+#[tokio::test]
+async fn a_service_can_tell_the_same_name_of_two_issuers_apart() {
+    let partner = "https://partner.example";
+    let stage = Stage::with(|config| {
+        let mut spec = config.get("issuers.corp").clone();
+        spec["issuer"] = json!(partner);
+        config.set("issuers.partner", spec);
+        let any = json!({ "any": [{ "issuer": "corp" }, { "issuer": "partner" }] });
+        config.set("routes.open.token", any);
+    })
+    .await;
+    let of_corp = Token::new();
+    let of_partner = Token::new().claim("iss", partner);
+    let nobody = Token::new().without("sub");
+    for (token, issuer, sub) in [
+        (of_corp, "corp", Some("alice")),
+        (of_partner, "partner", Some("alice")),
+        (nobody, "corp", None),
+    ] {
+        let request = Request::get("/open/a").bearer(&token.sign(&stage.world.issuer));
+        assert_eq!(stage.client().request(&request).await.status, 200);
+        let seen = stage.orders.last_request();
+        assert_eq!(seen.headers.all("x-token-issuer"), [issuer]);
+        assert_eq!(seen.header("x-token-subject"), sub);
     }
 }
 
@@ -330,6 +362,7 @@ async fn a_route_that_asks_for_nothing_tells_its_service_nothing() {
         "x-forwarded-host",
         "x-forwarded-proto",
         "x-client-identity",
+        "x-token-issuer",
         "x-token-subject",
         "authorization",
     ] {

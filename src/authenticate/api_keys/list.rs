@@ -204,6 +204,7 @@ impl Entry {
             Arc::new(Subject {
                 credential: Credential::ApiKey,
                 issuer: owner.list.clone(),
+                iss: None,
                 sub: Some(Arc::clone(&owner.name)),
                 scopes: owner.scopes.clone(),
                 claims: claims.into(),

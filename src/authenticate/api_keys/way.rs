@@ -102,6 +102,7 @@ impl ApiKeys {
         Arc::new(Subject {
             credential: Credential::ApiKey,
             issuer: self.list.clone(),
+            iss: None,
             sub: Some(owner),
             scopes: Scopes::of(text("scope").unwrap_or_default().split(' ')),
             claims: all.into(),

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::authenticate::claims::Facts;
+use crate::authenticate::claims::{Facts, has_long_sub};
 use crate::authenticate::jws::Signed;
 use crate::config::introspection::AudienceRule;
 use crate::config::spec::IssuerSpec;
@@ -122,6 +122,9 @@ pub(super) fn facts(
         if claims.get(text).is_some_and(|value| !value.is_string()) {
             return Err(unusable("has a `client_id` or `username` that is no text"));
         }
+    }
+    if has_long_sub(claims) {
+        return Err(NoFacts::Refused(Refusal::TokenMalformed)); // the answer is right, and of no use
     }
     let kind = Kind::read(claims)?;
     if kind == Kind::Dpop && claims.get("cnf").is_none() {

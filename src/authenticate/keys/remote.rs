@@ -185,10 +185,11 @@ impl RemoteKeys {
         algorithm: SignatureAlgorithm,
     ) -> Result<Arc<Key>, KeyNotFound> {
         let hash = self.hasher.hash_one(kid);
+        let came = Instant::now();
         let mut turn = None;
         let mut ended = self.ended.subscribe();
         loop {
-            let unknown = self.schedule.lock().unknown(hash, Instant::now());
+            let unknown = self.schedule.lock().unknown(hash, came, Instant::now());
             // Again, after the schedule: a fetch that has ended meanwhile may have brought it.
             if let Some(found) = self.look(kid, algorithm) {
                 return found;

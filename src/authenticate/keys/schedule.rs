@@ -6,7 +6,9 @@
 //! - A token with a key that nobody knows asks for a fetch of its own, for issuers rotate their keys.
 //!   Such fetches are [`Terms::cool_down`] apart: a stranger can write any `kid`.
 //! - That a key is not the issuer's is said only where a good fetch that began after somebody asked
-//!   for it did not bring it. Until then nobody knows, and that is not the client's fault.
+//!   for it did not bring it, and for no longer than the cool-down: it may be the name of the issuer's
+//!   next key, which a stranger has guessed. Until then nobody knows, and that is not the client's
+//!   fault.
 
 use std::time::{Duration, Instant};
 
@@ -62,15 +64,12 @@ pub(super) struct Schedule {
     wanted: bool,
     /// The last fetch on account of an unknown key began.
     refetched: Option<Instant>,
-    /// When a key that is not there was first asked for.
+    /// When a key that is not there was first asked for, or last seen to be gone.
     asked: Cache<Kid, Instant>,
 }
 
 /// Names of keys that are remembered. More only make a fetch for each cool-down more likely.
 const KIDS_MAX: usize = 1_000;
-/// After so many cool-downs a key that was absent may be asked for again: an issuer may sign with it
-/// before all of its own caches have it.
-const ABSENT_COOL_DOWNS: u32 = 10;
 /// The pause after the first failure; it doubles.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -174,19 +173,19 @@ impl Schedule {
         self.good.map(|good| self.until(good))
     }
 
-    /// A token names a key that is not there. What can be said about it?
-    pub(super) fn unknown(&mut self, kid: Kid, now: Instant) -> Unknown {
+    /// A token that came at `came` names a key that is not there. What can be said about it?
+    pub(super) fn unknown(&mut self, kid: Kid, came: Instant, now: Instant) -> Unknown {
         let usable = self.usable_until().is_some_and(|until| now < until);
         let Some(good) = self.good.filter(|_| usable) else {
             return Unknown::NotNow(self.pause(now));
         };
-        let forgotten = self.terms.cool_down.saturating_mul(ABSENT_COOL_DOWNS);
         let asked = self.asked.get(&kid).copied();
-        let asked = asked.filter(|asked| now.saturating_duration_since(*asked) < forgotten);
         if asked.is_none() {
             self.asked.insert(kid, now);
         }
-        if asked.is_some_and(|asked| asked <= good) {
+        // However long that fetch took, it is an answer to who has waited for it.
+        let fresh = good >= came || now.saturating_duration_since(good) < self.terms.cool_down;
+        if fresh && asked.is_some_and(|asked| asked <= good) {
             return Unknown::Absent;
         }
         if self.fetching || self.wanted {

@@ -47,7 +47,7 @@ impl Play {
 
     fn ask(&mut self, kid: u64, at: u64) -> Unknown {
         let at = self.at(at);
-        self.schedule.unknown(kid, at)
+        self.schedule.unknown(kid, at, at)
     }
 
     /// Milliseconds until the next fetch.
@@ -137,12 +137,48 @@ fn an_unknown_key_is_fetched_once_and_then_known_to_be_absent() {
     assert_eq!(play.good(1_001, 3_600), Cause::UnknownKey);
     assert_eq!(play.ask(1, 1_002), Unknown::Absent);
     assert_eq!(
-        play.ask(1, 200_000),
+        play.ask(1, 31_000),
         Unknown::Absent,
         "without another fetch"
     );
-    // After ten cool-downs it may have come meanwhile.
-    assert_eq!(play.ask(1, 302_000), Unknown::Awaited);
+    // After the cool-down it may have come.
+    assert_eq!(play.ask(1, 31_001), Unknown::Awaited);
+}
+
+#[test]
+fn a_name_that_a_stranger_asks_for_again_and_again_is_looked_for_again_and_again() {
+    let mut play = Play::new();
+    play.good(0, 86_400);
+    let mut fetches = Vec::new();
+    for now in 1_000..121_000 {
+        match play.ask(1, now) {
+            Unknown::Absent => {}
+            Unknown::Awaited => {
+                assert_eq!(play.good(now, 86_400), Cause::UnknownKey);
+                fetches.push(now);
+            }
+            Unknown::NotNow(_) => panic!("{now}: a fetch has told"),
+        }
+    }
+    assert_eq!(fetches, [1_000, 31_000, 61_000, 91_000]);
+}
+
+#[test]
+fn who_has_waited_for_a_fetch_has_its_answer_however_long_it_took() {
+    let mut play = Play::new();
+    play.good(0, 86_400);
+    assert_eq!(play.ask(1, 40_000), Unknown::Awaited);
+    let (began, ended) = (play.at(40_001), play.at(80_000));
+    assert_eq!(play.schedule.begin(began), Cause::UnknownKey);
+    let lifetime = Duration::from_secs(86_400);
+    play.schedule.succeeded(began, lifetime, 0.0);
+    let came = play.at(40_000);
+    assert_eq!(play.schedule.unknown(1, came, ended), Unknown::Absent);
+    assert_eq!(
+        play.ask(1, 80_000),
+        Unknown::Awaited,
+        "one who came after it"
+    );
 }
 
 #[test]

@@ -127,7 +127,7 @@ pub(super) fn claims(jwt: &str) -> Option<Map<String, Value>> {
     json::object(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }
 
-/// Whom these claims speak for. The scopes are those that were granted.
+/// Whom these claims, whose `iss` was verified, speak for. The scopes are those that were granted.
 pub(super) fn subject(
     claims: Map<String, Value>,
     issuer: &Name,
@@ -137,6 +137,7 @@ pub(super) fn subject(
     Subject {
         credential: Credential::Login,
         issuer: issuer.clone(),
+        iss: claims.get("iss").and_then(Value::as_str).map(Arc::from),
         sub: claims.get("sub").and_then(Value::as_str).map(Arc::from),
         scopes: Scopes::of(scope.split(' ')),
         claims: claims.into(),

@@ -16,7 +16,6 @@ use crate::config::api_keys::{KeyListSpec, KeySpec, OwnerSpec, WantedKey};
 use crate::config::credential_file::ApiKeysFile;
 use crate::config::file::ApiKeyFile;
 use crate::config::node::{Field, Node, all};
-use crate::config::problem::shown;
 use crate::config::report::Report;
 use crate::config::spec::TokenSpec;
 use crate::config::token::Carrier;
@@ -71,7 +70,8 @@ pub(super) fn of_route(
 ) -> Option<Option<WantedKey>> {
     field.optional(|node| {
         let wanted = wanted(node, lists, around)?;
-        let taken = |carrier: &Carrier| *carrier == Carrier::Header(wanted.header.clone());
+        let own = Carrier::Header(wanted.header.clone());
+        let taken = |carrier: &Carrier| carrier.is_read_as(&own);
         if let Some(TokenSpec::Wanted(tokens)) = token
             && tokens.from.iter().any(taken)
         {
@@ -240,8 +240,9 @@ fn expires(node: &Node<'_>) -> Option<Option<u64>> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok();
     match time.and_then(|time| u64::try_from(time.unix_timestamp()).ok()) {
         Some(seconds) => Some(Some(seconds)),
+        // Not shown, as above.
         None => node.refuse(
-            format!("{} is no time", shown(text)),
+            "this is no time",
             "write it like `2027-06-30T00:00:00Z`, or `never`",
         ),
     }

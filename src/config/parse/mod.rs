@@ -21,6 +21,7 @@ mod policy;
 mod quantity;
 mod rehearsal;
 mod route;
+mod secret_fields;
 mod shared_state;
 mod signed_identity;
 mod token;

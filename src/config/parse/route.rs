@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::web::FieldUse;
 use super::{
-    Around, api_keys, exchange, external_authorization, policy, quantity, token, upstream, web,
+    Around, api_keys, exchange, external_authorization, policy, quantity, secret_fields, token,
+    upstream, web,
 };
 use crate::config::api_keys::KeyListSpec;
 use crate::config::file::{ForwardFile, LimitFile, MatchFile, RouteFile};
@@ -87,6 +88,8 @@ pub(super) fn route(
     });
     let websocket = file.websocket.or(false, Node::flag);
     let policy = policy::policy(&file, around);
+    let keys = api_key.as_ref().and_then(Option::as_ref);
+    secret_fields::apart(&file, token.as_ref(), keys)?;
     Some(RouteSpec {
         matches: matches?,
         listeners: listeners?,

@@ -15,6 +15,7 @@ use crate::config::spec::{IssuerSpec, JwtSpec, TokenSpec};
 use crate::config::token::{Carrier, WantedTokens};
 use crate::config::tree::Value;
 use crate::identity::name::Name;
+use crate::identity::scopes::is_scope;
 
 const TOKEN: &str =
     "`token: { issuer: NAME, scopes: [orders:read] }`, or `token: none` if no token is looked at";
@@ -198,8 +199,7 @@ fn is_same_typ(one: &str, other: &str) -> bool {
 /// A scope-token (RFC 6749, section 3.3).
 pub(super) fn scope(node: &Node<'_>) -> Option<String> {
     let text = node.text("`orders:read`")?;
-    let plain = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
-    if text.bytes().all(plain) {
+    if is_scope(text) {
         return Some(text.to_owned());
     }
     node.refuse(
@@ -223,8 +223,12 @@ fn places(node: &Node<'_>) -> Option<Vec<Carrier>> {
     let mut known: Vec<Carrier> = Vec::new();
     let read = all(&items, |node| {
         let place = carrier(node)?;
-        if known.contains(&place) {
-            return node.refuse(format!("`{place}` stands twice"), "keep one of them");
+        if let Some(twin) = known.iter().find(|known| place.is_read_as(known)) {
+            let what = match *twin == place {
+                true => format!("`{place}` stands twice"),
+                false => format!("to some services `{place}` is `{twin}`"),
+            };
+            return node.refuse(what, "keep one of them");
         }
         known.push(place);
         Some(())

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Method};
 use crate::config::node::Node;
 use crate::config::problem::{nearest, shown};
 use crate::config::spec::EndpointSpec;
+use crate::identity::fields::{folded, is_spoken_for};
 use crate::identity::host::Authority;
 
 /// Whom a header field's name is for.
@@ -136,6 +137,14 @@ pub(super) fn field_name(node: &Node<'_>, text: &str, usage: FieldUse) -> Option
     };
     if let Some(hint) = own_key.filter(|_| name == http::header::HOST) {
         return refuse("the host is not written as a header field".to_owned(), hint);
+    }
+    // Those two have a form of their own, which is said where they are read.
+    let formed = matches!(name.as_str(), "authorization" | "cookie");
+    if usage == FieldUse::Credential && !formed && is_spoken_for(&folded(name.as_str())) {
+        let what = format!(
+            "`{name}` means something to the gateway itself: what stands there is logged, told, taken away or refused"
+        );
+        return refuse(what, "name a field of its own, like `x-token`");
     }
     if CREDENTIALS.contains(&name.as_str()) && usage != FieldUse::Asked {
         let hint = match usage {

@@ -385,3 +385,30 @@ async fn a_configuration_that_leaves_something_open_is_refused() {
         assert!(!good && text.contains(want), "{want}: {text}");
     }
 }
+
+#[tokio::test]
+async fn a_key_that_is_pasted_where_it_does_not_belong_is_not_shown() {
+    let world = World::new();
+    let made = make(FAR);
+    let (key, list) = (&made.key, owners(&[&made]));
+    let digest = made.entry.split('"').nth(3).expect("a digest");
+    let secret = &key[22..86];
+    for list in [
+        list.replace("acme:", &format!("{key}:")),
+        list.replace(FAR, key),
+        list.replace(FAR, secret),
+        list.replace(&made.id, key),
+        list.replace(digest, key),
+        list.replace("expires:", &format!("{key}: x, expires:")),
+        list.replace("orders:read", &format!("{key} x")),
+        format!("owners:\n  acme:\n    keys: [\"{key}\"]\n"),
+        format!("{key}\n"),
+    ] {
+        world.folder.write("partners.yaml", &list);
+        let checked = run(&world, &config(&world, json!("partners")), &["check"]);
+        let text = [checked.stdout, checked.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        assert!(!checked.status.success(), "{list}");
+        assert!(!text.contains(&secret[..8]), "{list}{text}");
+    }
+}

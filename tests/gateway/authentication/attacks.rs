@@ -384,6 +384,52 @@ async fn a_route_gets_the_type_the_scopes_and_the_claims_that_it_asks_for_or_ref
     stage.hold("/typed/x", &cases).await;
 }
 
+/// RFC 8725, section 3.11: what one party takes for a logout token, none takes for an access token.
+#[tokio::test]
+async fn a_token_of_another_kind_is_none_though_no_type_is_asked_for() {
+    let stage = Stage::with(World::new(), |config| {
+        config.route("written", "/written/**", "orders");
+        let written = json!({ "issuer": "corp", "typ": "secevent+jwt" });
+        config.set("routes.written.token", written);
+    })
+    .await;
+    let typ = |value: Value| Token::new().header("typ", value).sign(&stage.world.issuer);
+    let good = ["JWT", "at+jwt", "application/AT+jwt", "jose", "corp-access"];
+    for good in good
+        .map(|good| json!(good))
+        .into_iter()
+        .chain([Value::Null])
+    {
+        stage.hold("/orders/7", &[("good", typ(good), None)]).await;
+    }
+    let others = [
+        "logout+jwt",
+        "token-introspection+jwt",
+        "dpop+jwt",
+        "secevent+jwt",
+        "application/secevent+jwt",
+        "client-identity+jwt",
+        "Logout+JWT",
+        "id+jwt",
+        "oauth-authz-req+jwt",
+        "entity-statement+jwt",
+        "kb+jwt",
+        "dc+sd-jwt",
+        "nobody-knows-yet+jwt",
+        "id_token",
+        "refresh_token",
+    ];
+    for other in others {
+        let case = (other, typ(json!(other)), Some("token_type"));
+        stage.hold("/orders/7", &[case]).await;
+    }
+    let cases = [
+        ("as it is written", typ(json!("secevent+jwt")), None),
+        ("another", typ(json!("logout+jwt")), Some("token_type")),
+    ];
+    stage.hold("/written/x", &cases).await;
+}
+
 #[tokio::test]
 async fn a_bound_token_works_with_its_certificate_alone_on_every_route() {
     let stage = Stage::set().await;

@@ -124,6 +124,30 @@ async fn a_token_is_shown_once_or_the_request_is_refused() {
             get(&format!("?access_token={token}&%61ccess_token={other}")),
         ),
         (
+            "what PHP reads as one",
+            get(&format!("?access.token=x&access_token={token}")),
+        ),
+        (
+            "behind a space",
+            get(&format!("?+access_token=x&access_token={token}")),
+        ),
+        (
+            "an array",
+            get(&format!("?access_token[]=x&access_token={token}")),
+        ),
+        (
+            "another case",
+            get(&format!("?access_token={token}&Access_Token=x")),
+        ),
+        (
+            "a cookie behind a space that Unicode knows",
+            get("").header("Cookie", &cookie("token\u{a0}=OTHER; token=TOKEN")),
+        ),
+        (
+            "a cookie of PHP",
+            get("").header("Cookie", &cookie("token[x]=OTHER; token=TOKEN")),
+        ),
+        (
             "bearer and cookie",
             get("")
                 .bearer(&token)
@@ -180,6 +204,35 @@ async fn a_token_is_shown_once_or_the_request_is_refused() {
             .status,
         200
     );
+}
+
+/// Whatever a service makes of a name, the token that it finds there is the one that was verified.
+#[tokio::test]
+async fn a_spelling_that_some_service_reads_is_the_place_itself() {
+    let stage = stage().await;
+    let token = Token::new().sign(&stage.world.issuer);
+    for name in [
+        "access.token",
+        "%20access_token",
+        "access_token[]",
+        "ACCESS_TOKEN",
+    ] {
+        let request = Request::get(&format!("/bare/x?a=1&{name}={token}"));
+        let answer = stage.client().request(&request).await;
+        assert_eq!(answer.status, 200, "{name}");
+        assert_eq!(stage.orders.last_request().target, "/bare/x?a=1", "{name}");
+    }
+    for name in ["token", "token\u{a0}", "Token"] {
+        let request = Request::get("/bare/x").header("Cookie", &format!("{name}={token}; a=1"));
+        assert_eq!(stage.client().request(&request).await.status, 200, "{name}");
+        assert_eq!(stage.orders.last_request().header("cookie"), Some("a=1"));
+    }
+    let kept = Request::get(&format!(
+        "/bare/x?xaccess_token=1&access-token=2&access_token={token}"
+    ));
+    assert_eq!(stage.client().request(&kept).await.status, 200);
+    let target = "/bare/x?xaccess_token=1&access-token=2";
+    assert_eq!(stage.orders.last_request().target, target);
 }
 
 #[tokio::test]

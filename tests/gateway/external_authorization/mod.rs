@@ -41,7 +41,7 @@ impl Stage {
         Self::with(&[]).await
     }
 
-    /// With these keys of the entry, or of the route below `route.`.
+    /// With these keys of the entry, of the route below `route.`, or of `issuers.corp` below `issuer.`.
     async fn with(keys: &[(&str, Value)]) -> Self {
         let world = World::new();
         let opa = Service::start(&world).await;
@@ -58,9 +58,10 @@ impl Stage {
         );
         config.set("routes.open.external_authorization", "opa");
         for (key, value) in keys {
-            let place = match key.strip_prefix("route.") {
-                Some(key) => format!("routes.open.{key}"),
-                None => format!("external_authorization.opa.{key}"),
+            let place = match key.split_once('.') {
+                Some(("route", key)) => format!("routes.open.{key}"),
+                Some(("issuer", key)) => format!("issuers.corp.{key}"),
+                Some(_) | None => format!("external_authorization.opa.{key}"),
             };
             config.set(&place, value.clone());
         }

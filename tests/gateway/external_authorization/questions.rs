@@ -90,6 +90,39 @@ async fn credentials_are_withheld_and_what_they_prove_is_told() {
     assert!(!told.into_iter().any(|bytes| bytes == signature));
 }
 
+/// In a text with spaces between scopes, a name with a space would be two that nobody gave.
+#[tokio::test]
+async fn only_what_is_a_scope_is_told_as_one() {
+    let token = json!({ "issuer": "corp", "scopes": ["staff"] });
+    let stage = Stage::with(&[
+        ("route.token", token),
+        ("issuer.scopes_claim", json!("groups")),
+    ])
+    .await;
+    let client = stage.gateway.client(&stage.world.web());
+    let groups = json!([
+        "staff",
+        "x orders:write",
+        "a\torders:write",
+        "b\u{a0}orders:write",
+        "\"q\"",
+        "b\\",
+        "\n",
+        "c\0d",
+        "fl\u{e9}e",
+        "reader"
+    ]);
+    let told = Token::new()
+        .claim("groups", groups.clone())
+        .sign(&stage.world.issuer);
+    let request = Request::get("/open/x").bearer(&told);
+    assert_eq!(client.request(&request).await.status, 200);
+    let context = stage.opa.last().context;
+    assert_eq!(context["scopes"], "reader staff");
+    let claims: serde_json::Value = serde_json::from_str(&context["claims"]).expect("JSON");
+    assert_eq!(claims["groups"], groups, "as the issuer wrote it");
+}
+
 #[tokio::test]
 async fn credentials_and_the_certificate_are_told_where_they_are_written() {
     let stage = Stage::with(&[

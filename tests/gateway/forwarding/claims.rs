@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::{FIELD, ISSUER, SIGNED, kid, kids, signed, token, verify};
+use crate::api_keys;
 use crate::bench::client::HOST;
 use crate::bench::http1::Request;
 use crate::bench::pki::Leaf;
@@ -51,7 +52,7 @@ async fn a_service_verifies_who_asks_with_the_published_keys() {
                 "dns": ["web.partners.example"],
                 "not_after": certificate.validity().not_after.timestamp(),
             },
-            "token": { "iss": token::ISSUER, "sub": "alice" },
+            "token": { "issuer": "corp", "iss": token::ISSUER, "sub": "alice" },
             // Who may present it: the service sees this certificate in the handshake.
             "cnf": { "x5t#S256": URL_SAFE_NO_PAD.encode(&seen.peer) },
         });
@@ -111,7 +112,7 @@ async fn who_has_no_certificate_is_none_and_who_has_neither_is_not_spoken_of() {
     let claims = claims.expect("a good token");
     assert_eq!(
         claims["token"],
-        json!({ "iss": token::ISSUER, "sub": "alice" })
+        json!({ "issuer": "corp", "iss": token::ISSUER, "sub": "alice" })
     );
     for name in ["sub", "cert"] {
         assert_eq!(claims.get(name), None, "{name} is of a certificate alone");
@@ -227,29 +228,69 @@ async fn it_does_not_outlive_what_it_speaks_of() {
 }
 
 #[tokio::test]
-async fn a_subject_that_does_not_fit_is_not_told_in_part() {
+async fn a_subject_is_told_whole_or_its_token_is_none() {
     let stage = stage().await;
+    let long = "a".repeat(1024);
+    for subject in [&long, "al \"ice\"\r\n\u{e9}\0", ""] {
+        let bearer = Token::new().subject(subject).sign(&stage.world.issuer);
+        let request = Request::get("/orders/7").bearer(&bearer);
+        assert_eq!(stage.client().request(&request).await.status, 200);
+        let seen = stage.orders.last_request();
+        let claims = verify(&stage.gateway, token(&seen), "orders").await;
+        assert_eq!(claims.expect("a good token")["token"]["sub"], *subject);
+    }
+    let asked = stage.orders.requests().len();
     let bearer = Token::new()
-        .subject(&"a".repeat(1025))
+        .subject(&format!("{long}a"))
         .sign(&stage.world.issuer);
     let request = Request::get("/orders/7").bearer(&bearer);
-    assert_eq!(stage.client().request(&request).await.status, 200);
-    assert!(!stage.orders.last_request().headers.has(FIELD));
-    let metrics = stage.gateway.metrics().await;
-    assert_eq!(metrics.value(SIGNED, &[("result", "failed")]), 1.0);
-    let bearer = Token::new()
-        .subject("al \"ice\"\r\n\u{e9}\0")
-        .sign(&stage.world.issuer);
-    let request = Request::get("/orders/7").bearer(&bearer);
-    assert_eq!(stage.client().request(&request).await.status, 200);
-    let claims = verify(
-        &stage.gateway,
-        token(&stage.orders.last_request()),
-        "orders",
-    )
-    .await;
-    let claims = claims.expect("a good token");
-    assert_eq!(claims["token"]["sub"], "al \"ice\"\r\n\u{e9}\0");
+    let answer = stage.client().request(&request).await;
+    let reason = stage.gateway.reason(&answer).await;
+    let refused = (401, Some("token_malformed"));
+    assert_eq!((answer.status, reason.as_deref()), refused);
+    assert_eq!(stage.orders.requests().len(), asked);
+}
+
+/// Whoever may write a claim that nobody holds against anything names any issuer there.
+#[tokio::test]
+async fn an_issuer_that_nobody_verified_is_not_told() {
+    let world = World::new();
+    let orders = world.orders().start().await;
+    let key = api_keys::make("never");
+    let claims = format!("claims: {{ iss: \"{}\", ", token::ISSUER);
+    let owners = api_keys::owners(&[&key]).replace("claims: { ", &claims);
+    world.folder.write("partners.yaml", owners);
+    let mut config = world.config();
+    config.endpoints("orders", &[orders.address]);
+    signed(&mut config, json!({}));
+    let mut mesh = config.get("issuers.corp").clone();
+    mesh["issuer"] = json!("none");
+    mesh["trust_domain"] = json!("mesh.example");
+    config.set("issuers.mesh", mesh);
+    config.set("api_keys.partners.file", "partners.yaml");
+    config.set("routes.open.token", json!({ "issuer": "mesh" }));
+    config.set("routes.open.api_key", "partners");
+    let gateway = world.gateway_with(&config).await;
+    let client = gateway.client(&world.web());
+    let id = "spiffe://mesh.example/web";
+    let svid = Token::new().subject(id).claim("iss", token::ISSUER);
+    let svid = svid.sign(&world.issuer);
+    for (request, want) in [
+        (
+            Request::get("/open/a").bearer(&svid),
+            json!({ "issuer": "mesh", "sub": id }),
+        ),
+        (
+            Request::get("/open/a").header("X-Api-Key", &key.key),
+            json!({ "issuer": "partners", "sub": "acme" }),
+        ),
+    ] {
+        assert_eq!(client.request(&request).await.status, 200);
+        let seen = orders.last_request();
+        let claims = verify(&gateway, token(&seen), "orders").await;
+        assert_eq!(claims.expect("a good token")["token"], want);
+        assert_eq!(seen.header("x-token-issuer"), want["issuer"].as_str());
+    }
 }
 
 #[tokio::test]

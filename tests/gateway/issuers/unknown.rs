@@ -92,6 +92,26 @@ async fn a_key_that_the_issuer_does_not_have_is_asked_for_once() {
     assert_eq!(stage.idp.asked("/jwks"), before + 2);
 }
 
+/// Anybody can guess what the issuer will call its next key.
+#[tokio::test]
+async fn a_name_that_was_asked_for_too_early_is_looked_for_again_after_the_cool_down() {
+    let stage = quiet("1s").await;
+    let guessed = stage.naming("2026-12");
+    assert_eq!(stage.verdict(&guessed).await, (401, Some(UNKNOWN.into())));
+    let next = IssuerKey::es256("2026-12");
+    stage.idp.publish(&[&stage.world.issuer, &next]);
+    let began = Instant::now();
+    let token = stage.token(&next);
+    within("the key to be found", async {
+        while stage.verdict(&token).await.0 != 200 {}
+    })
+    .await;
+    let took = began.elapsed();
+    // Ten cool-downs would be ten seconds.
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    assert_eq!(stage.fetches(&[("cause", "unknown_key")]).await, 2.0);
+}
+
 #[tokio::test]
 async fn tokens_of_others_and_tokens_that_no_key_could_verify_ask_nobody() {
     let stage = quiet("1s").await;

@@ -1,0 +1,155 @@
+//! Header fields that mean something to the gateway itself, whatever a service makes of them: what it
+//! alone may say, what decides about a request, and what belongs to one connection.
+//!
+//! Names are compared as services read them, [`folded`]: `X_Client.Identity` is `X-Client-Identity`.
+
+use std::borrow::Cow;
+
+/// Fields that only the gateway may set, in their folded spelling. A client's are dropped, also
+/// where we have nothing to put there.
+const OURS: [&str; 15] = [
+    "forwarded",
+    "client-cert",
+    "client-cert-chain",
+    "x-client-identity",
+    "x-client-certificate-expired",
+    "x-client-identity-token",
+    "x-token-issuer",
+    "x-token-subject",
+    "x-real-ip",
+    "x-client-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-envoy-external-address",
+    "true-client-ip",
+    "x-cluster-client-ip",
+];
+
+/// `X-Forwarded-For`, `-Proto`, `-Host`, `-Client-Cert` and whatever else somebody reads.
+const OUR_PREFIX: &str = "x-forwarded-";
+
+/// Fields that decide who asks, what for, or where the message ends. `Connection` may not name
+/// them, and a spelling that folds to one of them is refused.
+const PROTECTED: [&str; 14] = [
+    "host",
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "date",
+    "expect",
+    "x-request-id",
+    "traceparent",
+    "tracestate",
+    "dpop",
+    "connection",
+];
+
+/// Fields of one hop (RFC 9110, section 7.6.1) in answers. `Transfer-Encoding` is pingora's work;
+/// `Upgrade` and `Connection` stay on a 101, which has been asked for.
+pub const HOP_BY_HOP: [&str; 6] = [
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+];
+
+/// A field's name as a service might read it: lower case, and `_` and `.` as `-`.
+#[must_use]
+pub fn folded(name: &str) -> Cow<'_, str> {
+    if name
+        .bytes()
+        .any(|b| b.is_ascii_uppercase() || b == b'_' || b == b'.')
+    {
+        Cow::Owned(name.to_ascii_lowercase().replace(['_', '.'], "-"))
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+/// Whether only the gateway may set this field (folded spelling).
+#[must_use]
+pub fn is_ours(folded: &str) -> bool {
+    folded.starts_with(OUR_PREFIX) || OURS.contains(&folded)
+}
+
+/// Whether the field belongs to one connection (folded spelling).
+#[must_use]
+pub fn is_of_one_hop(folded: &str) -> bool {
+    HOP_BY_HOP.contains(&folded) || matches!(folded, "connection" | "transfer-encoding" | "upgrade")
+}
+
+/// Whether services take the field (folded spelling) for the method of the request: a route that
+/// lets GET through would let DELETE through with it. Refused, not removed: who sends it means it.
+#[must_use]
+pub fn overrides_method(folded: &str) -> bool {
+    matches!(
+        folded,
+        "x-http-method-override" | "x-http-method" | "x-method-override"
+    )
+}
+
+/// Whether the field has a meaning that no other field may take away (folded spelling).
+#[must_use]
+pub fn is_protected(folded: &str) -> bool {
+    PROTECTED.contains(&folded)
+}
+
+/// Whether the gateway reads, writes or logs the field (folded spelling) for a reason of its own: a
+/// secret that stands there would be told, taken away or refused.
+#[must_use]
+pub fn is_spoken_for(folded: &str) -> bool {
+    is_ours(folded)
+        || is_protected(folded)
+        || is_of_one_hop(folded)
+        || overrides_method(folded)
+        || READ.contains(&folded)
+        || folded.starts_with(OF_BROWSERS)
+}
+
+/// Fields that say something of a request to the gateway, or by which it answers.
+const READ: [&str; 7] = [
+    "accept",
+    "origin",
+    "ratelimit",
+    "ratelimit-policy",
+    "referer",
+    "set-cookie",
+    "x-requested-with",
+];
+
+/// `Sec-Fetch-Mode`, `Sec-WebSocket-Protocol` and whatever else browsers say of themselves.
+const OF_BROWSERS: &str = "sec-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_our_fields_is_ours() {
+        for name in [
+            "X-Forwarded-For",
+            "x_forwarded_for",
+            "X-Forwarded_Client.Cert",
+            "FORWARDED",
+            "Client_Cert",
+            "X-Client-Identity",
+            "x.token.subject",
+            "X_Client_Identity_Token",
+        ] {
+            assert!(is_ours(&folded(name)), "{name}");
+        }
+        for name in [
+            "x-forward",
+            "client-certificate-note",
+            "x-orders-id",
+            "accept",
+        ] {
+            assert!(!is_ours(&folded(name)), "{name}");
+        }
+    }
+}
