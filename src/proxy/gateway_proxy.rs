@@ -371,8 +371,8 @@ impl ProxyHttp for GatewayProxy {
         journey.stage = Stage::Refused(refusal);
         if session.response_written().is_none() {
             session.set_keepalive(None);
-            // If the client is gone there is nobody to tell.
-            drop(respond(session, refusal, &journey.story).await);
+            let told = respond(session, refusal, &journey.story).await;
+            journey.client_gone = told.is_err_and(|error| sort(&error) == Ending::ClientGone);
         }
         FailToProxy {
             error_code: refusal.status().as_u16(),
@@ -385,7 +385,8 @@ impl ProxyHttp for GatewayProxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, journey: &mut Journey) {
-        let client_gone = error.is_some_and(|error| sort(error) == Ending::ClientGone);
+        let client_gone =
+            journey.client_gone || error.is_some_and(|error| sort(error) == Ending::ClientGone);
         if let (Some(abuse), Ok(listener)) = (journey.abuse, journey.listener()) {
             listener.edge.metrics.connection_closed_for(abuse);
         }

@@ -96,9 +96,13 @@ async fn write(
     body: Bytes,
 ) -> pingora::Result<()> {
     let head_only = session.req_header().method == Method::HEAD;
-    session.write_response_header(Box::new(response)).await?;
     let body = if head_only { Bytes::new() } else { body };
-    session.write_response_body(body, true).await?;
+    let written = async {
+        session.write_response_header(Box::new(response)).await?;
+        session.write_response_body(body, true).await
+    };
+    // pingora does not say everywhere on which side it was.
+    written.await.map_err(|error| error.into_down())?;
     if session.is_http2() {
         // Whether the rest came, or how the client broke off, changes nothing any more.
         drop(timeout(REST_TIME_MAX, drop_rest(session)).await);
