@@ -147,6 +147,11 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let asked = external_authorization::authorizations(&file, &around);
     let api_keys = api_keys::lists(&file.api_keys, &around);
     let issuers = section(&file.issuers, |node| issuer::issuer(node, &around));
+    let logins = section(&file.logins, |node| login::login(node, &around));
+    let credentials = token::Credentials {
+        issuers: &issuers,
+        logins: &logins,
+    };
     let trust = section(&file.trust, |node| trust::trust(node, &around));
     trust::federated(&file, &trust, &listeners, &upstreams, &asked);
     Some(Spec {
@@ -171,10 +176,10 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         oauth_clients: section(&file.oauth_clients, |node| {
             oauth_client::oauth_client(node, &around)
         }),
-        logins: section(&file.logins, |node| login::login(node, &around)),
         routes: section(&file.routes, |node| {
-            route::route(node, &around, &upstreams, &issuers, &api_keys)
+            route::route(node, &around, &upstreams, &credentials, &api_keys)
         }),
+        logins,
         issuers,
         api_keys,
         upstreams,
