@@ -128,15 +128,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     if admin.is_none() {
         report.gap();
     }
-    let listeners =
-        file.listeners
-            .needed("a gateway listens somewhere: write `listeners:`", |node| {
-                let listeners = named(node, |node| listener::listener(node, &around))?;
-                if node.entries("`NAME:`")?.next().is_none() {
-                    return node.refuse("there is no listener", "write at least one");
-                }
-                Some(listeners)
-            });
+    let listeners = listeners(&file, &around);
     if listeners.is_none() {
         report.gap();
     }
@@ -187,6 +179,17 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         tests: file
             .tests
             .or_go_on(Vec::new(), |node| rehearsal::tests(node, &around)),
+    })
+}
+
+fn listeners(file: &RootFile<'_>, around: &Around<'_>) -> Option<BTreeMap<Name, ListenerSpec>> {
+    let missing = "a gateway listens somewhere: write `listeners:`";
+    file.listeners.needed(missing, |node| {
+        let listeners = named(node, |node| listener::listener(node, around))?;
+        if node.entries("`NAME:`")?.next().is_none() {
+            return node.refuse("there is no listener", "write at least one");
+        }
+        Some(listeners)
     })
 }
 
