@@ -13,7 +13,6 @@
 //! twice at the same gateway.
 
 mod away;
-mod backoff;
 mod bounded;
 mod cluster;
 mod counts;
