@@ -129,7 +129,11 @@ impl ProxyHttp for GatewayProxy {
     async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> Result<bool> {
         strip_forged(session.req_header_mut());
         let decision = match Self::decide(session, journey).await {
-            Ok(Decision::EndsSessions(login)) => back_channel::decide(session, &login).await,
+            Ok(Decision::EndsSessions(login, under_way)) => {
+                let decision = back_channel::decide(session, &login).await;
+                drop(under_way);
+                decision
+            }
             other => other,
         };
         match decision {
@@ -142,7 +146,7 @@ impl ProxyHttp for GatewayProxy {
                 reply(session, &answer, &journey.story).await?;
                 Ok(ANSWERED)
             }
-            Ok(Decision::EndsSessions(_)) => Err(carry(Refusal::Internal)), // decided above
+            Ok(Decision::EndsSessions(..)) => Err(carry(Refusal::Internal)), // decided above
             Err(refusal) => {
                 journey.stage = Stage::Refused(refusal);
                 respond(session, refusal, &journey.story).await?;

@@ -17,6 +17,8 @@ use super::{Away, Counts};
 pub(super) struct Memory {
     dpop_proofs: Shards,
     introspections: Shards,
+    logins: Shards,
+    renewals: Shards,
     sessions: Shards,
     counts: Arc<Counts>,
 }
@@ -62,7 +64,7 @@ const SHARDS: usize = 16;
 
 impl Memory {
     pub(super) fn new(counts: Arc<Counts>) -> Self {
-        let [dpop_proofs, introspections, sessions] = SPACES.map(|space| {
+        let [dpop_proofs, introspections, logins, renewals, sessions] = SPACES.map(|space| {
             Shards::new(Bounds {
                 entries: space.entries_max() / SHARDS,
                 bytes: space.bytes_max() / SHARDS,
@@ -72,6 +74,8 @@ impl Memory {
         Self {
             dpop_proofs,
             introspections,
+            logins,
+            renewals,
             sessions,
             counts,
         }
@@ -109,6 +113,8 @@ impl Memory {
         match space {
             Space::DpopProof => &self.dpop_proofs,
             Space::Introspection => &self.introspections,
+            Space::Login => &self.logins,
+            Space::Renewal => &self.renewals,
             Space::Session => &self.sessions,
         }
     }

@@ -1,5 +1,6 @@
 //! [`SharedState`]: what several gateways must know of each other, for a while: proofs of
-//! possession that were used, sessions that were ended, answers of introspection.
+//! possession that were used, logins that were come back from, sessions that were ended or renewed,
+//! answers of introspection.
 //!
 //! Without a store in the configuration it is the bounded memory of this process (`memory`), with
 //! one it is a Valkey or Redis (`remote`). Whoever asks does not know which it is: he asks by

@@ -302,8 +302,7 @@ impl Login {
         let Some(sub) = text("sub") else {
             return Ok(true);
         };
-        let (own, begun) = (&found.session.id, found.session.begun);
-        let ended = self.ended().has(own, text("sid"), sub, begun).await;
+        let ended = self.ended().has(&found.session, text("sid"), sub).await;
         ended.map_err(|_counted_there| Refusal::LoginUnavailable)
     }
 
