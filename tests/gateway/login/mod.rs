@@ -1,9 +1,11 @@
 //! OpenID Connect login, with the real provider, and a browser over mTLS.
 
 pub mod browser;
+mod chromium;
 mod flow;
 mod hostile;
 mod logout;
+mod person;
 mod refresh;
 
 use serde_json::{Value, json};
