@@ -212,8 +212,11 @@ impl Login {
 }
 
 /// Whether a page of this very host asks, or the user himself. Another site could else log
-/// users out.
+/// users out. So could a browser that fetches in advance what its user may click on next.
 fn is_own_page(asked: &Asked<'_>) -> bool {
+    if asked.headers.contains_key("sec-purpose") {
+        return false;
+    }
     match one(asked.headers, "sec-fetch-site") {
         Ok(Some(site)) => return matches!(site, "same-origin" | "none"),
         Err(Twice) => return false,

@@ -99,6 +99,14 @@ impl Desk {
         assert_eq!((&again.url, &again.text), (&page.url, &page.text));
         assert_eq!(self.rounds(), rounds);
 
+        // A browser that fetches in advance what its user may click on next logs nobody out.
+        tab.go(&url("/pages/eager")).await;
+        let fetched = |event: &Value| event["path"] == "/oauth/logout";
+        let fetched = self.gateway.wait_for_event(fetched).await;
+        assert_eq!(fetched["reason"], "logout_cross_site");
+        let page = tab.reload().await;
+        assert!(page.text.contains("Orders of alice"), "{page:?}");
+
         let question = tab.click("#leave").await;
         tab.picture("leaving").await;
         let end_session = self.stage.provider.url(END_SESSION);
@@ -116,10 +124,8 @@ impl Desk {
         tab.go(&url("/pages/7")).await;
         let refused = tab.click("a[href$='/abort']").await;
         tab.picture("denied").await;
-        assert!(
-            refused.text.contains("The login was refused."),
-            "{refused:?}"
-        );
+        let text = "The login was refused.\n\n403 Forbidden\nRequest ";
+        assert!(refused.text.starts_with(text), "{refused:?}");
         assert!(self.cookies().await.is_empty());
     }
 
@@ -262,17 +268,21 @@ fn names(cookies: &[Value]) -> Vec<&str> {
 /// What the service shows.
 fn page(request: &Received) -> Reply {
     let user = request.header("x-token-subject").unwrap_or("nobody");
+    let links =
+        format!("<h1>Orders of {user}</h1><a id=leave href='/oauth/logout?to=/bye'>Log out</a>");
     let body = match request.target.as_str() {
         "/bye" => "Bye.".to_owned(),
+        "/pages/eager" => {
+            let rules = json!({ "prefetch": [{ "urls": ["/oauth/logout"], "eagerness": "immediate" }] });
+            format!("{links}<script type=speculationrules>{rules}</script>")
+        }
         "/evil" => format!(
             "<a id=read href='https://{HOST}/pages/1'>Read</a>
              <a id=leave href='https://{HOST}/oauth/logout'>Leave</a>
              <form method=post action='https://{HOST}/pages/1'><button id=write>Write</button></form>
              <form method=post action='https://{HOST}/oauth/logout'><button id=end>End</button></form>"
         ),
-        _ => format!(
-            "<h1>Orders of {user}</h1><a id=leave href='/oauth/logout?to=/bye'>Log out</a>"
-        ),
+        _ => links,
     };
     let fields = [
         ("Content-Type", "text/html"),
