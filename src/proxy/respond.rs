@@ -1,12 +1,13 @@
-//! What the gateway itself answers: a small `application/problem+json` (RFC 9457) and the fields
-//! that a client needs to do better.
+//! What the gateway itself answers: a small `application/problem+json` (RFC 9457), or a page where a
+//! person logs in, and the fields that a client needs to do better.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE,
+    WWW_AUTHENTICATE,
 };
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
@@ -15,7 +16,8 @@ use tokio::time::timeout;
 
 use super::ids::RequestIds;
 use super::journey::Story;
-use crate::authenticate::told::{Reply, Told};
+use super::page;
+use crate::authenticate::told::{Reply, Shown, Told};
 use crate::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY, header_fields, retry_after_seconds};
 use crate::limit::store::Taken;
 use crate::refusal::Refusal;
@@ -33,9 +35,17 @@ pub(super) async fn respond(
     if let (Refusal::ExternalAuthorizationDenied, Some(denial)) = (refusal, &story.denial) {
         return reply(session, denial, story).await;
     }
-    let body = Bytes::from(problem(refusal, story.ids.as_ref()));
+    let ids = story.ids.as_ref();
+    let (kind, body) = match story.told.shown {
+        Shown::Problem => ("application/problem+json", problem(refusal, ids)),
+        Shown::Page => (page::TYPE, page::of(refusal, ids)),
+    };
+    let body = Bytes::from(body);
     let mut response = head(refusal.status(), &body, story)?;
-    response.insert_header(CONTENT_TYPE, "application/problem+json")?;
+    response.insert_header(CONTENT_TYPE, kind)?;
+    if story.told.shown == Shown::Page {
+        response.insert_header(CONTENT_SECURITY_POLICY, page::POLICY)?;
+    }
     if let Some(challenge) = challenge(refusal, story) {
         response.insert_header(WWW_AUTHENTICATE, challenge)?;
     }

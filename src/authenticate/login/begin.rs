@@ -8,7 +8,7 @@ use super::pending::Pending;
 use super::query::with_query;
 use super::{Login, cookies};
 use crate::authenticate::authenticator::{Asked, Authenticated};
-use crate::authenticate::told::{Reply, Told};
+use crate::authenticate::told::{Reply, Shown, Told};
 use crate::observe::LoginResult;
 use crate::refusal::Refusal;
 
@@ -23,6 +23,7 @@ impl Login {
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<Authenticated, Refusal> {
+        told.shown = shown(asked.headers);
         told.fields
             .extend(self.cookies.remove_session(asked.headers));
         if !goes_somewhere(asked) {
@@ -126,6 +127,14 @@ fn goes_somewhere(asked: &Asked<'_>) -> bool {
 /// anywhere, and nothing is meant to happen.
 pub(super) fn is_ahead_of_time(headers: &HeaderMap) -> bool {
     headers.contains_key("sec-purpose") || headers.contains_key("purpose")
+}
+
+/// A person reads what a browser asks for as a page.
+pub(super) fn shown(headers: &HeaderMap) -> Shown {
+    match takes_html(headers) {
+        true => Shown::Page,
+        false => Shown::Problem,
+    }
 }
 
 fn takes_html(headers: &HeaderMap) -> bool {

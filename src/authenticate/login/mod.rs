@@ -191,6 +191,7 @@ impl Login {
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<Authenticated, Refusal> {
+        told.shown = begin::shown(asked.headers);
         let Some(mut found) = self.found(asked) else {
             return self.begin(asked, told).await;
         };
@@ -237,6 +238,7 @@ impl Login {
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<Box<Reply>, Refusal> {
+        told.shown = begin::shown(asked.headers);
         match place {
             LoginPlace::Callback => {
                 let came = self.callback(asked, told).await;

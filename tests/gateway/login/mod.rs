@@ -2,9 +2,11 @@
 
 mod bounds;
 pub mod browser;
+mod chromium;
 mod flow;
 mod hostile;
 mod logout;
+mod person;
 mod refresh;
 
 use serde_json::{Value, json};
