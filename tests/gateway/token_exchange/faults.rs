@@ -204,18 +204,18 @@ async fn a_token_that_was_refused_is_not_asked_about_again_for_a_moment() {
 async fn a_slow_failure_is_remembered_too() {
     let stage = Stage::with(&[("exchange.timeout", json!("1500ms"))]).await;
     stage.tokens.set_reply(|_| Reply::hang());
-    for number in 0.. {
+    for number in 0..3 {
         let token = stage.token(&format!("user-{number}"));
         let asked = stage.tokens.requests().len() + 1;
-        let want = (503, UNAVAILABLE.to_owned());
-        assert_eq!(stage.get(&token).await, want);
-        let known = Instant::now();
-        assert_eq!(stage.get(&token).await, want);
-        if known.elapsed() < Duration::from_millis(900) {
-            assert_eq!(stage.tokens.requests().len(), asked);
-            break;
+        for _ in 0..2 {
+            assert_eq!(stage.get(&token).await, (503, UNAVAILABLE.to_owned()));
         }
+        if stage.tokens.requests().len() == asked {
+            return;
+        }
+        // A busy machine may have taken longer than that moment.
     }
+    panic!("asked again each time");
 }
 
 #[tokio::test]
