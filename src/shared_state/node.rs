@@ -10,10 +10,10 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Away;
-use super::backoff::Backoff;
 use super::counts::Counts;
 use super::line::{Line, Unconnected};
 use super::terms::Terms;
+use crate::backoff::Backoff;
 use crate::config::spec::EndpointSpec;
 
 /// One server of a store. Its connection is kept until this is dropped.
@@ -32,6 +32,11 @@ enum State {
     /// The last attempt failed. There will be another.
     Away(Away),
 }
+
+/// A store that restarts is back within a second; until somebody tries again, requests are refused,
+/// or decided by this gateway alone.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_LONGEST: Duration = Duration::from_secs(2);
 
 /// From the first packet to the first answer, with TLS.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -111,14 +116,13 @@ struct Keeper {
 
 impl Keeper {
     async fn run(self) {
-        let mut backoff = Backoff::new();
-        let mut told = false;
+        let mut backoff = Backoff::between(RETRY_FIRST, RETRY_LONGEST);
+        let mut told: Option<String> = None;
         loop {
             let connected = timeout(CONNECT_MAX, Line::connect(&self.endpoint, &self.terms)).await;
             let why = match connected.unwrap_or_else(|_elapsed| Err(too_slow())) {
                 Ok((line, driver)) => {
-                    self.up(told);
-                    told = false;
+                    self.up(told.take().is_some());
                     let began = Instant::now();
                     let lived = Lived::new(&self.counts);
                     self.tell.send_replace(State::Up(line.clone()));
@@ -128,7 +132,7 @@ impl Keeper {
                     }
                     drop(lived);
                     if began.elapsed() >= LIVED {
-                        backoff = Backoff::new();
+                        backoff.reset();
                         self.tell.send_replace(State::Connecting);
                         continue;
                     }
@@ -140,16 +144,18 @@ impl Keeper {
                 Err(unconnected) => unconnected,
             };
             self.tell.send_replace(State::Away(why.away));
-            if !std::mem::replace(&mut told, true) {
+            // Again where it is away for another reason: what is to be done is another thing then.
+            if told.as_deref() != Some(&*why.why) {
                 tracing::warn!(
                     endpoint = %self.shown(),
                     reason = why.away.label(),
                     error = why.why,
-                    when_away = ?self.terms.spec.when_away,
+                    when_away = self.terms.spec.when_away.label(),
                     "the store of the shared state is away"
                 );
+                told = Some(why.why);
             }
-            sleep(backoff.next()).await;
+            sleep(backoff.wait()).await;
         }
     }
 
