@@ -138,6 +138,7 @@ fn authenticate(route: &Authenticator, headers: &HeaderMap, place: &(Authority, 
         query: None,
         headers,
         peer: None,
+        client: "",
         now: NOW,
     };
     let mut told = Told::default();

@@ -53,6 +53,8 @@ pub struct Asked<'r> {
     pub headers: &'r HeaderMap,
     /// Whom the connection's certificate names.
     pub peer: Option<&'r PeerIdentity>,
+    /// By what limits count the client.
+    pub client: &'r str,
     /// Seconds since 1970.
     pub now: u64,
 }

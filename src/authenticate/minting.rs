@@ -268,6 +268,7 @@ pub(super) fn show(
         query: None,
         headers: &HeaderMap::new(),
         peer,
+        client: "",
         now,
     };
     let mut told = Told::default();

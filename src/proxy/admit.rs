@@ -20,7 +20,6 @@ use crate::edge::facts::ConnectionFacts;
 use crate::expression::Question;
 use crate::external_authorization::Changes;
 use crate::handshake_failure::HandshakeFailure;
-use crate::identity::certificate::PeerIdentity;
 use crate::identity::host::Authority;
 use crate::identity::path::NormalPath;
 use crate::identity::subject::{Credential, Subject};
@@ -143,7 +142,7 @@ pub async fn admit(
     peer_rate(facts, listener, story)?;
     let of_peer = under_way_of_peer(listener, facts)?;
     let peer = facts.identity().map(AsRef::as_ref);
-    let asked = asked(head, peer, time);
+    let asked = asked(head, facts, time);
     let own = now
         .logins()
         .place(&facts.listener, &head.authority.host, &head.path);
@@ -242,18 +241,15 @@ async fn own_answer(
     Ok(Decision::EndsSessions(Arc::clone(own.login), of_peer))
 }
 
-fn asked<'r>(
-    head: &'r RequestHead<'r>,
-    peer: Option<&'r PeerIdentity>,
-    time: UnixTime,
-) -> Asked<'r> {
+fn asked<'r>(head: &'r RequestHead<'r>, facts: &'r ConnectionFacts, time: UnixTime) -> Asked<'r> {
     Asked {
         method: head.method,
         authority: &head.authority,
         path: &head.path,
         query: head.query,
         headers: head.headers,
-        peer,
+        peer: facts.identity().map(AsRef::as_ref),
+        client: &facts.peer_key,
         now: time.as_secs(),
     }
 }
@@ -313,6 +309,6 @@ async fn exchange(
         Credential::ApiKey | Credential::Login => return Err(Refusal::TokenMissing), // no token
     }
     let token = route.authenticator.shown_token(asked)?;
-    let authorization = exchange.authorization(token, subject, asked.now);
+    let authorization = exchange.authorization(token, subject, asked.client, asked.now);
     authorization.await.map(Some)
 }

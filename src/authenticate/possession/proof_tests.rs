@@ -48,6 +48,7 @@ fn show(
         query: None,
         headers: &headers,
         peer,
+        client: "",
         now: NOW,
     };
     let mut told = Told::default();
