@@ -83,6 +83,7 @@ fn expressions(c: &mut Criterion) {
         path: &path,
         query: None,
         headers: &headers,
+        credentials: &[],
         listener: None,
         now: 1_800_000_000,
     };

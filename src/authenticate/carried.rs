@@ -39,7 +39,7 @@ pub(super) fn only_one<'r>(
     for carrier in carriers.filter(|carrier| **carrier != Carrier::Authorization) {
         found.all(carrier, asked);
     }
-    if found.several {
+    if found.several || (found.first.is_some() && found.hidden) {
         return Err(Refusal::CredentialsSeveral);
     }
     Ok(found.first)
@@ -69,6 +69,8 @@ impl<'r> Shown<'r> {
 struct Found<'r> {
     first: Option<Shown<'r>>,
     several: bool,
+    /// Somebody may see a credential where there is none to us.
+    hidden: bool,
 }
 
 impl<'r> Found<'r> {
@@ -87,9 +89,11 @@ impl<'r> Found<'r> {
                 }
             }
             Carrier::Cookie(name) => {
-                for value in cookies(headers, name) {
+                for value in cookies(headers, name, b";") {
                     self.take(carrier, value);
                 }
+                let both = cookies(headers, name, b";,").count();
+                self.hidden |= both > cookies(headers, name, b";").count();
             }
             Carrier::Query(name) => {
                 for value in query::values(asked.query.unwrap_or_default(), name) {
@@ -105,10 +109,17 @@ impl<'r> Found<'r> {
     }
 }
 
-/// The values of all cookies of this name (RFC 6265, section 5.4), in every field.
-fn cookies<'r>(headers: &'r HeaderMap, name: &'r str) -> impl Iterator<Item = &'r [u8]> {
+/// The values of all cookies of this name, in every field. They are parted by `;` (RFC 6265, section
+/// 5.4). To RFC 2965 and some who still read it, and to whoever joins fields as those that are lists
+/// (RFC 9110, section 5.3), a `,` parts them too: what they would find besides is not taken, but
+/// looked for.
+fn cookies<'r>(
+    headers: &'r HeaderMap,
+    name: &'r str,
+    parted_by: &'static [u8],
+) -> impl Iterator<Item = &'r [u8]> {
     let fields = headers.get_all(COOKIE).into_iter();
-    let pairs = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
+    let pairs = fields.flat_map(|field| field.as_bytes().split(|byte| parted_by.contains(byte)));
     pairs.filter_map(move |pair| {
         let (own, value) = pair.trim_ascii().split_at_checked(name.len())?;
         let value = value.trim_ascii_start().strip_prefix(b"=")?;

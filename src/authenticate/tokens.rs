@@ -76,8 +76,9 @@ impl Tokens {
         let (verifier, facts, claims) = self.verify_token(token, asked, told).await?;
         let subject = verifier.accept(&facts, claims)?;
         let possession = verifier.possession();
+        let whose = (&facts.binding, subject.sub.as_deref());
         possession
-            .check(&facts.binding, (scheme, token), asked, told)
+            .check(whose, (scheme, token), asked, told)
             .await?;
         Ok(subject)
     }

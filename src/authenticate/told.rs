@@ -7,6 +7,9 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::possession::challenge::DpopChallenge;
 
+/// A nonce for the next proof (RFC 9449, section 8.1).
+pub const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
 /// What an answer must say besides, whoever gives it: the service, or the gateway with a refusal.
 #[derive(Debug, Default)]
 pub struct Told {

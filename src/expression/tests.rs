@@ -21,6 +21,7 @@ struct Stage {
     path: NormalPath,
     query: Option<&'static str>,
     headers: HeaderMap,
+    credentials: Vec<HeaderName>,
     listener: Name,
 }
 
@@ -35,7 +36,8 @@ impl Stage {
             "j.example".parse().unwrap(),
         ];
         let mut headers = HeaderMap::new();
-        let values: [(&str, &[u8]); 5] = [
+        let values: [(&str, &[u8]); 6] = [
+            ("x-key", b"secret"),
             ("x-plan", b"gold"),
             ("x-plan", b"silver"),
             ("x-raw", b"\xff\xfe"),
@@ -60,6 +62,7 @@ impl Stage {
             path: NormalPath::parse(b"/orders/7").unwrap(),
             query: Some("a=1"),
             headers,
+            credentials: vec![HeaderName::from_static("x-key")],
             listener: "edge".parse().unwrap(),
         }
     }
@@ -73,6 +76,7 @@ impl Stage {
             path: &self.path,
             query: self.query,
             headers: &self.headers,
+            credentials: &self.credentials,
             listener: Some(&self.listener),
             now: 1_000,
         })
@@ -190,6 +194,7 @@ const SEEN: &[(&str, bool)] = &[
     ("request.headers['x-raw'] != ['\\u00ff\\u00fe']", true),
     ("request.headers['x-one'] == ['é']", true),
     ("!('authorization' in request.headers)", true),
+    ("!('x-key' in request.headers)", true), // carries a credential on this route
     ("matches(request.path, '^/orders/[0-9]+$')", true),
     (
         "request.path.matches('order') && !request.path.matches('^order')",

@@ -169,7 +169,7 @@ pub async fn admit(
         Authenticated::Reply(reply) => return Ok(Decision::Answered(reply)),
     };
     let query = credentials::without_parameters(head.query, &route.authenticator);
-    let question = question(&asked, query.as_deref(), facts, subject.as_deref());
+    let question = question(&asked, query.as_deref(), (facts, route), subject.as_deref());
     authorized(question, subject.as_deref(), route, story)?;
     body_size(head, route)?;
     limits(head, facts, route, subject.as_deref(), story)?;
@@ -258,7 +258,7 @@ fn asked<'r>(head: &'r RequestHead<'r>, facts: &'r ConnectionFacts, time: UnixTi
 fn question<'r>(
     asked: &Asked<'r>,
     query: Option<&'r str>,
-    facts: &'r ConnectionFacts,
+    (facts, route): (&'r ConnectionFacts, &'r RoutePlan),
     subject: Option<&'r Subject>,
 ) -> Question<'r> {
     Question {
@@ -269,6 +269,7 @@ fn question<'r>(
         path: asked.path,
         query,
         headers: asked.headers,
+        credentials: route.authenticator.fields(),
         listener: Some(&facts.listener),
         now: asked.now,
     }

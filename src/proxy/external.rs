@@ -15,7 +15,6 @@ use super::headers::{folded, is_of_one_hop, is_ours, is_protected, overrides_met
 use super::ids::RequestIds;
 use super::journey::Story;
 use crate::authenticate::told::Reply;
-use crate::config::token::Carrier;
 use crate::edge::facts::ConnectionFacts;
 use crate::external_authorization::{
     Change, Changes, Denial, Failure, FieldRules, How, Question, Verdict,
@@ -108,12 +107,6 @@ async fn ask(
     let host = authority_text(&head.authority);
     let query = credentials::without_parameters(head.query, &route.authenticator);
     let target = target(&head.path, query.as_deref());
-    let carriers = route.authenticator.carriers();
-    let credentials = carriers.filter_map(|carrier| match carrier {
-        Carrier::Header(name) => Some(name.clone()),
-        Carrier::Authorization | Carrier::Cookie(_) | Carrier::Query(_) => None,
-    });
-    let credentials: Vec<_> = credentials.collect();
     let subject = Known::of(story.subject.as_deref());
     let mut context = vec![
         ("listener", facts.listener.as_str()),
@@ -139,7 +132,7 @@ async fn ask(
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.trim().parse().ok()),
         headers: head.headers,
-        credentials: &credentials,
+        credentials: route.authenticator.fields(),
         source: facts.source,
         principal: spiffe.as_deref().or_else(|| facts.identity_text()),
         certificate: facts.chain().first().map(AsRef::as_ref),

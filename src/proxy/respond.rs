@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::ids::RequestIds;
 use super::journey::Story;
 use super::page;
-use crate::authenticate::told::{Reply, Shown, Told};
+use crate::authenticate::told::{DPOP_NONCE, Reply, Shown, Told};
 use crate::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY, header_fields, retry_after_seconds};
 use crate::limit::store::Taken;
 use crate::refusal::Refusal;
@@ -88,12 +88,17 @@ fn head(status: StatusCode, body: &Bytes, story: &Story) -> pingora::Result<Resp
     Ok(response)
 }
 
-/// What the answer must say, whoever gives it. One with a cookie of ours is kept by no cache, whatever
-/// the service says: it would give one user's session to others.
+/// What the answer must say, whoever gives it. One with a cookie or a nonce of ours is kept by no cache,
+/// whatever the service says: it would give one user's session to others, and a nonce that is over
+/// (RFC 9449, section 8.2). Of nonces there is one (section 8.1): ours, which we ask for.
 pub(super) fn set_told(response: &mut ResponseHeader, told: &Told) -> pingora::Result<()> {
     for (name, value) in &told.fields {
-        response.append_header(name.clone(), value.clone())?;
-        if name == SET_COOKIE {
+        if name == DPOP_NONCE {
+            response.insert_header(name.clone(), value.clone())?;
+        } else {
+            response.append_header(name.clone(), value.clone())?;
+        }
+        if name == SET_COOKIE || name == DPOP_NONCE {
             response.insert_header(CACHE_CONTROL, "no-store")?;
         }
     }
