@@ -9,10 +9,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
-use portcullis::config::policy::PolicySpec;
 use portcullis::config::spec::{
-    ClientsSpec, ForwardSpec, HostPattern, MatchSpec, PathPattern, Rate, RouteSpec, SegmentPattern,
-    TokenSpec,
+    ClientsSpec, HostPattern, MatchSpec, PathPattern, Rate, RouteSpec, SegmentPattern, TokenSpec,
 };
 use portcullis::identity::name::Name;
 use portcullis::identity::path::NormalPath;
@@ -30,8 +28,8 @@ fn routes(count: usize) -> BTreeMap<Name, RouteSpec> {
         let host = format!("api{}.example.com", i / 10)
             .parse()
             .expect("a host");
-        RouteSpec {
-            matches: MatchSpec {
+        RouteSpec::plain(
+            MatchSpec {
                 host: HostPattern::Exact(host),
                 path: PathPattern {
                     segments,
@@ -40,32 +38,10 @@ fn routes(count: usize) -> BTreeMap<Name, RouteSpec> {
                 methods: vec![Method::GET, Method::POST],
                 headers: std::iter::empty().collect(),
             },
-            listeners: vec![],
-            clients: ClientsSpec::Any,
-            grace_after_expiry: None,
-            token: TokenSpec::None,
-            login: None,
-            api_key: None,
-            limits: Vec::new(),
-            external_authorization: None,
-            exchange: None,
-            upstream: "u".parse().expect("a name"),
-            accept: Vec::new(),
-            forward: ForwardSpec {
-                x_forwarded: true,
-                forwarded: false,
-                client_cert: false,
-                client_cert_chain: false,
-                xfcc: false,
-                identity: true,
-                signed_identity: false,
-                authorization: true,
-                api_key: false,
-            },
-            max_body: 0,
-            websocket: false,
-            policy: PolicySpec::default(),
-        }
+            ClientsSpec::Any,
+            TokenSpec::None,
+            "u".parse().expect("a name"),
+        )
     };
     let name = |i: usize| format!("route{i:06}").parse().expect("a name");
     (0..count).map(|i| (name(i), spec(i))).collect()

@@ -20,6 +20,7 @@ pub mod identity;
 pub mod refusal;
 pub mod handshake_failure;
 pub mod json;
+pub mod backoff;
 pub mod expression;
 pub mod config;
 pub mod trust;

@@ -14,7 +14,13 @@ use std::path::{Path, PathBuf};
 /// The layers, lowest first. A file may name its own folder and lower layers. `observe` stands
 /// above `config`, whose words for logs it reads; `cli` stands above what it starts.
 const LAYERS: &[&[&str]] = &[
-    &["identity", "refusal", "handshake_failure", "json"],
+    &[
+        "identity",
+        "refusal",
+        "handshake_failure",
+        "json",
+        "backoff",
+    ],
     &["expression"],
     &["config", "trust", "pki", "transport"],
     &["shared_state"],

@@ -150,15 +150,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::config::policy::PolicySpec;
     use crate::config::possession::Demand;
-    use crate::config::spec::{ForwardSpec, HostPattern, MatchSpec, PathPattern, SegmentPattern};
+    use crate::config::spec::{HostPattern, MatchSpec, PathPattern, SegmentPattern};
     use crate::config::token::{Carrier, WantedTokens};
     use crate::identity::scopes::Scopes;
 
     fn route(clients: ClientsSpec, token: TokenSpec) -> Rules {
-        Rules::new(&RouteSpec {
-            matches: MatchSpec {
+        Rules::new(&RouteSpec::plain(
+            MatchSpec {
                 host: HostPattern::Exact("a.example".parse().unwrap()),
                 path: PathPattern {
                     segments: vec![SegmentPattern::Exact("".into())],
@@ -167,32 +166,10 @@ mod tests {
                 methods: vec![],
                 headers: Vec::new(),
             },
-            listeners: vec![],
             clients,
-            grace_after_expiry: None,
             token,
-            login: None,
-            api_key: None,
-            limits: vec![],
-            external_authorization: None,
-            exchange: None,
-            upstream: "orders".parse().unwrap(),
-            accept: vec![],
-            forward: ForwardSpec {
-                x_forwarded: true,
-                forwarded: false,
-                client_cert: false,
-                client_cert_chain: false,
-                xfcc: false,
-                identity: true,
-                signed_identity: false,
-                authorization: true,
-                api_key: false,
-            },
-            max_body: 0,
-            websocket: false,
-            policy: PolicySpec::default(),
-        })
+            "orders".parse().unwrap(),
+        ))
     }
 
     fn peer(spiffe: Option<&str>, dns: &[&str]) -> PeerIdentity {

@@ -486,6 +486,39 @@ pub struct RouteSpec {
     pub policy: PolicySpec,
 }
 
+impl RouteSpec {
+    /// The largest body where nothing else is written, in bytes: 16 MiB.
+    pub const MAX_BODY: u64 = 16 << 20;
+
+    /// What these four say, which every route must write; all else as where nothing is written.
+    #[must_use]
+    pub fn plain(
+        matches: MatchSpec,
+        clients: ClientsSpec,
+        token: TokenSpec,
+        upstream: Name,
+    ) -> Self {
+        Self {
+            matches,
+            listeners: Vec::new(),
+            clients,
+            grace_after_expiry: None,
+            token,
+            login: None,
+            api_key: None,
+            limits: Vec::new(),
+            external_authorization: None,
+            exchange: None,
+            upstream,
+            accept: Vec::new(),
+            forward: ForwardSpec::default(),
+            max_body: Self::MAX_BODY,
+            websocket: false,
+            policy: PolicySpec::default(),
+        }
+    }
+}
+
 /// `routes.NAME.match`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MatchSpec {
@@ -612,6 +645,23 @@ pub struct ForwardSpec {
     pub authorization: bool,
     /// Whether an API key goes on to the service. Default false.
     pub api_key: bool,
+}
+
+/// As `docs/config.md` says, which also says why.
+impl Default for ForwardSpec {
+    fn default() -> Self {
+        Self {
+            x_forwarded: true,
+            forwarded: false,
+            client_cert: false,
+            client_cert_chain: false,
+            xfcc: false,
+            identity: true,
+            signed_identity: false,
+            authorization: true,
+            api_key: false,
+        }
+    }
 }
 
 /// One entry of `tests`.

@@ -93,6 +93,7 @@ fn claims() -> Json {
         "tenant": "acme", "level": 3, "big": u64::MAX, "low": i64::MIN, "half": 0.5, "zero": 0,
         "flag": true, "none": null, "groups": ["dev", "ops"], "nul": "a\u{0}b", "tongue": "日本",
         "realm": {"roles": {"admin": ["x"]}}, "https://a.example/b": 1, "list": [[1], {"a": 2}],
+        "a.b": "dotted", "a": {"b": "nested"}, "c.d": 1,
     })
 }
 
@@ -142,6 +143,12 @@ const SEEN: &[(&str, bool)] = &[
         "has(token.claims.realm.roles) && !has(token.claims.realm.x)",
         true,
     ),
+    (
+        "token.claims.a.b == 'nested' && token.claims['a.b'] == 'dotted'",
+        true,
+    ),
+    ("has(token.claims.c) || token.claims.c.d == 1 || true", true),
+    ("!has(token.claims.c) && 'c.d' in token.claims", true),
     ("type(token.claims.level) == int", true),
     (
         "token.sub == 'jane' && token.issuer == 'corp' && token.credential == 'jwt'",

@@ -1,7 +1,7 @@
 //! What an expression sees of a request: [`Question`] is what is known, [`Seen`] its values as CEL
 //! has them, made when they are named, and [`Scene`] one evaluation.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
 use cel::common::types::{
@@ -52,8 +52,16 @@ pub struct Seen<'r> {
     peer: OnceLock<Boxed<'r>>,
     token: OnceLock<Boxed<'r>>,
     claims: OnceLock<Boxed<'r>>,
+    /// Each of the claims, which is all that most expressions name.
+    members: OnceLock<BTreeMap<&'r str, Member<'r>>>,
     request: OnceLock<Boxed<'r>>,
     headers: OnceLock<Boxed<'r>>,
+}
+
+#[derive(Debug)]
+struct Member<'r> {
+    json: &'r Json,
+    value: OnceLock<Boxed<'r>>,
 }
 
 /// One evaluation.
@@ -77,6 +85,7 @@ impl<'r> Seen<'r> {
             peer: OnceLock::new(),
             token: OnceLock::new(),
             claims: OnceLock::new(),
+            members: OnceLock::new(),
             request: OnceLock::new(),
             headers: OnceLock::new(),
         }
@@ -88,8 +97,8 @@ impl<'r> Seen<'r> {
         &self.question
     }
 
-    /// A variable, or one of the two fields that cost something to make. CEL asks for the longest
-    /// name first.
+    /// A variable, one of the two fields that cost something to make, or one claim. CEL asks for the
+    /// longest name first.
     fn value(&self, name: &str) -> Option<&Boxed<'r>> {
         let question = &self.question;
         Some(match name {
@@ -101,8 +110,27 @@ impl<'r> Seen<'r> {
             }
             "request" => self.request.get_or_init(|| request(question)),
             "request.headers" => self.headers.get_or_init(|| headers(question.headers)),
-            _ => return None,
+            _ => return self.member(name.strip_prefix("token.claims.")?),
         })
+    }
+
+    /// One claim. A name with a dot in it is not the claim of that name, but a path.
+    fn member(&self, name: &str) -> Option<&Boxed<'r>> {
+        if name.contains('.') {
+            return None;
+        }
+        let claims = &self.question.subject?.claims;
+        let members = self.members.get_or_init(|| {
+            let member = |json| Member {
+                json,
+                value: OnceLock::new(),
+            };
+            let members = claims.iter();
+            let members = members.map(|(name, json)| (name.as_str(), member(json)));
+            members.collect()
+        });
+        let member = members.get(name)?;
+        Some(member.value.get_or_init(|| json(member.json)))
     }
 }
 

@@ -8,10 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::choices::Ties;
 use super::table::{RouteTable, Tie};
 use super::trie::Trie;
-use crate::config::policy::PolicySpec;
 use crate::config::spec::{
-    ClientsSpec, ForwardSpec, HostPattern, MatchSpec, PathPattern, RouteSpec, SegmentPattern,
-    TokenSpec,
+    ClientsSpec, HostPattern, MatchSpec, PathPattern, RouteSpec, SegmentPattern, TokenSpec,
 };
 use crate::identity::name::Name;
 use crate::identity::path::NormalPath;
@@ -43,39 +41,17 @@ fn route(rule: &str, headers: &[(&str, &str)]) -> RouteSpec {
     let field = |(name, value): &(&str, &str)| -> (HeaderName, String) {
         (name.parse().unwrap(), (*value).to_owned())
     };
-    RouteSpec {
-        matches: MatchSpec {
+    RouteSpec::plain(
+        MatchSpec {
             host,
             path: path_pattern(path),
             methods: methods.map(|m| m.parse().unwrap()).collect(),
             headers: headers.iter().map(field).collect(),
         },
-        listeners: vec![],
-        clients: ClientsSpec::Any,
-        grace_after_expiry: None,
-        token: TokenSpec::None,
-        login: None,
-        api_key: None,
-        limits: Vec::new(),
-        external_authorization: None,
-        exchange: None,
-        upstream: "u".parse().unwrap(),
-        accept: Vec::new(),
-        forward: ForwardSpec {
-            x_forwarded: true,
-            forwarded: false,
-            client_cert: false,
-            client_cert_chain: false,
-            xfcc: false,
-            identity: true,
-            signed_identity: false,
-            authorization: true,
-            api_key: false,
-        },
-        max_body: 0,
-        websocket: false,
-        policy: PolicySpec::default(),
-    }
+        ClientsSpec::Any,
+        TokenSpec::None,
+        "u".parse().unwrap(),
+    )
 }
 
 fn routes(rows: &[Row<'_>]) -> BTreeMap<Name, RouteSpec> {

@@ -12,7 +12,6 @@
 //! twice at the same gateway.
 
 mod away;
-mod backoff;
 mod bounded;
 mod cluster;
 mod counts;

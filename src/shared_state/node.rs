@@ -10,10 +10,10 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Away;
-use super::backoff::Backoff;
 use super::counts::Counts;
 use super::line::{Line, Unconnected};
 use super::terms::Terms;
+use crate::backoff::Backoff;
 use crate::config::spec::EndpointSpec;
 
 /// One server of a store. Its connection is kept until this is dropped.
@@ -32,6 +32,11 @@ enum State {
     /// The last attempt failed. There will be another.
     Away(Away),
 }
+
+/// A store that restarts is back within a second; until somebody tries again, requests are refused,
+/// or decided by this gateway alone.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_LONGEST: Duration = Duration::from_secs(2);
 
 /// From the first packet to the first answer, with TLS.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -111,7 +116,7 @@ struct Keeper {
 
 impl Keeper {
     async fn run(self) {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::between(RETRY_FIRST, RETRY_LONGEST);
         let mut told = false;
         loop {
             let connected = timeout(CONNECT_MAX, Line::connect(&self.endpoint, &self.terms)).await;
@@ -128,7 +133,7 @@ impl Keeper {
                     }
                     drop(lived);
                     if began.elapsed() >= LIVED {
-                        backoff = Backoff::new();
+                        backoff.reset();
                         self.tell.send_replace(State::Connecting);
                         continue;
                     }
@@ -149,7 +154,7 @@ impl Keeper {
                     "the store of the shared state is away"
                 );
             }
-            sleep(backoff.next()).await;
+            sleep(backoff.wait()).await;
         }
     }
 

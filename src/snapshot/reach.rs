@@ -137,12 +137,11 @@ fn above(host: &HostPattern) -> Option<HostPattern> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::policy::PolicySpec;
-    use crate::config::spec::{ForwardSpec, MatchSpec, PathPattern};
+    use crate::config::spec::{MatchSpec, PathPattern};
 
     fn route(host: &str, clients: ClientsSpec) -> RouteSpec {
-        RouteSpec {
-            matches: MatchSpec {
+        RouteSpec::plain(
+            MatchSpec {
                 host: host.parse().unwrap(),
                 path: PathPattern {
                     segments: vec![],
@@ -151,32 +150,10 @@ mod tests {
                 methods: vec![],
                 headers: vec![],
             },
-            listeners: vec![],
             clients,
-            grace_after_expiry: None,
-            token: TokenSpec::None,
-            login: None,
-            api_key: None,
-            limits: vec![],
-            external_authorization: None,
-            exchange: None,
-            upstream: "orders".parse().unwrap(),
-            accept: vec![],
-            forward: ForwardSpec {
-                x_forwarded: true,
-                forwarded: false,
-                client_cert: false,
-                client_cert_chain: false,
-                signed_identity: false,
-                xfcc: false,
-                identity: true,
-                authorization: true,
-                api_key: false,
-            },
-            max_body: 0,
-            websocket: false,
-            policy: PolicySpec::default(),
-        }
+            TokenSpec::None,
+            "orders".parse().unwrap(),
+        )
     }
 
     #[test]

@@ -25,20 +25,6 @@ use http::Method;
 
 /// The bounds of `max_body`; 1 TiB is no bound any more.
 const MAX_BODY_BOUNDS: RangeInclusive<u64> = 0..=1 << 40;
-const MAX_BODY: u64 = 16 << 20;
-
-/// The defaults; `docs/config.md` says why each.
-const FORWARD: ForwardSpec = ForwardSpec {
-    x_forwarded: true,
-    forwarded: false,
-    client_cert: false,
-    client_cert_chain: false,
-    xfcc: false,
-    identity: true,
-    signed_identity: false,
-    authorization: true,
-    api_key: false,
-};
 
 /// Long enough to find out on a Monday what ended on a Friday; what is over for longer is over.
 const GRACE_BOUNDS: RangeInclusive<Duration> =
@@ -93,10 +79,12 @@ pub(super) fn route(
         });
     let wider = upstream.as_ref().and_then(|name| upstreams.get(name));
     let accept = accept(&file.accept, wider);
-    let forward = file.forward.or(FORWARD, |node| forward(node, around));
-    let max_body = file
-        .max_body
-        .or(MAX_BODY, |node| quantity::size(node, MAX_BODY_BOUNDS));
+    let forward = file
+        .forward
+        .or(ForwardSpec::default(), |node| forward(node, around));
+    let max_body = file.max_body.or(RouteSpec::MAX_BODY, |node| {
+        quantity::size(node, MAX_BODY_BOUNDS)
+    });
     let websocket = file.websocket.or(false, Node::flag);
     let policy = policy::policy(&file, around);
     Some(RouteSpec {
@@ -279,10 +267,11 @@ fn accept(field: &Field<'_>, upstream: Option<&UpstreamSpec>) -> Option<Vec<Serv
 
 fn forward(node: &Node<'_>, around: &Around<'_>) -> Option<ForwardSpec> {
     let file = ForwardFile::read(node)?;
-    let x_forwarded = file.x_forwarded.or(FORWARD.x_forwarded, Node::flag);
-    let forwarded = file.forwarded.or(FORWARD.forwarded, Node::flag);
-    let client_cert = file.client_cert.or(FORWARD.client_cert, Node::flag);
-    let client_cert_chain = file.client_cert_chain.or(FORWARD.client_cert_chain, |node| {
+    let usual = ForwardSpec::default();
+    let x_forwarded = file.x_forwarded.or(usual.x_forwarded, Node::flag);
+    let forwarded = file.forwarded.or(usual.forwarded, Node::flag);
+    let client_cert = file.client_cert.or(usual.client_cert, Node::flag);
+    let client_cert_chain = file.client_cert_chain.or(usual.client_cert_chain, |node| {
         let wanted = node.flag()?;
         if wanted && client_cert == Some(false) {
             return node.refuse(
@@ -292,9 +281,9 @@ fn forward(node: &Node<'_>, around: &Around<'_>) -> Option<ForwardSpec> {
         }
         Some(wanted)
     });
-    let xfcc = file.xfcc.or(FORWARD.xfcc, Node::flag);
-    let identity = file.identity.or(FORWARD.identity, Node::flag);
-    let signed_identity = file.signed_identity.or(FORWARD.signed_identity, |node| {
+    let xfcc = file.xfcc.or(usual.xfcc, Node::flag);
+    let identity = file.identity.or(usual.identity, Node::flag);
+    let signed_identity = file.signed_identity.or(usual.signed_identity, |node| {
         let wanted = node.flag()?;
         if wanted && !around.signs_identities {
             return node.refuse(
@@ -304,8 +293,8 @@ fn forward(node: &Node<'_>, around: &Around<'_>) -> Option<ForwardSpec> {
         }
         Some(wanted)
     });
-    let authorization = file.authorization.or(FORWARD.authorization, Node::flag);
-    let api_key = file.api_key.or(FORWARD.api_key, Node::flag);
+    let authorization = file.authorization.or(usual.authorization, Node::flag);
+    let api_key = file.api_key.or(usual.api_key, Node::flag);
     Some(ForwardSpec {
         x_forwarded: x_forwarded?,
         forwarded: forwarded?,

@@ -6,7 +6,6 @@
 //! place in use. An agent that is away, hangs or says no is asked again, less and less often; a
 //! certificate that ends meanwhile is withdrawn.
 
-mod backoff;
 mod error;
 mod intake;
 mod stream;
@@ -22,12 +21,12 @@ use rustls::pki_types::UnixTime;
 use spiffe::X509Context;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use self::backoff::Backoff;
 pub use self::error::AgentError;
 use self::stream::Stream;
 use self::wants::Wants;
 use super::source::Source;
 use super::{KeyPair, TrustBundle};
+use crate::backoff::Backoff;
 use crate::identity::spiffe::{SpiffeId, TrustDomain};
 
 /// Where an agent listens (SPIFFE Workload Endpoint, section 4).
@@ -57,6 +56,9 @@ pub struct WorkloadApi {
     wants: Mutex<Wants>,
 }
 
+/// An agent that restarts is back within a second; one that is away for long is asked twice a minute.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LONGEST: Duration = Duration::from_secs(30);
 /// A stream that held for this long was no accident: the next wait is short again.
 const HELD: Duration = Duration::from_secs(10);
 /// Answers come no faster than this to whoever compiles from them. What comes meanwhile waits in
@@ -100,7 +102,7 @@ impl WorkloadApi {
     }
 
     async fn ask(&self) {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::between(RETRY_FIRST, RETRY_LONGEST);
         loop {
             let begun = Instant::now();
             let error = self.listen().await;
@@ -108,7 +110,7 @@ impl WorkloadApi {
                 backoff.reset();
             }
             self.wants().failed(&self.socket, error);
-            sleep(backoff.next()).await;
+            sleep(backoff.wait()).await;
         }
     }
 
