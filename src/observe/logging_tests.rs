@@ -258,7 +258,7 @@ fn logs_and_panics_for_real() {
     let panicked = std::thread::spawn(move || panic!("no such key: {claim}"));
     assert!(panicked.join().is_err());
     let claim = String::from("hunter3");
-    let panicked = std::thread::spawn(move || Err::<(), _>(claim).expect("a key"));
+    let panicked = std::thread::spawn(move || claim.parse::<std::net::IpAddr>().expect(&claim));
     assert!(panicked.join().is_err());
     let page = metrics.render();
     tracing::info!(

@@ -52,7 +52,7 @@ async fn while_the_first_keys_are_on_their_way_the_gateway_is_not_ready() {
 #[tokio::test]
 async fn a_key_that_is_taken_away_takes_its_remembered_tokens_with_it_and_no_others() {
     let stage = {
-        let world = crate::bench::World::new();
+        let world = World::new();
         let idp = Idp::start(&world).await;
         let stays = IssuerKey::es256("stays");
         idp.publish(&[&world.issuer, &stays]);
@@ -140,7 +140,7 @@ async fn an_issuer_that_takes_all_keys_away_is_believed() {
 
 #[tokio::test]
 async fn unusable_keys_are_passed_over_and_told() {
-    let world = crate::bench::World::new();
+    let world = World::new();
     let idp = Idp::start(&world).await;
     let mut secret = world.issuer.jwk();
     secret["kid"] = "for-encryption".into();
