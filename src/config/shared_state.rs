@@ -35,3 +35,14 @@ pub enum WhenAway {
     /// The memory of this gateway alone decides.
     Local,
 }
+
+impl WhenAway {
+    /// As it is written.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Local => "local",
+        }
+    }
+}

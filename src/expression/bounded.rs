@@ -132,7 +132,7 @@ impl Rewriter<'_> {
             Ok(pattern) => self.patterns.push(pattern),
             Err(error) => {
                 let what = format!("this is no pattern: {}", in_one_line(&error));
-                let hint = "patterns are those of RE2, without look-around and back-references";
+                let hint = "patterns are those of the crate `regex`, without look-around and back-references";
                 self.faults.push(self.places.fault(node, what, hint.into()));
             }
         }

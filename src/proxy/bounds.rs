@@ -57,11 +57,11 @@ pub(super) fn limits(
     story: &mut Story,
 ) -> Result<(), Refusal> {
     for (index, limit) in route.limits.iter().enumerate() {
-        let taken = match (&limit.key, subject) {
+        let taken = match (&limit.key, subject.and_then(subject_key)) {
             (LimitKey::Client, _) | (LimitKey::Subject, None) => {
                 limit.limiter.take(&*facts.peer_key)
             }
-            (LimitKey::Subject, Some(subject)) => limit.limiter.take(&subject_key(subject)[..]),
+            (LimitKey::Subject, Some(subject)) => limit.limiter.take(&subject[..]),
             (LimitKey::Source, _) => limit
                 .limiter
                 .take(source_key(facts.source.ip()).to_string().as_bytes()),
@@ -87,8 +87,9 @@ fn only_value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h [u8] {
     }
 }
 
-/// Issuer and subject: `sub` is unique only within its issuer (RFC 7519, section 4.1.2).
-fn subject_key(subject: &Subject) -> Vec<u8> {
-    let sub = subject.sub.as_deref().unwrap_or_default();
-    [subject.issuer.as_str().as_bytes(), b"\0", sub.as_bytes()].concat()
+/// Issuer and subject: `sub` is unique only within its issuer (RFC 7519, section 4.1.2). None if the
+/// token names no subject: those of all clients are not one subject.
+fn subject_key(subject: &Subject) -> Option<Vec<u8>> {
+    let sub = subject.sub.as_deref().filter(|sub| !sub.is_empty())?;
+    Some([subject.issuer.as_str().as_bytes(), b"\0", sub.as_bytes()].concat())
 }

@@ -117,13 +117,12 @@ struct Keeper {
 impl Keeper {
     async fn run(self) {
         let mut backoff = Backoff::between(RETRY_FIRST, RETRY_LONGEST);
-        let mut told = false;
+        let mut told: Option<String> = None;
         loop {
             let connected = timeout(CONNECT_MAX, Line::connect(&self.endpoint, &self.terms)).await;
             let why = match connected.unwrap_or_else(|_elapsed| Err(too_slow())) {
                 Ok((line, driver)) => {
-                    self.up(told);
-                    told = false;
+                    self.up(told.take().is_some());
                     let began = Instant::now();
                     let lived = Lived::new(&self.counts);
                     self.tell.send_replace(State::Up(line.clone()));
@@ -145,14 +144,16 @@ impl Keeper {
                 Err(unconnected) => unconnected,
             };
             self.tell.send_replace(State::Away(why.away));
-            if !std::mem::replace(&mut told, true) {
+            // Again where it is away for another reason: what is to be done is another thing then.
+            if told.as_deref() != Some(&*why.why) {
                 tracing::warn!(
                     endpoint = %self.shown(),
                     reason = why.away.label(),
                     error = why.why,
-                    when_away = ?self.terms.spec.when_away,
+                    when_away = self.terms.spec.when_away.label(),
                     "the store of the shared state is away"
                 );
+                told = Some(why.why);
             }
             sleep(backoff.wait()).await;
         }

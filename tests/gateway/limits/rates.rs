@@ -184,6 +184,12 @@ async fn a_subject_counts_within_its_issuer_whoever_brings_its_token() {
     assert_eq!(other.request(&read(&of("alice"))).await.status, 200);
     assert_eq!(web.request(&read(&of("alice"))).await.status, 429);
     assert_eq!(web.request(&read(&of("bob"))).await.status, 200);
+    // Tokens that name nobody are not one subject: each client's count for itself.
+    let nameless = Token::new().without("sub").sign(&stage.world.issuer);
+    for status in [200, 200, 429] {
+        assert_eq!(web.request(&read(&nameless)).await.status, status);
+    }
+    assert_eq!(other.request(&read(&nameless)).await.status, 200);
     // The route goes over to another issuer: its alice is somebody else.
     stage.world.folder.write("labs.json", keys);
     let mut config = stage.gateway.config.clone();

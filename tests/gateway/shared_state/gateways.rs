@@ -69,7 +69,7 @@ async fn a_store_is_believed_by_the_trust_of_now() {
     config.set("shared_state.redis.tls.trust", "stores");
     let gateway = world.gateway_with(&config).await;
     gateway
-        .wait_for_event(|line| line["reason"] == "unreachable" && line["when_away"] == "Refuse")
+        .wait_for_event(|line| line["reason"] == "unreachable" && line["when_away"] == "refuse")
         .await;
     let text = world.stranger.pem().to_owned();
     gateway
