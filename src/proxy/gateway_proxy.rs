@@ -290,10 +290,10 @@ impl ProxyHttp for GatewayProxy {
         if let Some(ids) = &journey.story.ids {
             response.insert_header("x-request-id", ids.request.clone())?;
         }
-        set_told(response, &journey.story.told)?;
         if let Some(changes) = journey.admitted().ok().and_then(Admitted::changes) {
             external::change_answer(response, changes)?;
         }
+        set_told(response, &journey.story.told)?; // last: what it says of caches stands
         set_rate_limit(response, &journey.story.taken)
     }
 
@@ -313,7 +313,11 @@ impl ProxyHttp for GatewayProxy {
         // else is not papered over.
         let elsewhere = matches!(
             failure,
-            Some(ConnectFailure::Unreachable | ConnectFailure::TimedOut)
+            Some(
+                ConnectFailure::Unreachable
+                    | ConnectFailure::TimedOut
+                    | ConnectFailure::HandshakeTimedOut
+            )
         );
         if let (Ok(admitted), Some(address)) = (journey.admitted(), journey.upstream.address) {
             let endpoints = &admitted.route().upstream.endpoints;
