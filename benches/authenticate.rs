@@ -1,5 +1,6 @@
 //! What a token costs in `authenticate`: one that is remembered, one that is new beside one bare
-//! verification of the crate that verifies, and the memory of a hundred thousand.
+//! verification of the crate that verifies, one that is remembered with a new proof (RFC 9449), and the
+//! memory of a hundred thousand.
 //!
 //! Times are CPU time of this thread, each party in turn, in one run; medians of the rounds. The tokens
 //! are as Keycloak makes them, with 600 to 900 bytes of claims.
@@ -15,11 +16,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use portcullis::authenticate::authenticator::{Asked, Authenticated, Authenticator, Way};
@@ -55,6 +57,7 @@ const HELD: u64 = 100_000;
 fn main() {
     let key = SigningKey::generate(JwtAlgorithm::ES256).expect("a key");
     speed(&key);
+    proofs(&key);
     memory(&key);
 }
 
@@ -95,6 +98,10 @@ fn route(key: &SigningKey) -> Authenticator {
 
 /// A token as Keycloak makes them.
 fn token(key: &SigningKey, number: u64) -> String {
+    key.sign(&claims(number)).expect("a token")
+}
+
+fn claims(number: u64) -> Map<String, Value> {
     let id = format!(
         "{number:08x}-3f4a-4b6e-9c51-5b0f4a7d{:04x}",
         number % 0xffff
@@ -121,8 +128,7 @@ fn token(key: &SigningKey, number: u64) -> String {
         "given_name": "Alice", "family_name": "Example".repeat(1 + more),
         "email": format!("alice.{number}@example.com"),
     });
-    let claims: Map<String, Value> = claims.as_object().cloned().unwrap_or_default();
-    key.sign(&claims).expect("a token")
+    claims.as_object().cloned().unwrap_or_default()
 }
 
 fn shown(token: &str) -> HeaderMap {
@@ -138,6 +144,7 @@ fn authenticate(route: &Authenticator, headers: &HeaderMap, place: &(Authority, 
         query: None,
         headers,
         peer: None,
+        client: "",
         now: NOW,
     };
     let mut told = Told::default();
@@ -239,6 +246,67 @@ fn speed(key: &SigningKey) {
         1000.0,
     );
     line("new, by a bare verification", ratios, "x ", 1.0);
+}
+
+/// A remembered token that is bound to a key, each time with a proof that was not seen before: what a
+/// proof costs beyond the token.
+fn proofs(key: &SigningKey) {
+    let place = (
+        Authority::parse("api.example.com").expect("a host"),
+        NormalPath::parse(b"/orders/7").expect("a path"),
+    );
+    let route = route(key);
+    println!("a remembered token with a new proof");
+    for (name, algorithm) in [
+        ("ES256", JwtAlgorithm::ES256),
+        ("EdDSA", JwtAlgorithm::EdDSA),
+    ] {
+        let client = SigningKey::generate(algorithm).expect("a key");
+        let mut jwk = client.jwk();
+        let members = jwk.as_object_mut().expect("an object");
+        members.retain(|name, _| ["crv", "kty", "x", "y"].contains(&name.as_str()));
+        // RFC 7638: the members in the order of their names, which is that of `serde_json`.
+        let thumbprint = hash(jwk.to_string().as_bytes());
+        let mut claims = claims(0);
+        claims.insert("cnf".to_owned(), json!({ "jkt": thumbprint }));
+        let token = key.sign(&claims).expect("a token");
+        let header = json!({ "typ": "dpop+jwt", "alg": name, "jwk": jwk });
+        let header = header.as_object().expect("an object");
+        let proof = |number: u64| {
+            let claims = json!({
+                "jti": format!("{number:032x}"), "htm": "GET", "ath": hash(token.as_bytes()),
+                "htu": "https://api.example.com/orders/7", "iat": unix_now(),
+            });
+            let claims = claims.as_object().expect("an object");
+            let proof = client.sign_with_header(header, claims).expect("a proof");
+            let value = |text: String| HeaderValue::try_from(text).expect("a value");
+            HeaderMap::from_iter([
+                (AUTHORIZATION, value(format!("DPoP {token}"))),
+                (HeaderName::from_static("dpop"), value(proof)),
+            ])
+        };
+        authenticate(&route, &proof(u64::MAX), &place);
+        let rounds = (0..u64::try_from(ROUNDS).expect("a few")).map(|round| {
+            let each = (0..NEW_PER_ROUND).map(|more| proof(round * NEW_PER_ROUND + more));
+            let each: Vec<_> = each.collect();
+            let mut each = each.iter();
+            per_call(NEW_PER_ROUND, |_| {
+                authenticate(&route, each.next().expect("as many"), &place);
+            })
+        });
+        let [middle, least, most] = median(rounds.collect()).map(|nanos| nanos / 1000.0);
+        println!("  {name:<44} {middle:>7.2} us ({least:.2} to {most:.2})");
+    }
+}
+
+fn hash(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, bytes))
+}
+
+/// Proofs are held against the clock of the moment.
+fn unix_now() -> u64 {
+    let since = std::time::UNIX_EPOCH.elapsed();
+    since.expect("after 1970").as_secs()
 }
 
 /// Bytes of memory that belong to this process.

@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method};
-use portcullis::expression::{Expression, Question, Seen};
+use portcullis::expression::{Expression, Question, Seen, Tokens};
 use portcullis::identity::certificate::PeerIdentity;
 use portcullis::identity::host::Host;
 use portcullis::identity::path::NormalPath;
@@ -84,12 +84,13 @@ fn expressions(c: &mut Criterion) {
         path: &path,
         query: None,
         headers: &headers,
+        credentials: &[],
         listener: None,
         now: 1_800_000_000,
     };
     let mut group = c.benchmark_group("policy");
     for (name, source) in CASES {
-        let expression = Expression::read(source).expect(source);
+        let expression = Expression::read(source, Tokens::Seen).expect(source);
         group.bench_function(name, |b| {
             b.iter(|| black_box(expression.holds(&Seen::new(black_box(question)))));
         });
@@ -104,7 +105,7 @@ fn expressions(c: &mut Criterion) {
         });
     });
     group.bench_function("reading an expression", |b| {
-        b.iter(|| black_box(Expression::read(black_box(CASES[4].1)).is_ok()));
+        b.iter(|| black_box(Expression::read(black_box(CASES[4].1), Tokens::Seen).is_ok()));
     });
     group.finish();
 }

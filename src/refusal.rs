@@ -204,6 +204,8 @@ refusals! {
     PeerRateExceeded, TOO_MANY_REQUESTS, "peer_rate_exceeded", "Too many requests.";
     /// This client has too many requests under way.
     PeerInFlightExceeded, TOO_MANY_REQUESTS, "peer_in_flight_exceeded", "Too many requests at a time.";
+    /// Of what may be remembered of proofs, this subject's have as much as is left for all others.
+    ProofsOfOneFull, TOO_MANY_REQUESTS, "proofs_of_one_full", "Too many requests.";
     /// There are too many header fields, or they are too long.
     HeadersTooLarge, REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The header section is too large.";
     /// A fault of ours; the log says which.

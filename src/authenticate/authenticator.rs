@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 use serde_json::{Map, Value};
 
 use super::api_keys::ApiKeys;
@@ -25,6 +25,8 @@ use crate::refusal::Refusal;
 #[derive(Debug, Default)]
 pub struct Authenticator {
     ways: Box<[Way]>,
+    /// Fields of their own in which credentials stand.
+    fields: Box<[HeaderName]>,
 }
 
 /// One kind of credential that a route takes.
@@ -53,6 +55,8 @@ pub struct Asked<'r> {
     pub headers: &'r HeaderMap,
     /// Whom the connection's certificate names.
     pub peer: Option<&'r PeerIdentity>,
+    /// By what limits count the client.
+    pub client: &'r str,
     /// Seconds since 1970.
     pub now: u64,
 }
@@ -72,7 +76,22 @@ impl Authenticator {
     /// One that takes these; if nothing, the certificate is enough.
     #[must_use]
     pub fn new(ways: Vec<Way>) -> Self {
-        Self { ways: ways.into() }
+        let carriers = ways.iter().flat_map(Way::carriers);
+        let fields = carriers.filter_map(|carrier| match carrier {
+            Carrier::Header(name) => Some(name.clone()),
+            Carrier::Authorization | Carrier::Cookie(_) | Carrier::Query(_) => None,
+        });
+        Self {
+            fields: fields.collect(),
+            ways: ways.into(),
+        }
+    }
+
+    /// The fields, beside those that hold credentials on every route, whose values are credentials
+    /// here: to be shown to nobody.
+    #[must_use]
+    pub const fn fields(&self) -> &[HeaderName] {
+        &self.fields
     }
 
     /// Where API keys of this route stand in a request.

@@ -42,7 +42,7 @@ pub(super) fn only_one<'r>(
         let exact = session == Some(carrier);
         found.all(carrier, exact, asked);
     }
-    if found.several {
+    if found.several || (found.first.is_some() && found.hidden) {
         return Err(Refusal::CredentialsSeveral);
     }
     Ok(found.first)
@@ -72,6 +72,8 @@ impl<'r> Shown<'r> {
 struct Found<'r> {
     first: Option<Shown<'r>>,
     several: bool,
+    /// Somebody may see a credential where there is none to us.
+    hidden: bool,
 }
 
 impl<'r> Found<'r> {
@@ -90,9 +92,11 @@ impl<'r> Found<'r> {
                 }
             }
             Carrier::Cookie(name) => {
-                for value in cookies(headers, name, exact) {
+                for value in cookies(headers, name, exact, b";") {
                     self.take(carrier, value);
                 }
+                let both = cookies(headers, name, exact, b";,").count();
+                self.hidden |= both > cookies(headers, name, exact, b";").count();
             }
             Carrier::Query(name) => {
                 for value in query::values(asked.query.unwrap_or_default(), name) {
@@ -108,14 +112,18 @@ impl<'r> Found<'r> {
     }
 }
 
-/// The values of all cookies of this name (RFC 6265, section 5.4), in every field.
+/// The values of all cookies of this name, in every field. They are parted by `;` (RFC 6265, section
+/// 5.4). To RFC 2965 and some who still read it, and to whoever joins fields as those that are lists
+/// (RFC 9110, section 5.3), a `,` parts them too: what they would find besides is not taken, but
+/// looked for.
 fn cookies<'r>(
     headers: &'r HeaderMap,
     name: &'r str,
     exact: bool,
+    parted_by: &'static [u8],
 ) -> impl Iterator<Item = &'r [u8]> {
     let fields = headers.get_all(COOKIE).into_iter();
-    let pairs = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
+    let pairs = fields.flat_map(|field| field.as_bytes().split(|byte| parted_by.contains(byte)));
     pairs.filter_map(move |pair| {
         let ends = pair.iter().position(|byte| *byte == b'=')?;
         let (own, value) = pair.split_at_checked(ends)?;

@@ -249,7 +249,7 @@ pub(super) fn possession(certificate: Demand, key: Demand) -> Possession {
     let name = "corp".parse().unwrap();
     let secrets = NonceSecrets::OfProcess(Arc::default());
     let replays = Replays::new(Arc::new(SharedState::in_memory()));
-    let terms = ProofTerms::new(&name, &issuer_spec(), secrets, replays);
+    let terms = ProofTerms::new(&name, &issuer_spec(), secrets, replays).by(|| NOW);
     let metrics = Metrics::new().route(&"orders".parse().unwrap());
     Possession::new(certificate, key, Arc::new(terms), metrics)
 }
@@ -268,6 +268,7 @@ pub(super) fn show(
         query: None,
         headers: &HeaderMap::new(),
         peer,
+        client: "",
         now,
     };
     let mut told = Told::default();

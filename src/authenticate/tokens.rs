@@ -73,11 +73,12 @@ impl Tokens {
         if let (Scheme::Dpop, Some(first)) = (scheme, self.any.first()) {
             told.dpop = Some(first.possession().challenge(true));
         }
-        let (verifier, facts, claims) = self.verify_token(token, asked.now, told).await?;
+        let (verifier, facts, claims) = self.verify_token(token, asked, told).await?;
         let subject = verifier.accept(&facts, claims)?;
         let possession = verifier.possession();
+        let whose = (&facts.binding, subject.sub.as_deref());
         possession
-            .check(&facts.binding, (scheme, token), asked, told)
+            .check(whose, (scheme, token), asked, told)
             .await?;
         Ok(subject)
     }
@@ -97,7 +98,7 @@ impl Tokens {
     async fn verify_token(
         &self,
         token: &[u8],
-        now: u64,
+        asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<(&JwtVerifier, Arc<Facts>, Claims), Refusal> {
         if token.len() > jws::TOKEN_BYTES_MAX {
@@ -106,14 +107,16 @@ impl Tokens {
         let fingerprint = Fingerprint::of(token);
         // What is remembered was once a token with all the right characters: they are not looked at again.
         let known = fingerprint.as_ref();
-        if let Some((verifier, facts)) = known.and_then(|known| self.recall(known, now, told)) {
+        if let Some((verifier, facts)) = known.and_then(|known| self.recall(known, asked.now, told))
+        {
             let facts = facts?;
-            verifier.issuer().check_standing(token, &facts, now).await?;
+            let issuer = verifier.issuer();
+            issuer.check_standing(token, &facts, asked, told).await?;
             return Ok((verifier, facts, jws::verified_claims(token)));
         }
         let token = bearer::text(token)?;
         let verifier = self.choose(token)?;
-        let known = verifier.issuer().known(token, fingerprint, now, told);
+        let known = verifier.issuer().known(token, fingerprint, asked, told);
         let (facts, claims) = known.await?;
         Ok((verifier, facts, claims))
     }

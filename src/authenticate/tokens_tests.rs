@@ -36,6 +36,7 @@ fn ask(
         query,
         headers: &headers,
         peer: None,
+        client: "",
         now: NOW,
     };
     let mut told = Told::default();

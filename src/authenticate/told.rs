@@ -7,6 +7,9 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::possession::challenge::DpopChallenge;
 
+/// A nonce for the next proof (RFC 9449, section 8.1).
+pub const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
 /// What an answer must say besides, whoever gives it: the service, or the gateway with a refusal.
 #[derive(Debug, Default)]
 pub struct Told {
@@ -22,6 +25,18 @@ pub struct Told {
     pub forwarded: Option<HeaderValue>,
     /// `Retry-After` of a refusal, where something is known about it.
     pub retry_after: Option<Duration>,
+    /// What a refusal is to whoever asks.
+    pub shown: Shown,
+}
+
+/// What a refusal is told as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shown {
+    /// A problem in JSON (RFC 9457), for programs.
+    #[default]
+    Problem,
+    /// A page, for a person who logs in.
+    Page,
 }
 
 /// An answer that the gateway gives by itself and that refuses nothing.

@@ -44,6 +44,23 @@ pub struct LoginSpec {
     pub timeout: Duration,
 }
 
+/// What browsers hold to, of cookies whose names begin so: https, no `Domain`, `Path=/`.
+const HOST_PREFIX: &str = "__Host-";
+
+/// What the first cookie of a login's sessions is called, by its `cookie`.
+#[must_use]
+pub fn session_cookie(cookie: &str) -> String {
+    format!("{HOST_PREFIX}{cookie}")
+}
+
+/// Whether a cookie is one of a login whose sessions stand in `session`: others have a dot and more
+/// behind that.
+#[must_use]
+pub fn is_own_cookie(session: &str, name: &str) -> bool {
+    let rest = name.strip_prefix(session);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// Where the authorization server is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginEndpoints {

@@ -637,7 +637,7 @@ pub struct ForwardSpec {
     pub client_cert_chain: bool,
     /// `X-Forwarded-Client-Cert` (Envoy's format). Default false.
     pub xfcc: bool,
-    /// `X-Client-Identity` and, with a token, `X-Token-Subject`. Default true.
+    /// `X-Client-Identity` and, with a token, `X-Token-Issuer` and `X-Token-Subject`. Default true.
     pub identity: bool,
     /// `X-Client-Identity-Token`, as [`SignedIdentitySpec`] says. Default false.
     pub signed_identity: bool,

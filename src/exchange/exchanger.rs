@@ -5,13 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Uri};
+use rustls::pki_types::UnixTime;
+use tokio::time::timeout_at;
 
 use super::answer::{self, Issued};
+use super::server::Server;
 use super::store::{ExchangeStore, Found, Kept, Key, digest};
 use crate::config::exchange::{ExchangeSpec, TokenTypeSpec};
+use crate::config::oauth_client::OauthClientSpec;
+use crate::fetch::FetchError;
 use crate::identity::subject::Subject;
 use crate::oauth::client::Client;
 use crate::oauth::error::{ErrorCode, OauthError};
+use crate::oauth::places::Place;
 use crate::observe::{ExchangeMetrics, ExchangeResult};
 use crate::refusal::Refusal;
 
@@ -23,7 +29,9 @@ pub struct Exchange {
     terms: Vec<(&'static str, Box<str>)>,
     digest: [u8; 32],
     requested: Option<TokenTypeSpec>,
+    timeout: Duration,
     cache: Duration,
+    server: Arc<Server>,
     store: Arc<ExchangeStore>,
     metrics: Arc<ExchangeMetrics>,
 }
@@ -40,10 +48,11 @@ const REFUSED_SECONDS: u64 = 5;
 const AWAY_SECONDS: u64 = 1;
 
 impl Exchange {
-    /// On these terms, asked by `client`.
+    /// On these terms, asked by `client`, which is `us`.
     #[must_use]
     pub fn new(
         spec: &ExchangeSpec,
+        us: &OauthClientSpec,
         client: Arc<Client>,
         store: Arc<ExchangeStore>,
         metrics: Arc<ExchangeMetrics>,
@@ -63,16 +72,22 @@ impl Exchange {
         let more = more.into_iter();
         terms.extend(more.filter_map(|(name, value)| Some((name, value?.into()))));
         let url = spec.url.to_string();
-        let mut parts = vec![client.client_id().as_bytes(), url.as_bytes()];
+        // Whom we believed, how we proved who we are and for how long a token was to be used belong to
+        // the terms: what was given on others is not found.
+        let (tls, us) = (format!("{:?}", spec.tls), format!("{us:?}"));
+        let cache = spec.cache.as_secs().to_be_bytes();
+        let mut parts = vec![us.as_bytes(), url.as_bytes(), tls.as_bytes(), &cache];
         for (name, value) in &terms {
             parts.extend([name.as_bytes(), value.as_bytes()]);
         }
         Self {
             digest: digest(&parts).bytes(),
+            server: store.server(&url, client.client_id()),
             client,
             url: spec.url.clone(),
             terms,
             requested,
+            timeout: spec.timeout,
             cache: spec.cache,
             store,
             metrics,
@@ -80,7 +95,8 @@ impl Exchange {
     }
 
     /// `Authorization` for the service: the new token, for `token`, which speaks for `subject` and was
-    /// verified for this very request. `now` in seconds since 1970.
+    /// verified for this very request of `asker` (by what limits count that). `now` in seconds since
+    /// 1970.
     ///
     /// # Errors
     ///
@@ -95,6 +111,7 @@ impl Exchange {
         &self,
         token: &str,
         subject: &Subject,
+        asker: &str,
         now: u64,
     ) -> Result<HeaderValue, Refusal> {
         let key = Key::of(&self.digest, token);
@@ -110,7 +127,12 @@ impl Exchange {
             Found::Turn(turn) => turn,
         };
         self.metrics.not_found();
-        let kept = self.ask(token, subject, now).await;
+        let Some(place) = self.server.places.take(asker) else {
+            // Whoever waits for the same token may be somebody who finds room.
+            self.metrics.exchange_refused();
+            return Err(Refusal::TokenExchangeUnavailable);
+        };
+        let kept = self.ask(&place, token, subject, now).await;
         let outcome = kept.outcome.clone();
         // A value that is over at once goes to those who wait, and to nobody after them. One that
         // cannot be kept is asked for anew.
@@ -118,11 +140,24 @@ impl Exchange {
         outcome
     }
 
-    async fn ask(&self, token: &str, subject: &Subject, now: u64) -> Kept {
+    async fn ask(&self, place: &Place<'_>, token: &str, subject: &Subject, now: u64) -> Kept {
+        let deadline = tokio::time::Instant::now() + self.timeout;
+        let Ok(Some(_turn)) = timeout_at(deadline, place.turn()).await else {
+            self.metrics.exchange_refused();
+            let outcome = Err(Refusal::TokenExchangeUnavailable);
+            return Kept {
+                outcome,
+                until: now,
+            };
+        };
         let began = Instant::now();
         let under_way = self.metrics.exchange_started();
-        let issued = self.exchange(token).await;
+        let issued = timeout_at(deadline, self.exchange(token)).await;
         drop(under_way);
+        let issued = issued.unwrap_or_else(|_elapsed| {
+            let error = FetchError::TooSlow(self.timeout);
+            Err(OauthError::Fetch(error))
+        });
         let (result, kept) = match issued {
             Ok(issued) => {
                 let until = self.until(&issued, subject, now);
@@ -131,18 +166,24 @@ impl Exchange {
             }
             Err(error) => {
                 let (result, refusal, seconds) = sort(&error);
-                if result == ExchangeResult::Failed {
-                    tracing::warn!(url = %self.url, client = self.client.client_id(), %error, "a token could not be exchanged");
-                } else {
-                    tracing::debug!(url = %self.url, client = self.client.client_id(), %error, "a token was not exchanged");
-                }
+                self.tell(result, &error);
                 let outcome = Err(refusal);
-                let until = now.saturating_add(seconds);
+                // From now on, however long that took, and not a part of a second less.
+                let until = UnixTime::now().as_secs().saturating_add(seconds + 1);
                 (result, Kept { outcome, until })
             }
         };
         self.metrics.exchange_ended(result, began.elapsed());
         kept
+    }
+
+    fn tell(&self, result: ExchangeResult, error: &OauthError) {
+        let (url, client) = (&self.url, self.client.client_id());
+        if result != ExchangeResult::Failed {
+            tracing::debug!(%url, client, %error, "a token was not exchanged");
+        } else if self.server.is_told(error, Instant::now()) {
+            tracing::warn!(%url, client, %error, "a token could not be exchanged");
+        }
     }
 
     async fn exchange(&self, token: &str) -> Result<Issued, OauthError> {

@@ -4,17 +4,25 @@
 //! A token is found by the SHA-256 of its text and of the terms; itself it is not kept. What was
 //! refused is remembered for a moment, so that nobody makes the gateway ask without end.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, Weak};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use http::HeaderValue;
+use parking_lot::Mutex;
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle, PlaceholderGuard};
 
+use super::server::Server;
 use crate::refusal::Refusal;
 
-/// What was given for tokens, of all routes.
-pub struct ExchangeStore(Cache<Key, Kept, TokenWeight, Hasher>);
+/// What was given for tokens, of all routes, and the servers that are asked.
+pub struct ExchangeStore {
+    kept: Cache<Key, Kept, TokenWeight, Hasher>,
+    /// Those that a route still names.
+    servers: Mutex<HashMap<Key, Weak<Server>>>,
+}
 
 type Hasher = quick_cache::DefaultHashBuilder;
 
@@ -49,7 +57,10 @@ const WEIGHT_MAX: usize = 32_768;
 impl Default for ExchangeStore {
     fn default() -> Self {
         let weight_max = u64::try_from(WEIGHT_MAX).unwrap_or(u64::MAX);
-        Self(Cache::with_weighter(WEIGHT_MAX, weight_max, TokenWeight))
+        Self {
+            kept: Cache::with_weighter(WEIGHT_MAX, weight_max, TokenWeight),
+            servers: Mutex::default(),
+        }
     }
 }
 
@@ -60,19 +71,31 @@ impl ExchangeStore {
     ///
     /// Safe; a turn that is dropped unfilled goes to the next who waits.
     pub(super) async fn find(&self, key: &Key, now: u64) -> Found<'_> {
-        self.0.remove_if(key, |kept| kept.until <= now);
-        match self.0.get_value_or_guard_async(key).await {
+        self.kept.remove_if(key, |kept| kept.until <= now);
+        match self.kept.get_value_or_guard_async(key).await {
             Ok(kept) => Found::Known(kept.outcome),
             Err(turn) => Found::Turn(turn),
         }
     }
-}
 
-/// What is known now, without waiting for anybody.
-impl ExchangeStore {
+    /// What is known now, without waiting for anybody.
     pub(super) fn known(&self, key: &Key, now: u64) -> Option<Result<HeaderValue, Refusal>> {
-        let kept = self.0.get(key)?;
+        let kept = self.kept.get(key)?;
         (now < kept.until).then_some(kept.outcome)
+    }
+
+    /// The server that is asked at this address as this client: the same for all routes, also after
+    /// a reload.
+    pub(super) fn server(&self, url: &str, client_id: &str) -> Arc<Server> {
+        let key = digest(&[url.as_bytes(), client_id.as_bytes()]);
+        let mut servers = self.servers.lock();
+        if let Some(known) = servers.get(&key).and_then(Weak::upgrade) {
+            return known;
+        }
+        servers.retain(|_, server| server.strong_count() > 0);
+        let server = Arc::new(Server::new());
+        servers.insert(key, Arc::downgrade(&server));
+        server
     }
 }
 
@@ -110,6 +133,6 @@ impl Weighter<Key, Kept> for TokenWeight {
 
 impl fmt::Debug for ExchangeStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ExchangeStore({} tokens)", self.0.len())
+        write!(f, "ExchangeStore({} tokens)", self.kept.len())
     }
 }

@@ -6,15 +6,17 @@ use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr,
 };
 
+use super::Tokens;
 use super::functions;
 use super::kind::{FUNCTIONS, HIDDEN_FIELDS, Kind, VARIABLES};
 use super::signature::{self, Signature};
 use super::source::{Fault, Hint, Places};
 
 /// What is wrong with a tree. Empty if nothing is.
-pub(super) fn check(tree: &IdedExpr, places: &Places<'_>) -> Vec<Fault> {
+pub(super) fn check(tree: &IdedExpr, places: &Places<'_>, tokens: Tokens) -> Vec<Fault> {
     let mut checker = Checker {
         places,
+        tokens,
         loops: Vec::new(),
         faults: Vec::new(),
     };
@@ -28,6 +30,7 @@ pub(super) fn check(tree: &IdedExpr, places: &Places<'_>) -> Vec<Fault> {
 
 struct Checker<'a> {
     places: &'a Places<'a>,
+    tokens: Tokens,
     /// The variables of the loops around a part, innermost last.
     loops: Vec<(&'a str, Kind)>,
     faults: Vec<Fault>,
@@ -116,7 +119,13 @@ impl<'a> Checker<'a> {
         if let Some((_, kind)) = looped {
             return *kind;
         }
-        Kind::of_variable(name).unwrap_or_else(|| {
+        let kind = Kind::of_variable(name);
+        if kind == Some(Kind::Token) && self.tokens == Tokens::Never {
+            let what = "this asks for a token, and the route looks at none";
+            let hint = "write `token: { issuer: NAME }`, or leave this out";
+            self.fault(node, what, hint.into());
+        }
+        kind.unwrap_or_else(|| {
             let hint = Hint::OneOf {
                 written: name.to_owned(),
                 kind: "variables",

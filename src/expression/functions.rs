@@ -35,7 +35,12 @@ pub(super) struct Budget(AtomicU32);
 
 /// A pattern of `matches`, as a value.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern(regex::Regex);
+pub(super) struct Pattern {
+    regex: regex::Regex,
+    /// What it costs to hold a piece of text against it: as much as it has states that a text can
+    /// keep in play at once.
+    weight: usize,
+}
 
 static BUDGET_TYPE: Type = Type::new_unspecified_type("budget");
 static PATTERN_TYPE: Type = Type::new_unspecified_type("pattern");
@@ -99,16 +104,28 @@ impl Pattern {
     ///
     /// What is wrong with it.
     pub(super) fn new(text: &str) -> Result<Self, regex::Error> {
-        regex::RegexBuilder::new(text)
-            .size_limit(PATTERN_BYTES_MAX)
-            .dfa_size_limit(PATTERN_BYTES_MAX)
-            .build()
-            .map(Self)
+        // The crate does not tell how large a pattern is, only that it is too large.
+        let mut bytes = PATTERN_BYTES;
+        loop {
+            let built = regex::RegexBuilder::new(text)
+                .size_limit(bytes)
+                .dfa_size_limit(PATTERN_BYTES_MAX)
+                .build();
+            match built {
+                Err(regex::Error::CompiledTooBig(_)) if bytes < PATTERN_BYTES_MAX => bytes *= 2,
+                built => {
+                    let weight = bytes / PATTERN_BYTES;
+                    return built.map(|regex| Self { regex, weight });
+                }
+            }
+        }
     }
 }
 
-/// What a compiled pattern may take. `^[\w-]+$` takes a quarter.
-const PATTERN_BYTES_MAX: usize = 128 << 10;
+/// What a pattern of weight 1 takes, when it is compiled.
+const PATTERN_BYTES: usize = 2 << 10;
+/// What any may take. `^[\w-]+$` takes a quarter.
+const PATTERN_BYTES_MAX: usize = 64 * PATTERN_BYTES;
 
 /// The cost of looking at a value once, as far as there is so much left.
 fn weight(value: &dyn Val, most: usize) -> usize {
@@ -181,10 +198,10 @@ fn matched<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Executio
     let (Some(text), Some(pattern)) = (text, pattern) else {
         return Err(ExecutionError::missing_argument_or_target());
     };
-    budget.take(text.inner().len() / PATTERN_PIECE_BYTES + 1)?;
-    Ok(CowVal::owned(CelBool::from(
-        pattern.0.is_match(text.inner()),
-    )))
+    let pieces = text.inner().len() / PATTERN_PIECE_BYTES + 1;
+    budget.take(pieces.saturating_mul(pattern.weight))?;
+    let matched = pattern.regex.is_match(text.inner());
+    Ok(CowVal::owned(CelBool::from(matched)))
 }
 
 fn size(left: u32) -> usize {

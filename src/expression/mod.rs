@@ -40,6 +40,15 @@ pub struct Expression {
     patterns: Box<[Pattern]>,
 }
 
+/// Whether requests act for somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tokens {
+    /// They may.
+    Seen,
+    /// Never: `token` is `null` for all of them, and each of its fields an error.
+    Never,
+}
+
 /// Why an expression says neither yes nor no. Never with a value of the request: what it shows are
 /// words of the expression itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,14 +58,14 @@ pub struct Failure {
 }
 
 impl Expression {
-    /// Reads an expression.
+    /// Reads an expression for requests with these tokens.
     ///
     /// # Errors
     ///
     /// What is wrong with it, each with its place; never empty.
-    pub fn read(source: &str) -> Result<Self, Vec<Fault>> {
+    pub fn read(source: &str, tokens: Tokens) -> Result<Self, Vec<Fault>> {
         let read = source::read(source).map_err(|fault| vec![fault])?;
-        let faults = check::check(&read.tree, &read.places);
+        let faults = check::check(&read.tree, &read.places, tokens);
         if !faults.is_empty() {
             return Err(faults);
         }

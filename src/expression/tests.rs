@@ -21,6 +21,7 @@ struct Stage {
     path: NormalPath,
     query: Option<&'static str>,
     headers: HeaderMap,
+    credentials: Vec<HeaderName>,
     listener: Name,
 }
 
@@ -35,7 +36,8 @@ impl Stage {
             "j.example".parse().unwrap(),
         ];
         let mut headers = HeaderMap::new();
-        let values: [(&str, &[u8]); 5] = [
+        let values: [(&str, &[u8]); 6] = [
+            ("x-key", b"secret"),
             ("x-plan", b"gold"),
             ("x-plan", b"silver"),
             ("x-raw", b"\xff\xfe"),
@@ -61,6 +63,7 @@ impl Stage {
             path: NormalPath::parse(b"/orders/7").unwrap(),
             query: Some("a=1"),
             headers,
+            credentials: vec![HeaderName::from_static("x-key")],
             listener: "edge".parse().unwrap(),
         }
     }
@@ -74,13 +77,14 @@ impl Stage {
             path: &self.path,
             query: self.query,
             headers: &self.headers,
+            credentials: &self.credentials,
             listener: Some(&self.listener),
             now: 1_000,
         })
     }
 
     fn holds(&self, source: &str) -> Result<bool, String> {
-        let expression = Expression::read(source).unwrap_or_else(|faults| {
+        let expression = Expression::read(source, Tokens::Seen).unwrap_or_else(|faults| {
             panic!("{source}: {faults:?}");
         });
         expression
@@ -191,6 +195,7 @@ const SEEN: &[(&str, bool)] = &[
     ("request.headers['x-raw'] != ['\\u00ff\\u00fe']", true),
     ("request.headers['x-one'] == ['é']", true),
     ("!('authorization' in request.headers)", true),
+    ("!('x-key' in request.headers)", true), // carries a credential on this route
     ("matches(request.path, '^/orders/[0-9]+$')", true),
     (
         "request.path.matches('order') && !request.path.matches('^order')",
@@ -316,7 +321,7 @@ fn what_a_stranger_sends_makes_an_error_and_the_error_tells_no_value() {
     let stage = Stage::new(claims());
     for &(source, want) in ERRORS {
         if want == "-" {
-            assert!(Expression::read(source).is_err(), "{source}");
+            assert!(Expression::read(source, Tokens::Seen).is_err(), "{source}");
             continue;
         }
         let came = stage.holds(source).expect_err(source);
@@ -541,7 +546,7 @@ const MISTAKES: [(&str, (usize, usize), &str); 50] = [
 #[test]
 fn a_mistake_is_found_before_any_request_and_has_its_place() {
     let came = MISTAKES.map(|(source, _, _)| {
-        let faults = Expression::read(source).expect_err(source);
+        let faults = Expression::read(source, Tokens::Seen).expect_err(source);
         let fault = faults.into_iter().next().expect("a fault");
         (source, (fault.line, fault.column), fault.what)
     });
@@ -549,6 +554,26 @@ fn a_mistake_is_found_before_any_request_and_has_its_place() {
         .each_ref()
         .map(|(source, at, what)| (*source, *at, what.as_str()));
     assert_eq!(told, MISTAKES);
+}
+
+#[test]
+fn who_is_never_there_is_not_asked_for() {
+    let cases = [
+        ("token.sub == 'a'", Some((1, 1))),
+        ("request.path == '/' || token == null", Some((1, 24))),
+        ("true && has(token.claims.tenant)", Some((1, 13))),
+        ("peer.dns.exists(x, x == token.sub)", Some((1, 25))),
+        ("request.path == 'token' && peer == null", None),
+        ("request.headers['token'] == ['a']", None),
+    ];
+    for (source, want) in cases {
+        let came = Expression::read(source, Tokens::Never);
+        let faults = came.map_or_else(|faults| faults, |_expression| Vec::new());
+        let first = faults.first().map(|fault| (fault.line, fault.column));
+        assert_eq!(first, want, "{source}");
+        assert!(faults.len() < 2, "{source}");
+        assert!(Expression::read(source, Tokens::Seen).is_ok(), "{source}");
+    }
 }
 
 #[test]
@@ -567,13 +592,16 @@ fn an_expression_is_bounded_before_it_is_used() {
         .into_iter()
         .chain(patterns)
     {
-        assert!(Expression::read(source).is_err(), "{source:.30}");
+        assert!(
+            Expression::read(source, Tokens::Seen).is_err(),
+            "{source:.30}"
+        );
     }
     for sound in [
         r"request.path.matches('^[\\w-]+$')",
         "request.path.matches('^(?i)/orders')",
     ] {
-        assert!(Expression::read(sound).is_ok(), "{sound}");
+        assert!(Expression::read(sound, Tokens::Seen).is_ok(), "{sound}");
     }
 }
 
@@ -624,7 +652,10 @@ fn no_text_makes_the_reader_panic_or_exhausts_a_small_stack() {
             for piece in pieces {
                 for end in ["", "1", "1)", "]"] {
                     let source = piece.repeat(SOURCE_BYTES_MAX / piece.len() - 1) + end;
-                    assert!(Expression::read(&source).is_err(), "{piece}{end}");
+                    assert!(
+                        Expression::read(&source, Tokens::Seen).is_err(),
+                        "{piece}{end}"
+                    );
                 }
             }
         });
@@ -642,7 +673,7 @@ fn the_deepest_expression_fits_a_small_stack() {
                 ")".repeat(depth)
             )
         })
-        .filter_map(|source| Expression::read(&source).ok())
+        .filter_map(|source| Expression::read(&source, Tokens::Seen).ok())
         .next_back()
         .expect("an expression");
     std::thread::scope(|scope| {
@@ -686,6 +717,38 @@ fn no_token_makes_an_expression_run_long() {
         let took = begun.elapsed();
         assert_eq!(came, Err("it costs too much".to_owned()), "{source}");
         assert!(took < Duration::from_secs(1), "{source}: {took:?}");
+    }
+}
+
+/// A text that no automaton can go through without looking at all of its states.
+#[test]
+fn no_text_makes_a_pattern_run_long() {
+    let mut random = 7_u32;
+    let blob: String = (0..30_000)
+        .map(|_| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if random >> 31 == 0 { 'a' } else { 'b' }
+        })
+        .collect();
+    let stage = Stage::new(json!({ "blob": blob, "l": [1, 2, 3, 4, 5] }));
+    for pattern in [
+        "[ab]*a[ab]{200}c",
+        "[ab]*a[ab]{1000}c",
+        "([ab]*a){12}[ab]{300}c",
+        "(?:ab|a|b){1,300}c",
+    ] {
+        let source = format!("token.claims.l.exists(x, token.claims.blob.matches('{pattern}'))");
+        let begun = Instant::now();
+        let came = stage.holds(&source);
+        let took = begun.elapsed();
+        assert_eq!(came, Err("it costs too much".to_owned()), "{pattern}");
+        // Nothing is optimized here.
+        assert!(took < Duration::from_secs(2), "{pattern}: {took:?}");
+    }
+    let short = Stage::new(json!({ "agent": "a".repeat(1_000) }));
+    for pattern in ["[ab]*a[ab]{200}c", r"^[\\w -]+!$", "(?i)firefox/[0-9]{2,3}"] {
+        let source = format!("token.claims.agent.matches('{pattern}')");
+        assert_eq!(short.holds(&source), Ok(false), "{pattern}");
     }
 }
 

@@ -9,7 +9,7 @@ use cel::common::types::{
 };
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value as Json;
 
 use super::functions::{Budget, Pattern};
@@ -37,6 +37,8 @@ pub struct Question<'r> {
     pub query: Option<&'r str>,
     /// The header fields; those that only the gateway may set are removed.
     pub headers: &'r HeaderMap,
+    /// Those that carry a credential on this route: they are not shown.
+    pub credentials: &'r [HeaderName],
     /// The listener that it came to; a rehearsal may name none.
     pub listener: Option<&'r Name>,
     /// Seconds since 1970.
@@ -109,7 +111,7 @@ impl<'r> Seen<'r> {
                 self.claims.get_or_init(|| object(claims))
             }
             "request" => self.request.get_or_init(|| request(question)),
-            "request.headers" => self.headers.get_or_init(|| headers(question.headers)),
+            "request.headers" => self.headers.get_or_init(|| headers(question)),
             _ => return self.member(name.strip_prefix("token.claims.")?),
         })
     }
@@ -227,9 +229,14 @@ fn request<'r>(question: &Question<'r>) -> Boxed<'r> {
 
 /// From each name to all of its values: a rule that saw one of two could be told what the service
 /// is not. What is no text is bytes, which no text equals.
-fn headers(headers: &HeaderMap) -> Boxed<'_> {
-    let names = headers.keys().map(http::HeaderName::as_str);
-    let shown = names.filter(|name| !HIDDEN_FIELDS.contains(name));
+///
+/// Fields that hold credentials are not there: what was verified of these stands in `token`.
+fn headers<'r>(question: &Question<'r>) -> Boxed<'r> {
+    let headers = question.headers;
+    let names = headers.keys();
+    let shown = names.filter(|name| !question.credentials.contains(name));
+    let shown = shown.map(HeaderName::as_str);
+    let shown = shown.filter(|name| !HIDDEN_FIELDS.contains(name));
     let value = |value| match std::str::from_utf8(HeaderValue::as_bytes(value)) {
         Ok(value) => text(value),
         Err(_not_utf8) => Box::new(CelBytes::from(value.as_bytes())) as Boxed<'_>,

@@ -2,6 +2,7 @@
 //! followed in part.
 
 use bytes::Bytes;
+use http::header::SET_COOKIE;
 use http::{HeaderName, HeaderValue, StatusCode};
 use prost::Message as _;
 
@@ -10,6 +11,7 @@ use super::message::{
     CheckResponse, DeniedHttpResponse, HeaderValueOption, HttpResponse, OkHttpResponse,
 };
 use super::question::is_credential;
+use crate::authenticate::login::OwnCookies;
 
 /// Yes or no.
 #[derive(Debug)]
@@ -70,13 +72,15 @@ pub struct Denial {
 
 /// Which header fields may be changed.
 #[derive(Clone, Copy, Debug)]
-pub struct FieldRules {
+pub struct FieldRules<'r> {
     /// Whether one of the request may be changed by anybody but us.
     pub of_request: fn(&HeaderName) -> bool,
     /// Whether it may be set in the service's answer.
     pub of_answer: fn(&HeaderName) -> bool,
     /// Whether it may be set in the answer of a no.
     pub of_denial: fn(&HeaderName) -> bool,
+    /// Cookies that nobody but us sets: who could would give a browser somebody else's session.
+    pub own_cookies: &'r OwnCookies,
 }
 
 /// Fields that one answer changes. A policy sets some; who sets more is broken.
@@ -89,7 +93,7 @@ const BODY_BYTES_MAX: usize = 16 << 10;
 /// Reads a message. Of the request's fields, those of `may_set` may be set.
 pub(super) fn read(
     bytes: &[u8],
-    rules: &FieldRules,
+    rules: &FieldRules<'_>,
     may_set: &[HeaderName],
 ) -> Result<Verdict, Unusable> {
     let response = CheckResponse::decode(bytes).map_err(|_unreadable| Unusable::Message)?;
@@ -107,7 +111,7 @@ pub(super) fn read(
 
 fn changes(
     ok: OkHttpResponse,
-    rules: &FieldRules,
+    rules: &FieldRules<'_>,
     may_set: &[HeaderName],
 ) -> Result<Changes, Unusable> {
     if !ok.query_parameters_to_set.is_empty() || !ok.query_parameters_to_remove.is_empty() {
@@ -128,10 +132,11 @@ fn changes(
     let removed = removed.collect::<Result<_, _>>()?;
     let settable = |name: &HeaderName| (rules.of_request)(name) && named(name);
     let of_request = ok.headers.into_iter();
-    let of_request = of_request.map(|option| change(option, settable));
+    let of_request = of_request.map(|option| one_credential(change(option, settable)?));
     let of_request = of_request.collect::<Result<_, _>>()?;
     let of_answer = ok.response_headers_to_add.into_iter();
-    let of_answer = of_answer.map(|option| change(option, rules.of_answer));
+    let of_answer =
+        of_answer.map(|option| foreign(change(option, rules.of_answer)?, rules.own_cookies));
     Ok(Changes {
         dropped: Vec::new(),
         removed,
@@ -140,7 +145,10 @@ fn changes(
     })
 }
 
-fn denial(denied: DeniedHttpResponse, rules: &FieldRules) -> Result<Option<Box<Denial>>, Unusable> {
+fn denial(
+    denied: DeniedHttpResponse,
+    rules: &FieldRules<'_>,
+) -> Result<Option<Box<Denial>>, Unusable> {
     let code = denied.status.map_or(0, |status| status.code);
     let status = match u16::try_from(code) {
         Ok(0) => StatusCode::FORBIDDEN,
@@ -154,7 +162,8 @@ fn denial(denied: DeniedHttpResponse, rules: &FieldRules) -> Result<Option<Box<D
         return Err(Unusable::TooLarge);
     }
     let fields = denied.headers.into_iter().map(|option| {
-        let Change { name, value, .. } = change(option, rules.of_denial)?;
+        let change = change(option, rules.of_denial)?;
+        let Change { name, value, .. } = foreign(change, rules.own_cookies)?;
         Ok((name, value))
     });
     let denial = Denial {
@@ -186,6 +195,20 @@ fn change(
     }
     let value = HeaderValue::from_bytes(value).map_err(|_control| Unusable::FieldMalformed)?;
     Ok(Change { name, value, how })
+}
+
+/// A credential beside that of the client: which of the two counts would depend on who reads them.
+fn one_credential(change: Change) -> Result<Change, Unusable> {
+    let allowed = change.how != How::Append || !is_credential(&change.name);
+    permit(allowed, change.name.clone())?;
+    Ok(change)
+}
+
+/// A field of an answer, unless it sets a cookie of ours.
+fn foreign(change: Change, own: &OwnCookies) -> Result<Change, Unusable> {
+    let allowed = change.name != SET_COOKIE || !own.is_set_by(change.value.as_bytes());
+    permit(allowed, change.name.clone())?;
+    Ok(change)
 }
 
 /// `append` speaks where it is there; in this protocol its absence means "replace".

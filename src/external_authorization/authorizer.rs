@@ -116,7 +116,7 @@ impl Authorizer {
         &self,
         policy: Option<&Arc<Policy>>,
         question: &Question<'_>,
-        rules: &FieldRules,
+        rules: &FieldRules<'_>,
     ) -> Result<Verdict, Failure> {
         let began = StdInstant::now();
         let under_way = self.metrics.check_started();
@@ -135,7 +135,7 @@ impl Authorizer {
         &self,
         policy: Option<&Arc<Policy>>,
         question: &Question<'_>,
-        rules: &FieldRules,
+        rules: &FieldRules<'_>,
     ) -> Result<Verdict, Failure> {
         let policy = policy.ok_or(Failure::NotProven)?;
         let _place = self.in_flight.enter(&()).ok_or(Failure::Busy)?;
@@ -148,9 +148,16 @@ impl Authorizer {
         let deadline = Instant::now() + self.timeout;
         let mut tries = TRIES;
         let mut reset: Option<Arc<Connection>> = None;
+        let mut told = false;
         while tries > 0 {
             tries -= 1;
-            let connection = self.line.connection(policy, deadline).await?;
+            let connection = self.line.connection(policy, deadline).await;
+            // Who was told the question was there, and is gone since: it may be the reason.
+            let connection = connection.map_err(|failure| match told && failure.is_away() {
+                true => Failure::Unavailable,
+                false => failure,
+            })?;
+            told = true;
             let before = connection.answers();
             let asked = connection.ask(&self.authority, message.clone(), self.timeout);
             match timeout_at(deadline, asked).await {

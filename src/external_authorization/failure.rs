@@ -6,13 +6,13 @@ use crate::refusal::Refusal;
 /// Why there is neither a yes nor a no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// No connection could be made.
+    /// Not one of its endpoints takes a connection: nobody was asked.
     #[error("no connection could be made")]
     Unreachable,
     /// It did not answer in time.
     #[error("it did not answer in time")]
     TimedOut,
-    /// The connection broke, or what stands in front of it says that it is away.
+    /// The connection broke with the question on it, or somebody answers that it is away.
     #[error("the connection broke, or it says that it is away")]
     Unavailable,
     /// It did not prove the identity that is accepted, or it refuses ours, or we have none to show yet.
@@ -66,13 +66,22 @@ pub enum Unusable {
 }
 
 impl Failure {
-    /// Whether the service is away: only then may `when_away: allow` speak for it. One that is there
-    /// and answers wrongly, or is somebody else, is not away; and how many ask is up to clients.
+    /// Whether the service is away: only then may `when_away: allow` speak for it.
+    ///
+    /// What a question asks is up to clients, and so is how many ask. Whatever comes of a question that
+    /// was put, or of a service that is too busy to shake hands, may be their doing: a policy that
+    /// runs for seconds, header fields that make it fall over, a sidecar that says "unavailable"
+    /// for either. So nothing but silence at every door counts.
     #[must_use]
     pub const fn is_away(self) -> bool {
         match self {
-            Self::Unreachable | Self::TimedOut | Self::Unavailable => true,
-            Self::NotProven | Self::Busy | Self::Failed(_) | Self::Unusable(_) => false,
+            Self::Unreachable => true,
+            Self::TimedOut
+            | Self::Unavailable
+            | Self::NotProven
+            | Self::Busy
+            | Self::Failed(_)
+            | Self::Unusable(_) => false,
         }
     }
 

@@ -4,6 +4,9 @@
 //! that a question that gives up does not end it for the next one, and only one is made at a time.
 //! It is left when it breaks, when it is silent for the time of a whole question, when the certificate
 //! at its other end is over, and when the terms are others: new key material is another policy.
+//!
+//! A question may be given up long before the network has given up on an endpoint. That none takes a
+//! connection is then known from the last attempt.
 
 use std::fmt;
 use std::io;
@@ -21,8 +24,10 @@ use super::failure::Failure;
 use crate::handshake_failure::HandshakeFailure;
 use crate::upstream::{ConnectFailure, Endpoints, MtlsConnector, Policy};
 
-/// TCP and TLS together: the default of an upstream.
+/// TCP and TLS together, at however many endpoints: the default of an upstream.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// Endpoints that are tried before the service counts as away. Nobody has more.
+const ENDPOINTS_TRIED_MAX: usize = 16;
 
 /// The connection to one authorization service.
 pub(super) struct Line {
@@ -35,6 +40,8 @@ pub(super) struct Line {
 struct State {
     open: Option<Arc<Connection>>,
     making: Option<Making>,
+    /// The last attempt found nobody who takes a connection.
+    away: bool,
 }
 
 /// A connection that is being made.
@@ -77,6 +84,7 @@ impl Line {
         match made {
             Ok(Ok(made)) => made.clone().unwrap_or(Err(Failure::Unavailable)),
             Ok(Err(_the_task_is_gone)) => Err(Failure::Unavailable),
+            Err(_elapsed) if self.state.lock().away => Err(Failure::Unreachable),
             Err(_elapsed) => Err(Failure::TimedOut),
         }
     }
@@ -101,6 +109,7 @@ impl Line {
         drop(tokio::spawn(async move {
             let made = line.make(&policy).await.map(Arc::new);
             let mut state = line.state.lock();
+            state.away = made.as_ref().is_err_and(|failure| failure.is_away());
             if let Ok(open) = &made {
                 state.open = Some(Arc::clone(open));
             }
@@ -112,20 +121,40 @@ impl Line {
         Err(making)
     }
 
+    /// Tries every endpoint while none takes a connection: a service of which one is there is not
+    /// away. Somebody who is there and does not prove who he is ends it.
     async fn make(&self, policy: &Policy) -> Result<Connection, Failure> {
-        let endpoint = self.endpoints.choose_or_wait().await;
-        let address = endpoint.ok_or(Failure::Unreachable)?.address;
-        let made = self.connect(policy, address).await;
-        match &made {
-            Ok(_connection) => self.endpoints.answered(&address),
-            Err(_failure) => self.endpoints.failed(&address, StdInstant::now()),
+        let end = Instant::now() + CONNECT_MAX;
+        let mut tried: Vec<SocketAddr> = Vec::new();
+        loop {
+            let endpoint = self.endpoints.choose_or_wait().await;
+            let address = endpoint.ok_or(Failure::Unreachable)?.address;
+            let left = end.saturating_duration_since(Instant::now());
+            if tried.contains(&address) || tried.len() == ENDPOINTS_TRIED_MAX || left.is_zero() {
+                return Err(Failure::Unreachable);
+            }
+            tried.push(address);
+            // Whoever comes next has some time too.
+            let parts = if self.endpoints.several() { 2 } else { 1 };
+            let made = self.connect(policy, address, left / parts).await;
+            match &made {
+                Ok(_connection) => self.endpoints.answered(&address),
+                Err(_failure) => self.endpoints.failed(&address, StdInstant::now()),
+            }
+            if !made.as_ref().is_err_and(|failure| failure.is_away()) {
+                return made;
+            }
         }
-        made
     }
 
-    async fn connect(&self, policy: &Policy, address: SocketAddr) -> Result<Connection, Failure> {
-        let deadline = Instant::now() + CONNECT_MAX;
-        let connected = self.connector.connect(policy, address, CONNECT_MAX).await;
+    async fn connect(
+        &self,
+        policy: &Policy,
+        address: SocketAddr,
+        limit: Duration,
+    ) -> Result<Connection, Failure> {
+        let deadline = Instant::now() + limit;
+        let connected = self.connector.connect(policy, address, limit).await;
         let stream = connected.map_err(|failure| sort(&failure))?;
         match Connection::begin(stream, deadline).await {
             Ok(connection) => Ok(connection),
@@ -146,10 +175,11 @@ impl Line {
     }
 }
 
-fn sort(failure: &ConnectFailure) -> Failure {
+pub(super) fn sort(failure: &ConnectFailure) -> Failure {
     match failure {
-        ConnectFailure::Unreachable => Failure::Unreachable,
-        ConnectFailure::TimedOut => Failure::TimedOut,
+        ConnectFailure::Unreachable | ConnectFailure::TimedOut => Failure::Unreachable,
+        // Somebody took the connection, and is too busy for more.
+        ConnectFailure::HandshakeTimedOut => Failure::TimedOut,
         ConnectFailure::Handshake { .. }
         | ConnectFailure::UnexpectedData
         | ConnectFailure::NoPolicy => Failure::NotProven,

@@ -34,6 +34,8 @@ pub struct Question<'q> {
     pub size: Option<u64>,
     /// The header fields, without those that only the gateway may set.
     pub headers: &'q HeaderMap,
+    /// What of `Cookie` may be told: neither sessions of the gateway's logins nor tokens.
+    pub cookies: Option<&'q [u8]>,
     /// Fields that carry the route's own credentials: withheld as all credentials are.
     pub credentials: &'q [HeaderName],
     /// Where the connection came from.
@@ -118,12 +120,14 @@ impl Question<'_> {
         let field = |name: &HeaderName| {
             let values = self.headers.get_all(name).iter();
             let values: Vec<_> = values.map(HeaderValue::as_bytes).collect();
-            let between = if *name == COOKIE { "; " } else { "," };
-            let joined = values.join(between.as_bytes());
-            let text = String::from_utf8_lossy(&joined).into_owned();
-            (name.as_str().to_owned(), text)
+            let value = match *name == COOKIE {
+                true => self.cookies?.to_vec(),
+                false => values.join(&b","[..]),
+            };
+            let text = String::from_utf8_lossy(&value).into_owned();
+            Some((name.as_str().to_owned(), text))
         };
-        self.headers.keys().filter(told).map(field).collect()
+        self.headers.keys().filter(told).filter_map(field).collect()
     }
 }
 

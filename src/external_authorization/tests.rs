@@ -5,8 +5,12 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::answer::{self, FieldRules, How, Verdict};
-use super::failure::Unusable;
+use super::failure::{Failure, Unusable};
+use super::line::sort;
 use super::question::{Question, Telling};
+use crate::authenticate::login::OwnCookies;
+use crate::handshake_failure::HandshakeFailure;
+use crate::upstream::ConnectFailure;
 
 const QUESTION: &str = "0ac3010a340a110a0f12093139322e302e322e3718c0b802221f7370696666653a2f2f706172746e6572732e\
      6578616d706c652f7765622f61120022650a060880e6fe8907125b0a03722d311204504f53541a0f0a08782d\
@@ -22,11 +26,14 @@ const NO_WITH: &str =
 const QUERY_SET: &str = "0a001a083a060a0161120131";
 const QUERY_REMOVED: &str = "0a001a03420161";
 
-const RULES: FieldRules = FieldRules {
-    of_request: |_name| true,
-    of_answer: |_name| true,
-    of_denial: |_name| true,
-};
+fn rules(own_cookies: &OwnCookies) -> FieldRules<'_> {
+    FieldRules {
+        of_request: |_name| true,
+        of_answer: |_name| true,
+        of_denial: |_name| true,
+        own_cookies,
+    }
+}
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits = hex.as_bytes().chunks(2);
@@ -37,7 +44,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 fn read(hex: &str) -> Result<Verdict, Unusable> {
     let named = ["x-user", "x-list", "x-absent", "x-there", "x-over"];
     let named = named.map(HeaderName::from_static);
-    answer::read(&bytes(hex), &RULES, &named)
+    answer::read(&bytes(hex), &rules(&OwnCookies::default()), &named)
 }
 
 #[test]
@@ -57,6 +64,7 @@ fn a_question_is_what_envoys_own_messages_say() {
         protocol: "HTTP/2",
         size: None,
         headers: &headers,
+        cookies: None,
         credentials: &[HeaderName::from_static("x-key")],
         source: "192.0.2.7:40000".parse().unwrap(),
         principal: Some("spiffe://partners.example/web/a"),
@@ -120,15 +128,50 @@ fn another_query_and_nothing_at_all_are_no_yes() {
 }
 
 #[test]
+fn only_who_takes_no_connection_is_away() {
+    let handshake = HandshakeFailure::TimedOut;
+    let cases = [
+        (ConnectFailure::Unreachable, true),
+        (ConnectFailure::TimedOut, true),
+        (ConnectFailure::HandshakeTimedOut, false),
+        (
+            ConnectFailure::Handshake {
+                reason: handshake,
+                who: None,
+            },
+            false,
+        ),
+        (ConnectFailure::UnexpectedData, false),
+        (ConnectFailure::NoPolicy, false),
+    ];
+    for (failure, away) in cases {
+        assert_eq!(sort(&failure).is_away(), away, "{failure}");
+    }
+    let others = [
+        Failure::TimedOut,
+        Failure::Unavailable,
+        Failure::NotProven,
+        Failure::Busy,
+        Failure::Failed(14),
+        Failure::Unusable(Unusable::NotGrpc),
+    ];
+    for failure in others {
+        assert!(!failure.is_away(), "{failure}");
+    }
+}
+
+#[test]
 fn what_is_cut_or_changed_anywhere_is_refused_or_read_and_never_panics() {
+    let own = OwnCookies::default();
+    let rules = rules(&own);
     for whole in [YES_WITH, NO_WITH, QUERY_SET] {
         let whole = bytes(whole);
         for at in 0..whole.len() {
-            drop(answer::read(&whole[..at], &RULES, &[]));
+            drop(answer::read(&whole[..at], &rules, &[]));
             for bit in 0..8 {
                 let mut changed = whole.clone();
                 changed[at] ^= 1 << bit;
-                drop(answer::read(&changed, &RULES, &[]));
+                drop(answer::read(&changed, &rules, &[]));
             }
         }
     }

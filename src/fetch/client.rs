@@ -57,7 +57,10 @@ pub enum FetchError {
     /// There is no key material yet: a source of it has given nothing.
     #[error("the key material for this is not there yet")]
     NoKeyMaterial,
-    /// No answer came: no connection, TLS, HTTP. The text is of libraries.
+    /// Nothing was asked: there is no connection, or no TLS. The text is of libraries.
+    #[error("{0}")]
+    NotReached(String),
+    /// No answer came on a connection that was there. The text is of libraries.
     #[error("{0}")]
     Failed(String),
     /// It did not come in time.
@@ -161,15 +164,20 @@ impl Client {
 /// The words of all libraries on the way, outermost first.
 fn failed(error: &legacy::Error) -> FetchError {
     let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let more = cause.to_string();
         if !words.ends_with(&more) {
             words = format!("{words}: {more}");
         }
-        cause = error.source();
+        next = cause.source();
     }
-    FetchError::Failed(words.chars().take(WORDS_CHARS_MAX).collect())
+    let words = words.chars().take(WORDS_CHARS_MAX).collect();
+    if error.is_connect() {
+        FetchError::NotReached(words)
+    } else {
+        FetchError::Failed(words)
+    }
 }
 
 const WORDS_CHARS_MAX: usize = 500;

@@ -44,6 +44,8 @@ labels! {
         Denied = "denied";
         /// The server gave nothing that can be used, and that is not the client's fault.
         Failed = "failed";
+        /// Nobody was asked: too many exchanges were under way.
+        Busy = "busy";
     }
     /// What came of asking an authorization service.
     CheckResult {

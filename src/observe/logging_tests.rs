@@ -254,9 +254,15 @@ fn logs_and_panics_for_real() {
     metrics.show_logging(&logging);
     let panicked = std::thread::spawn(|| panic!("what a stranger said:\n\"level\":\"INFO\""));
     assert!(panicked.join().is_err());
+    let claim = String::from("hunter2");
+    let panicked = std::thread::spawn(move || panic!("no such key: {claim}"));
+    assert!(panicked.join().is_err());
+    let claim = String::from("hunter3");
+    let panicked = std::thread::spawn(move || claim.parse::<std::net::IpAddr>().expect(&claim));
+    assert!(panicked.join().is_err());
     let page = metrics.render();
     tracing::info!(
-        counted = page.contains("\nportcullis_panics_total 1\n"),
+        counted = page.contains("\nportcullis_panics_total 3\n"),
         "the end"
     );
     logging.flush(Duration::from_secs(10));
@@ -274,8 +280,22 @@ fn a_panic_is_one_line_and_is_counted() {
         .lines()
         .filter_map(|line| serde_json::from_str(line.get(line.find("{\"time\"")?..)?).ok())
         .collect();
-    assert_eq!(lines.len(), 2, "{said}");
+    assert_eq!(lines.len(), 4, "{said}");
     assert_eq!(lines[0]["level"], "ERROR");
+    for line in &lines[1..3] {
+        let error = "its message is not shown, for it may hold secrets";
+        assert_eq!(
+            (&line["level"], &line["error"]),
+            (&"ERROR".into(), &error.into())
+        );
+        assert!(
+            line["place"]
+                .as_str()
+                .unwrap()
+                .contains("logging_tests.rs:")
+        );
+    }
+    assert!(!said.contains("hunter"), "{said}");
     assert_eq!(
         lines[0]["error"],
         "what a stranger said:\n\"level\":\"INFO\""
@@ -287,11 +307,11 @@ fn a_panic_is_one_line_and_is_counted() {
             .contains("logging_tests.rs:")
     );
     assert_eq!(
-        (&lines[1]["message"], &lines[1]["counted"]),
+        (&lines[3]["message"], &lines[3]["counted"]),
         (&"the end".into(), &true.into())
     );
-    assert!(
-        !String::from_utf8_lossy(&output.stderr).contains("stranger"),
-        "one place for panics"
-    );
+    let errors = String::from_utf8_lossy(&output.stderr);
+    for word in ["stranger", "hunter"] {
+        assert!(!errors.contains(word), "one place for panics");
+    }
 }

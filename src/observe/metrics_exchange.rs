@@ -66,6 +66,11 @@ impl ExchangeMetrics {
         self.seconds.observe(took);
     }
 
+    /// It was not asked: too many exchanges were under way.
+    pub fn exchange_refused(&self) {
+        self.results.add(ExchangeResult::Busy as usize);
+    }
+
     pub(super) fn show(&self, page: &mut Page, client: &str) {
         for (result, count) in ExchangeResult::ALL.iter().zip(self.results.values()) {
             page.counter(&table::TOKEN_EXCHANGES, &[client, result.label()], count);

@@ -26,6 +26,8 @@ pub enum IntrospectionResult {
     Unusable,
     /// Nobody was asked: too many questions were under way.
     Busy,
+    /// Nobody was asked: the issuer has just not answered.
+    Away,
 }
 
 /// Where what is known of a token was found. The label in metrics.
@@ -45,7 +47,7 @@ pub enum IntrospectionLookup {
 
 impl IntrospectionResult {
     /// Every result, for the metrics' start values.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Active,
         Self::Inactive,
         Self::TooSlow,
@@ -54,6 +56,7 @@ impl IntrospectionResult {
         Self::Failed,
         Self::Unusable,
         Self::Busy,
+        Self::Away,
     ];
 
     /// The label in metrics and logs.
@@ -68,6 +71,7 @@ impl IntrospectionResult {
             Self::Failed => "failed",
             Self::Unusable => "unusable",
             Self::Busy => "busy",
+            Self::Away => "away",
         }
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use http::{HeaderValue, Method};
 use rustls::pki_types::UnixTime;
 
-use super::bounds::{body_size, limits, under_way};
+use super::bounds::{
+    body_size, callback_rate, limits, peer_rate, under_way_at_upstream, under_way_of_peer,
+};
 use super::credentials;
 use super::external;
 use super::head::{RequestHead, target};
@@ -18,14 +20,14 @@ use crate::edge::facts::ConnectionFacts;
 use crate::expression::Question;
 use crate::external_authorization::Changes;
 use crate::handshake_failure::HandshakeFailure;
-use crate::identity::certificate::PeerIdentity;
 use crate::identity::host::Authority;
 use crate::identity::path::NormalPath;
 use crate::identity::subject::{Credential, Subject};
 use crate::limit::in_flight::InFlightGuard;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
-use crate::snapshot::plan::{ListenerPlan, RoutePlan};
+use crate::snapshot::logins::OwnPlace;
+use crate::snapshot::plan::RoutePlan;
 use crate::upstream::Policy;
 
 /// The proof that a request may go on: [`admit`] is its only maker, and whatever comes later asks
@@ -111,8 +113,9 @@ pub enum Decision {
     Admitted(Box<Admitted>),
     /// The gateway answers by itself.
     Answered(Box<Reply>),
-    /// The gateway answers by itself, once it has read the body: a server ends sessions.
-    EndsSessions(Arc<Login>),
+    /// The gateway answers by itself, once it has read the body: a server ends sessions. Until then it
+    /// counts as under way.
+    EndsSessions(Arc<Login>, InFlightGuard),
 }
 
 /// Decides about one request.
@@ -137,16 +140,20 @@ pub async fn admit(
         .identity()
         .map_or(0, |peer| peer.seconds_over(seconds(time)));
     peer_rate(facts, listener, story)?;
+    let of_peer = under_way_of_peer(listener, facts)?;
     let peer = facts.identity().map(AsRef::as_ref);
-    let asked = asked(head, peer, time);
+    let asked = asked(head, facts, time);
     let own = now
         .logins()
         .place(&facts.listener, &head.authority.host, &head.path);
-    if let Some((login, place)) = own {
+    if let Some(own) = own {
         if over > 0 {
             return Err(Refusal::CertificateExpired); // a grace is a route's
         }
-        return own_answer(login, place, &asked, story).await;
+        if own.place == LoginPlace::Callback {
+            callback_rate(facts, own.callbacks, story)?;
+        }
+        return own_answer(&own, &asked, story, of_peer).await;
     }
     let route = now
         .route(&head.authority.host, &head.path, head.method, head.headers)
@@ -162,14 +169,14 @@ pub async fn admit(
         Authenticated::Reply(reply) => return Ok(Decision::Answered(reply)),
     };
     let query = credentials::without_parameters(head.query, &route.authenticator);
-    let question = question(&asked, query.as_deref(), facts, subject.as_deref());
+    let question = question(&asked, query.as_deref(), (facts, route), subject.as_deref());
     authorized(question, subject.as_deref(), route, story)?;
     body_size(head, route)?;
     limits(head, facts, route, subject.as_deref(), story)?;
     let policy = now
         .policy(route)
         .ok_or(Refusal::UpstreamIdentityUnavailable)?;
-    let (of_peer, of_upstream) = under_way(listener, facts, route)?;
+    let of_upstream = under_way_at_upstream(route)?;
     let changes = external::authorize(head, facts, now, route, story).await?;
     let authorization = exchange(&asked, route, subject.as_deref()).await?;
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
@@ -219,33 +226,30 @@ fn authorized(
 
 /// What a login answers on paths of its own, which no route has.
 async fn own_answer(
-    login: &Arc<Login>,
-    place: LoginPlace,
+    own: &OwnPlace<'_>,
     asked: &Asked<'_>,
     story: &mut Story,
+    of_peer: InFlightGuard,
 ) -> Result<Decision, Refusal> {
-    if place != LoginPlace::BackChannel {
-        let answer = login.answer(place, asked, &mut story.told).await?;
+    if own.place != LoginPlace::BackChannel {
+        let answer = own.login.answer(own.place, asked, &mut story.told).await?;
         return Ok(Decision::Answered(answer));
     }
     if asked.method != Method::POST {
         return Err(Refusal::MethodRefused);
     }
-    Ok(Decision::EndsSessions(Arc::clone(login)))
+    Ok(Decision::EndsSessions(Arc::clone(own.login), of_peer))
 }
 
-fn asked<'r>(
-    head: &'r RequestHead<'r>,
-    peer: Option<&'r PeerIdentity>,
-    time: UnixTime,
-) -> Asked<'r> {
+fn asked<'r>(head: &'r RequestHead<'r>, facts: &'r ConnectionFacts, time: UnixTime) -> Asked<'r> {
     Asked {
         method: head.method,
         authority: &head.authority,
         path: &head.path,
         query: head.query,
         headers: head.headers,
-        peer,
+        peer: facts.identity().map(AsRef::as_ref),
+        client: &facts.peer_key,
         now: time.as_secs(),
     }
 }
@@ -254,7 +258,7 @@ fn asked<'r>(
 fn question<'r>(
     asked: &Asked<'r>,
     query: Option<&'r str>,
-    facts: &'r ConnectionFacts,
+    (facts, route): (&'r ConnectionFacts, &'r RoutePlan),
     subject: Option<&'r Subject>,
 ) -> Question<'r> {
     Question {
@@ -265,6 +269,7 @@ fn question<'r>(
         path: asked.path,
         query,
         headers: asked.headers,
+        credentials: route.authenticator.fields(),
         listener: Some(&facts.listener),
         now: asked.now,
     }
@@ -290,23 +295,6 @@ fn no_longer(why: HandshakeFailure) -> Refusal {
     }
 }
 
-/// The limit in front of everything that costs more. Clients hear of it when they run into it.
-fn peer_rate(
-    facts: &ConnectionFacts,
-    listener: &ListenerPlan,
-    story: &mut Story,
-) -> Result<(), Refusal> {
-    let taken = listener.peers.take(&*facts.peer_key);
-    if taken.allowed {
-        return Ok(());
-    }
-    story.taken.push((PEER_LIMIT.into(), taken));
-    Err(Refusal::PeerRateExceeded)
-}
-
-/// By what name clients know the limit of the listener.
-const PEER_LIMIT: &str = "peer";
-
 /// The token for the service, where the route wants that the client's is exchanged.
 async fn exchange(
     asked: &Asked<'_>,
@@ -322,6 +310,6 @@ async fn exchange(
         Credential::ApiKey | Credential::Login => return Err(Refusal::TokenMissing), // no token
     }
     let token = route.authenticator.shown_token(asked)?;
-    let authorization = exchange.authorization(token, subject, asked.now);
+    let authorization = exchange.authorization(token, subject, asked.client, asked.now);
     authorization.await.map(Some)
 }

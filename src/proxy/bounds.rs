@@ -1,5 +1,5 @@
-//! What one request may take: the size of its body, the limits of its route, its place among those that
-//! are under way.
+//! What one request may take: the size of its body, the limits of its peer and of its route, its place
+//! among those that are under way.
 
 use std::sync::Arc;
 
@@ -11,25 +11,60 @@ use crate::config::spec::LimitKey;
 use crate::edge::facts::{ConnectionFacts, source_key};
 use crate::identity::subject::Subject;
 use crate::limit::in_flight::InFlightGuard;
+use crate::limit::store::Limiter;
 use crate::refusal::Refusal;
 use crate::snapshot::plan::{ListenerPlan, RoutePlan};
 
-/// Counts it as under way, for its peer and for its service.
-pub(super) fn under_way(
+/// Counts it as under way for its peer: before anything is waited for, be it the server of a login.
+pub(super) fn under_way_of_peer(
     listener: &ListenerPlan,
     facts: &ConnectionFacts,
-    route: &RoutePlan,
-) -> Result<(InFlightGuard, InFlightGuard), Refusal> {
-    let of_peer = listener
-        .in_flight
-        .enter(&*facts.peer_key)
-        .ok_or(Refusal::PeerInFlightExceeded)?;
-    let of_upstream = route
-        .upstream
-        .in_flight
-        .enter(&())
-        .ok_or(Refusal::UpstreamInFlightExceeded)?;
-    Ok((of_peer, of_upstream))
+) -> Result<InFlightGuard, Refusal> {
+    let of_peer = listener.in_flight.enter(&*facts.peer_key);
+    of_peer.ok_or(Refusal::PeerInFlightExceeded)
+}
+
+/// Counts it as under way at its service.
+pub(super) fn under_way_at_upstream(route: &RoutePlan) -> Result<InFlightGuard, Refusal> {
+    let of_upstream = route.upstream.in_flight.enter(&());
+    of_upstream.ok_or(Refusal::UpstreamInFlightExceeded)
+}
+
+/// The limit in front of everything that costs more. Clients hear of it when they run into it.
+pub(super) fn peer_rate(
+    facts: &ConnectionFacts,
+    listener: &ListenerPlan,
+    story: &mut Story,
+) -> Result<(), Refusal> {
+    of_peer(&listener.peers, PEER_LIMIT, facts, story)
+}
+
+/// The limit in front of what comes back from a login: it costs the server a question, whoever made
+/// up the code.
+pub(super) fn callback_rate(
+    facts: &ConnectionFacts,
+    limiter: &Limiter,
+    story: &mut Story,
+) -> Result<(), Refusal> {
+    of_peer(limiter, CALLBACK_LIMIT, facts, story)
+}
+
+/// By what names clients know the limits that are no route's.
+const PEER_LIMIT: &str = "peer";
+const CALLBACK_LIMIT: &str = "login";
+
+fn of_peer(
+    limiter: &Limiter,
+    name: &str,
+    facts: &ConnectionFacts,
+    story: &mut Story,
+) -> Result<(), Refusal> {
+    let taken = limiter.take(&*facts.peer_key);
+    if taken.allowed {
+        return Ok(());
+    }
+    story.taken.push((name.into(), taken));
+    Err(Refusal::PeerRateExceeded)
 }
 
 /// A body that says beforehand that it is too large is refused before a byte of it is read.

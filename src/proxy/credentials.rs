@@ -4,10 +4,11 @@
 use std::borrow::Cow;
 
 use http::header::{AUTHORIZATION, CONNECTION, COOKIE};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
 use crate::authenticate::authenticator::Authenticator;
+use crate::authenticate::login::OwnCookies;
 use crate::config::token::Carrier;
 use crate::identity::fields::folded;
 use crate::identity::query::{self, is_read_as};
@@ -74,16 +75,38 @@ fn remove_cookie(request: &mut RequestHeader, name: &str) {
     let Some(field) = request.headers.get(COOKIE) else {
         return;
     };
+    let left = without_cookie(field.as_bytes(), name);
+    if left.is_empty() || request.insert_header(COOKIE, left).is_err() {
+        request.remove_header(&COOKIE);
+    }
+}
+
+fn without_cookie(field: &[u8], name: &str) -> Vec<u8> {
     let is_other = |pair: &&[u8]| {
         let own = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
         !is_read_as(own, name)
     };
-    let pairs = field.as_bytes().split(|byte| *byte == b';');
+    let pairs = field.split(|byte| *byte == b';');
     let left: Vec<&[u8]> = pairs.filter(is_other).map(<[u8]>::trim_ascii).collect();
-    let left = left.join(&b"; "[..]);
-    if left.is_empty() || request.insert_header(COOKIE, left).is_err() {
-        request.remove_header(&COOKIE);
+    left.join(&b"; "[..])
+}
+
+/// The cookies of a request that are no credentials of ours: neither the gateway's own nor what a token
+/// of the route stands in. `None` if there are none.
+pub(super) fn foreign_cookies(
+    headers: &HeaderMap,
+    own: &OwnCookies,
+    authenticator: &Authenticator,
+) -> Option<Vec<u8>> {
+    let crumbs: Vec<_> = headers.get_all(COOKIE).iter().collect();
+    let crumbs: Vec<_> = crumbs.into_iter().map(HeaderValue::as_bytes).collect();
+    let mut left = own.without(&crumbs.join(&b"; "[..]))?;
+    for carrier in authenticator.carriers() {
+        if let Carrier::Cookie(name) = carrier {
+            left = without_cookie(&left, name);
+        }
     }
+    (!left.is_empty()).then_some(left)
 }
 
 /// The query without the parameters that may carry a credential of the route: what stands in a URL

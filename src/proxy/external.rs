@@ -14,7 +14,6 @@ use super::head::{RequestHead, target};
 use super::ids::RequestIds;
 use super::journey::Story;
 use crate::authenticate::told::Reply;
-use crate::config::token::Carrier;
 use crate::edge::facts::ConnectionFacts;
 use crate::external_authorization::{
     Change, Changes, Denial, Failure, FieldRules, How, Question, Verdict,
@@ -28,17 +27,20 @@ use crate::snapshot::external_authorization::ExternalAuthorizationPlan;
 use crate::snapshot::plan::RoutePlan;
 
 /// What may be changed by anybody but us.
-static RULES: FieldRules = FieldRules {
-    of_request: |name| {
-        let folded = folded(name.as_str());
-        // These two say who the client is: the configuration names them, or they stay.
-        let credential = matches!(&*folded, "authorization" | "cookie");
-        let ours = is_ours(&folded) || is_protected(&folded) || overrides_method(&folded);
-        credential || !(ours || is_of_one_hop(&folded))
-    },
-    of_answer: |name| is_of_an_answer(name) && ![CONTENT_TYPE, CONTENT_ENCODING].contains(name),
-    of_denial: is_of_an_answer,
-};
+fn rules(now: &Snapshot) -> FieldRules<'_> {
+    FieldRules {
+        of_request: |name| {
+            let folded = folded(name.as_str());
+            // These two say who the client is: the configuration names them, or they stay.
+            let credential = matches!(&*folded, "authorization" | "cookie");
+            let ours = is_ours(&folded) || is_protected(&folded) || overrides_method(&folded);
+            credential || !(ours || is_of_one_hop(&folded))
+        },
+        of_answer: |name| is_of_an_answer(name) && ![CONTENT_TYPE, CONTENT_ENCODING].contains(name),
+        of_denial: is_of_an_answer,
+        own_cookies: &now.logins().own,
+    }
+}
 
 /// Whether a field of an answer says nothing about where it ends, or about its connection.
 fn is_of_an_answer(name: &HeaderName) -> bool {
@@ -108,12 +110,8 @@ async fn ask(
     let host = authority_text(&head.authority);
     let query = credentials::without_parameters(head.query, &route.authenticator);
     let target = target(&head.path, query.as_deref());
-    let carriers = route.authenticator.carriers();
-    let credentials = carriers.filter_map(|carrier| match carrier {
-        Carrier::Header(name) => Some(name.clone()),
-        Carrier::Authorization | Carrier::Cookie(_) | Carrier::Query(_) => None,
-    });
-    let credentials: Vec<_> = credentials.collect();
+    let own = &now.logins().own;
+    let cookies = credentials::foreign_cookies(head.headers, own, &route.authenticator);
     let subject = Known::of(story.subject.as_deref());
     let mut context = vec![
         ("listener", facts.listener.as_str()),
@@ -139,7 +137,8 @@ async fn ask(
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.trim().parse().ok()),
         headers: head.headers,
-        credentials: &credentials,
+        cookies: cookies.as_deref(),
+        credentials: route.authenticator.fields(),
         source: facts.source,
         principal: spiffe.as_deref().or_else(|| facts.identity_text()),
         certificate: facts.chain().first().map(AsRef::as_ref),
@@ -147,7 +146,8 @@ async fn ask(
         context: &context,
     };
     let policy: Option<&Arc<_>> = now.external_policy(plan);
-    plan.authorizer.check(policy, &question, &RULES).await
+    let rules = rules(now);
+    plan.authorizer.check(policy, &question, &rules).await
 }
 
 /// What was verified of whom the request acts for: whoever is asked need not be told the token.

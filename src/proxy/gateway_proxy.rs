@@ -129,7 +129,11 @@ impl ProxyHttp for GatewayProxy {
     async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> Result<bool> {
         strip_forged(session.req_header_mut());
         let decision = match Self::decide(session, journey).await {
-            Ok(Decision::EndsSessions(login)) => back_channel::decide(session, &login).await,
+            Ok(Decision::EndsSessions(login, under_way)) => {
+                let decision = back_channel::decide(session, &login).await;
+                drop(under_way);
+                decision
+            }
             other => other,
         };
         match decision {
@@ -142,7 +146,7 @@ impl ProxyHttp for GatewayProxy {
                 reply(session, &answer, &journey.story).await?;
                 Ok(ANSWERED)
             }
-            Ok(Decision::EndsSessions(_)) => Err(carry(Refusal::Internal)), // decided above
+            Ok(Decision::EndsSessions(..)) => Err(carry(Refusal::Internal)), // decided above
             Err(refusal) => {
                 journey.stage = Stage::Refused(refusal);
                 respond(session, refusal, &journey.story).await?;
@@ -286,10 +290,10 @@ impl ProxyHttp for GatewayProxy {
         if let Some(ids) = &journey.story.ids {
             response.insert_header("x-request-id", ids.request.clone())?;
         }
-        set_told(response, &journey.story.told)?;
         if let Some(changes) = journey.admitted().ok().and_then(Admitted::changes) {
             external::change_answer(response, changes)?;
         }
+        set_told(response, &journey.story.told)?; // last: what it says of caches stands
         set_rate_limit(response, &journey.story.taken)
     }
 
@@ -309,7 +313,11 @@ impl ProxyHttp for GatewayProxy {
         // else is not papered over.
         let elsewhere = matches!(
             failure,
-            Some(ConnectFailure::Unreachable | ConnectFailure::TimedOut)
+            Some(
+                ConnectFailure::Unreachable
+                    | ConnectFailure::TimedOut
+                    | ConnectFailure::HandshakeTimedOut
+            )
         );
         if let (Ok(admitted), Some(address)) = (journey.admitted(), journey.upstream.address) {
             let endpoints = &admitted.route().upstream.endpoints;
@@ -371,8 +379,8 @@ impl ProxyHttp for GatewayProxy {
         journey.stage = Stage::Refused(refusal);
         if session.response_written().is_none() {
             session.set_keepalive(None);
-            // If the client is gone there is nobody to tell.
-            drop(respond(session, refusal, &journey.story).await);
+            let told = respond(session, refusal, &journey.story).await;
+            journey.client_gone = told.is_err_and(|error| sort(&error) == Ending::ClientGone);
         }
         FailToProxy {
             error_code: refusal.status().as_u16(),
@@ -385,7 +393,8 @@ impl ProxyHttp for GatewayProxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, journey: &mut Journey) {
-        let client_gone = error.is_some_and(|error| sort(error) == Ending::ClientGone);
+        let client_gone =
+            journey.client_gone || error.is_some_and(|error| sort(error) == Ending::ClientGone);
         if let (Some(abuse), Ok(listener)) = (journey.abuse, journey.listener()) {
             listener.edge.metrics.connection_closed_for(abuse);
         }

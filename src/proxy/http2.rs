@@ -97,7 +97,7 @@ pub(super) async fn serve(
             Ok(None) => return,
             Err(broken) => return count(&broken, &frames, metrics),
         }
-        if resets_too_often(&facts, limits) {
+        if resets_too_often(&facts, limits) || streams.are_too_many(limits) {
             connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
             metrics.connection_closed_for(ConnectionAbuse::Http2Resets);
             // GOAWAY is sent by polling the connection once more; it ends by itself.
@@ -223,6 +223,16 @@ impl Streams {
     fn enter(self: &Arc<Self>) -> ActiveStream {
         self.active.fetch_add(1, Ordering::Relaxed);
         ActiveStream(Arc::clone(self))
+    }
+
+    /// Whether more are under way than a client can have opened that lets most of them end. h2 knows
+    /// only those that are open: a reset does not end what was begun for the stream.
+    fn are_too_many(&self, limits: &ListenerLimits) -> bool {
+        let most = limits
+            .http2_streams
+            .get()
+            .saturating_add(limits.http2_resets.get());
+        self.active.load(Ordering::Relaxed) > usize::try_from(most).unwrap_or(usize::MAX)
     }
 
     /// Ends when no stream has been under way for this long.

@@ -38,6 +38,8 @@ pub struct Journey {
     pub(super) upgraded: bool,
     /// Which bound of its connection the client ran into.
     pub(super) abuse: Option<ConnectionAbuse>,
+    /// Whether the client did not wait for the answer that says what went wrong.
+    pub(super) client_gone: bool,
     /// Attempts to reach a service.
     pub(super) attempts: u32,
     /// Heads of answers so far, informational ones included.
@@ -117,6 +119,7 @@ impl Journey {
             body_ended: false,
             upgraded: false,
             abuse: None,
+            client_gone: false,
             attempts: 0,
             answers: 0,
             upstream: UpstreamStory::default(),

@@ -17,6 +17,7 @@ mod http2;
 mod ids;
 mod journey;
 mod log;
+mod page;
 mod respond;
 mod xfcc;
 

@@ -1,12 +1,13 @@
-//! What the gateway itself answers: a small `application/problem+json` (RFC 9457) and the fields
-//! that a client needs to do better.
+//! What the gateway itself answers: a small `application/problem+json` (RFC 9457), or a page where a
+//! person logs in, and the fields that a client needs to do better.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE,
+    WWW_AUTHENTICATE,
 };
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
@@ -15,7 +16,8 @@ use tokio::time::timeout;
 
 use super::ids::RequestIds;
 use super::journey::Story;
-use crate::authenticate::told::{Reply, Told};
+use super::page;
+use crate::authenticate::told::{DPOP_NONCE, Reply, Shown, Told};
 use crate::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY, header_fields, retry_after_seconds};
 use crate::limit::store::Taken;
 use crate::refusal::Refusal;
@@ -33,9 +35,17 @@ pub(super) async fn respond(
     if let (Refusal::ExternalAuthorizationDenied, Some(denial)) = (refusal, &story.denial) {
         return reply(session, denial, story).await;
     }
-    let body = Bytes::from(problem(refusal, story.ids.as_ref()));
+    let ids = story.ids.as_ref();
+    let (kind, body) = match story.told.shown {
+        Shown::Problem => ("application/problem+json", problem(refusal, ids)),
+        Shown::Page => (page::TYPE, page::of(refusal, ids)),
+    };
+    let body = Bytes::from(body);
     let mut response = head(refusal.status(), &body, story)?;
-    response.insert_header(CONTENT_TYPE, "application/problem+json")?;
+    response.insert_header(CONTENT_TYPE, kind)?;
+    if story.told.shown == Shown::Page {
+        response.insert_header(CONTENT_SECURITY_POLICY, page::POLICY)?;
+    }
     if let Some(challenge) = challenge(refusal, story) {
         response.insert_header(WWW_AUTHENTICATE, challenge)?;
     }
@@ -78,12 +88,17 @@ fn head(status: StatusCode, body: &Bytes, story: &Story) -> pingora::Result<Resp
     Ok(response)
 }
 
-/// What the answer must say, whoever gives it. One with a cookie of ours is kept by no cache, whatever
-/// the service says: it would give one user's session to others.
+/// What the answer must say, whoever gives it. One with a cookie or a nonce of ours is kept by no cache,
+/// whatever the service says: it would give one user's session to others, and a nonce that is over
+/// (RFC 9449, section 8.2). Of nonces there is one (section 8.1): ours, which we ask for.
 pub(super) fn set_told(response: &mut ResponseHeader, told: &Told) -> pingora::Result<()> {
     for (name, value) in &told.fields {
-        response.append_header(name.clone(), value.clone())?;
-        if name == SET_COOKIE {
+        if name == DPOP_NONCE {
+            response.insert_header(name.clone(), value.clone())?;
+        } else {
+            response.append_header(name.clone(), value.clone())?;
+        }
+        if name == SET_COOKIE || name == DPOP_NONCE {
             response.insert_header(CACHE_CONTROL, "no-store")?;
         }
     }
@@ -96,9 +111,13 @@ async fn write(
     body: Bytes,
 ) -> pingora::Result<()> {
     let head_only = session.req_header().method == Method::HEAD;
-    session.write_response_header(Box::new(response)).await?;
     let body = if head_only { Bytes::new() } else { body };
-    session.write_response_body(body, true).await?;
+    let written = async {
+        session.write_response_header(Box::new(response)).await?;
+        session.write_response_body(body, true).await
+    };
+    // pingora does not say everywhere on which side it was.
+    written.await.map_err(|error| error.into_down())?;
     if session.is_http2() {
         // Whether the rest came, or how the client broke off, changes nothing any more.
         drop(timeout(REST_TIME_MAX, drop_rest(session)).await);

@@ -15,6 +15,9 @@ pub enum Away {
     /// The store said no.
     #[error("the store refused")]
     Refused,
+    /// Of the memory of this process, this owner has as much as is left for all others.
+    #[error("its share of the memory is used up")]
+    Share,
     /// The store did not answer in time.
     #[error("the store did not answer in time")]
     Slow,
@@ -28,11 +31,12 @@ pub enum Away {
 
 impl Away {
     /// Every reason, for the metrics' start values.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Busy,
         Self::Full,
         Self::Invalid,
         Self::Refused,
+        Self::Share,
         Self::Slow,
         Self::TooLong,
         Self::Unreachable,
@@ -46,6 +50,7 @@ impl Away {
             Self::Full => "full",
             Self::Invalid => "invalid",
             Self::Refused => "refused",
+            Self::Share => "share",
             Self::Slow => "slow",
             Self::TooLong => "too_long",
             Self::Unreachable => "unreachable",

@@ -201,7 +201,7 @@ mod tests {
             assert!(results.contains(&(away.label(), times)), "{results:?}");
         }
         let durations = counts.durations(Operation::Put);
-        assert_eq!((durations.buckets[2], durations.buckets[3]), (0, 28));
-        assert_eq!((durations.count, durations.micros), (28, 28_000));
+        assert_eq!((durations.buckets[2], durations.buckets[3]), (0, 36));
+        assert_eq!((durations.count, durations.micros), (36, 36_000));
     }
 }

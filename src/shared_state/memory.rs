@@ -1,6 +1,7 @@
 //! [`Memory`]: the entries of this process, each until its time is over, and of each space only as
 //! many as its bounds allow.
 
+use std::collections::hash_map::Entry::Occupied;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use super::{Away, Counts};
 pub(super) struct Memory {
     dpop_proofs: Shards,
     introspections: Shards,
+    logins: Shards,
+    renewals: Shards,
     sessions: Shards,
     counts: Arc<Counts>,
 }
@@ -31,7 +34,7 @@ pub(super) struct Time {
 /// One space, in parts, so that requests seldom wait for each other.
 struct Shards {
     shards: Box<[Mutex<Shard>]>,
-    /// Which part a key is in is no stranger's choice.
+    /// Which part a key is in, and with whom an owner shares, is no stranger's choice.
     hasher: RandomState,
     bounds: Bounds,
 }
@@ -44,25 +47,30 @@ struct Bounds {
     when_full: WhenFull,
 }
 
-/// One part. `by_end` has each entry of `entries` once.
+/// One part. `by_end` has each entry of `entries` once, `held` counts those of each owner.
 #[derive(Default)]
 struct Shard {
     entries: HashMap<Key, Entry>,
     by_end: BTreeSet<(Instant, Key)>,
+    held: HashMap<Owner, usize>,
     bytes: usize,
 }
 
 struct Entry {
     ends: Instant,
     value: Bytes,
+    owner: Option<Owner>,
 }
+
+/// Whose an entry is: a keyed hash. Two who have the same share a share.
+type Owner = u64;
 
 /// Parts of a space.
 const SHARDS: usize = 16;
 
 impl Memory {
     pub(super) fn new(counts: Arc<Counts>) -> Self {
-        let [dpop_proofs, introspections, sessions] = SPACES.map(|space| {
+        let [dpop_proofs, introspections, logins, renewals, sessions] = SPACES.map(|space| {
             Shards::new(Bounds {
                 entries: space.entries_max() / SHARDS,
                 bytes: space.bytes_max() / SHARDS,
@@ -72,14 +80,25 @@ impl Memory {
         Self {
             dpop_proofs,
             introspections,
+            logins,
+            renewals,
             sessions,
             counts,
         }
     }
 
     /// Notes a key. Whether it was not there.
-    pub(super) fn put_new(&self, space: Space, key: Key, time: Time) -> Result<bool, Away> {
-        self.change(space, key, |shard, bounds| shard.put_new(key, time, bounds))
+    pub(super) fn put_new(
+        &self,
+        space: Space,
+        owner: Option<&[u8]>,
+        key: Key,
+        time: Time,
+    ) -> Result<bool, Away> {
+        let owner = owner.map(|owner| self.of(space).hasher.hash_one(owner));
+        self.change(space, key, |shard, bounds| {
+            shard.put_new(owner, key, time, bounds)
+        })
     }
 
     pub(super) fn get(&self, space: Space, key: Key, now: Instant) -> Option<Bytes> {
@@ -88,7 +107,7 @@ impl Memory {
 
     pub(super) fn put(&self, space: Space, key: Key, value: &[u8], time: Time) -> Result<(), Away> {
         self.change(space, key, |shard, bounds| {
-            shard.insert(key, value, time, bounds)
+            shard.insert(None, key, value, time, bounds)
         })
     }
 
@@ -109,6 +128,8 @@ impl Memory {
         match space {
             Space::DpopProof => &self.dpop_proofs,
             Space::Introspection => &self.introspections,
+            Space::Login => &self.logins,
+            Space::Renewal => &self.renewals,
             Space::Session => &self.sessions,
         }
     }
@@ -133,11 +154,23 @@ impl Shards {
 }
 
 impl Shard {
-    fn put_new(&mut self, key: Key, time: Time, bounds: Bounds) -> Result<bool, Away> {
+    fn put_new(
+        &mut self,
+        owner: Option<Owner>,
+        key: Key,
+        time: Time,
+        bounds: Bounds,
+    ) -> Result<bool, Away> {
         if self.get(key, time.now).is_some() {
             return Ok(false);
         }
-        self.insert(key, &Bytes::new(), time, bounds)?;
+        self.make_room(0, bounds, time.now);
+        let held = owner.and_then(|owner| self.held.get(&owner));
+        let free = bounds.entries.saturating_sub(self.entries.len());
+        if free > 0 && held.is_some_and(|held| *held >= free) {
+            return Err(Away::Share);
+        }
+        self.insert(owner, key, &Bytes::new(), time, bounds)?;
         Ok(true)
     }
 
@@ -146,7 +179,14 @@ impl Shard {
         (now < entry.ends).then(|| entry.value.clone())
     }
 
-    fn insert(&mut self, key: Key, value: &[u8], time: Time, bounds: Bounds) -> Result<(), Away> {
+    fn insert(
+        &mut self,
+        owner: Option<Owner>,
+        key: Key,
+        value: &[u8],
+        time: Time,
+        bounds: Bounds,
+    ) -> Result<(), Away> {
         let before = self.take(key);
         self.make_room(value.len(), bounds, time.now);
         if !self.has_room(value.len(), bounds) {
@@ -159,7 +199,7 @@ impl Shard {
         // A value may be a part of something larger, which it would keep.
         let value = Bytes::copy_from_slice(value);
         let ends = time.now + time.ttl;
-        self.keep(key, Entry { ends, value });
+        self.keep(key, Entry { ends, value, owner });
         Ok(())
     }
 
@@ -181,6 +221,9 @@ impl Shard {
 
     fn keep(&mut self, key: Key, entry: Entry) {
         self.bytes += entry.value.len();
+        if let Some(owner) = entry.owner {
+            *self.held.entry(owner).or_default() += 1;
+        }
         self.by_end.insert((entry.ends, key));
         self.entries.insert(key, entry);
     }
@@ -193,6 +236,14 @@ impl Shard {
         let entry = self.entries.remove(&key)?;
         self.bytes = self.bytes.saturating_sub(entry.value.len());
         self.by_end.remove(&(entry.ends, key));
+        if let Some(owner) = entry.owner
+            && let Occupied(mut held) = self.held.entry(owner)
+        {
+            *held.get_mut() -= 1;
+            if *held.get() == 0 {
+                held.remove();
+            }
+        }
         Some(entry)
     }
 }

@@ -1,5 +1,6 @@
 //! [`SharedState`]: what several gateways must know of each other, for a while: proofs of
-//! possession that were used, sessions that were ended, answers of introspection.
+//! possession that were used, logins that were come back from, sessions that were ended or renewed,
+//! answers of introspection.
 //!
 //! Without a store in the configuration it is the bounded memory of this process (`memory`), with
 //! one it is a Valkey or Redis (`remote`). Whoever asks does not know which it is: he asks by
@@ -100,8 +101,38 @@ impl SharedState {
     ///
     /// Whoever drops the future does not know whether the key was noted.
     pub async fn put_new(&self, space: Space, key: &[u8], ttl: Duration) -> Result<bool, Away> {
+        self.note(space, None, key, ttl).await
+    }
+
+    /// As [`Self::put_new`], for one of many owners: of the memory of this process each gets at most
+    /// as much as is left for all others, so that no one of them can fill it.
+    ///
+    /// # Errors
+    ///
+    /// As there; [`Away::Share`] where the owner has its share.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub async fn put_new_of(
+        &self,
+        space: Space,
+        owner: &[u8],
+        key: &[u8],
+        ttl: Duration,
+    ) -> Result<bool, Away> {
+        self.note(space, Some(owner), key, ttl).await
+    }
+
+    async fn note(
+        &self,
+        space: Space,
+        owner: Option<&[u8]>,
+        key: &[u8],
+        ttl: Duration,
+    ) -> Result<bool, Away> {
         let (key, time) = (Key::of(space, key), from_now(ttl));
-        let note = || self.memory.put_new(space, key, time);
+        let note = || self.memory.put_new(space, owner, key, time);
         let Some(remote) = self.remote.load_full() else {
             return note();
         };

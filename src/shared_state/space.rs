@@ -7,12 +7,22 @@ pub enum Space {
     DpopProof,
     /// What authorization servers said of tokens.
     Introspection,
-    /// Sessions of browsers, and those that were ended.
+    /// Logins that browsers came back from: each counts once.
+    Login,
+    /// Sessions with new tokens, for who comes with those of before.
+    Renewal,
+    /// Sessions of browsers that were ended.
     Session,
 }
 
 /// Every space, for metrics and for the memory of each.
-pub const SPACES: [Space; 3] = [Space::DpopProof, Space::Introspection, Space::Session];
+pub const SPACES: [Space; 5] = [
+    Space::DpopProof,
+    Space::Introspection,
+    Space::Login,
+    Space::Renewal,
+    Space::Session,
+];
 
 /// What a full memory does with one more entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +40,8 @@ impl Space {
         match self {
             Self::DpopProof => "dpop_proof",
             Self::Introspection => "introspection",
+            Self::Login => "login",
+            Self::Renewal => "renewal",
             Self::Session => "session",
         }
     }
@@ -38,18 +50,20 @@ impl Space {
     #[must_use]
     pub const fn when_full(self) -> WhenFull {
         match self {
-            Self::DpopProof | Self::Session => WhenFull::Refuse,
-            Self::Introspection => WhenFull::Forget,
+            Self::DpopProof | Self::Login | Self::Session => WhenFull::Refuse,
+            Self::Introspection | Self::Renewal => WhenFull::Forget,
         }
     }
 
     /// How many entries this process keeps: proofs of 4,000 requests a second for two minutes, of
-    /// some 200 bytes each; and as many tokens and ended sessions as a large site has.
+    /// some 200 bytes each; as many tokens and ended sessions as a large site has; logins of 150 people
+    /// a second, of ten minutes each.
     #[must_use]
     pub const fn entries_max(self) -> usize {
         match self {
             Self::DpopProof => 500_000,
-            Self::Introspection | Self::Session => 100_000,
+            Self::Introspection | Self::Login | Self::Session => 100_000,
+            Self::Renewal => 20_000, // of one minute
         }
     }
 
@@ -57,8 +71,8 @@ impl Space {
     #[must_use]
     pub const fn bytes_max(self) -> usize {
         match self {
-            Self::DpopProof => 1024 * 1024, // they have no values
-            Self::Introspection | Self::Session => 64 * 1024 * 1024,
+            Self::DpopProof | Self::Login => 1024 * 1024, // they have no values
+            Self::Introspection | Self::Renewal | Self::Session => 64 * 1024 * 1024,
         }
     }
 }

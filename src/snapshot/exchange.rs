@@ -21,6 +21,7 @@ impl Planner<'_> {
         route: &RouteSpec,
     ) -> Option<Arc<Exchange>> {
         let exchange = route.exchange.as_ref()?;
+        let us = spec.oauth_clients.get(&exchange.client)?;
         let url = exchange.url.to_string();
         let server = Server {
             client: &exchange.client,
@@ -35,6 +36,7 @@ impl Planner<'_> {
         let client = self.oauth_client(spec, &place, &server)?;
         let store = Arc::clone(&self.stores.exchanges);
         let metrics = self.stores.metrics.exchange(&exchange.client);
-        Some(Arc::new(Exchange::new(exchange, client, store, metrics)))
+        let exchange = Exchange::new(exchange, us, client, store, metrics);
+        Some(Arc::new(exchange))
     }
 }

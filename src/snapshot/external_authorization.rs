@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Snapshot;
 use super::plan::{PolicyId, PolicyTerms};
 use super::planner::Planner;
+use crate::config::external_authorization::WhenAway;
 use crate::config::spec::{RouteSpec, Spec};
 use crate::external_authorization::Authorizer;
 use crate::upstream::{MtlsConnector, Policy, Protocol};
@@ -19,10 +20,18 @@ pub struct ExternalAuthorizationPlan {
     policy: PolicyId,
 }
 
+const OPEN: &str = "`allow` lets requests pass unasked while no endpoint takes a connection: \
+     whoever can bring the service down, or cut it off, decides that. `refuse` is for rules that \
+     keep somebody out";
+
 impl Planner<'_> {
     /// Plans all of them, for the routes to name.
     pub(super) fn external_authorizations(&mut self, spec: &Spec) {
         for (name, asked) in &spec.external_authorization {
+            if asked.when_away == WhenAway::Allow {
+                self.warnings
+                    .push(format!("external_authorization.{name}.when_away: {OPEN}"));
+            }
             let metrics = self.stores.metrics.upstream(name);
             let endpoints = self
                 .stores

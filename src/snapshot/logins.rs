@@ -1,7 +1,9 @@
 //! Logins of browsers: compiled from `logins`, and found by the host and path of a request.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::oauth::Server;
 use super::planner::Planner;
@@ -10,11 +12,12 @@ use crate::authenticate::login::{
     InvalidSealKey, Login, LoginParts, LoginPlace, OwnCookies, Seals,
 };
 use crate::config::login::LoginSpec;
-use crate::config::spec::{HostPattern, RouteSpec, Spec};
+use crate::config::spec::{HostPattern, Rate, RouteSpec, Spec};
 use crate::fetch::Bounds;
 use crate::identity::host::Host;
 use crate::identity::name::Name;
 use crate::identity::path::NormalPath;
+use crate::limit::store::Limiter;
 
 /// The logins of one configuration, and where they answer.
 #[derive(Clone, Debug, Default)]
@@ -27,10 +30,22 @@ pub struct Logins {
     pub own: OwnCookies,
 }
 
+/// A path that a login answers itself.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnPlace<'s> {
+    /// The login.
+    pub login: &'s Arc<Login>,
+    /// As what it answers.
+    pub place: LoginPlace,
+    /// How often each client may come back from it.
+    pub callbacks: &'s Limiter,
+}
+
 /// A login at a host.
 #[derive(Clone, Debug)]
 struct Here {
     login: Arc<Login>,
+    callbacks: Arc<Limiter>,
     /// The only listeners whose requests may reach it; none: every listener.
     listeners: Option<Vec<Name>>,
 }
@@ -38,12 +53,7 @@ struct Here {
 impl Logins {
     /// The login that answers this request itself, and as what.
     #[must_use]
-    pub fn place(
-        &self,
-        listener: &Name,
-        host: &Host,
-        path: &NormalPath,
-    ) -> Option<(&Arc<Login>, LoginPlace)> {
+    pub fn place(&self, listener: &Name, host: &Host, path: &NormalPath) -> Option<OwnPlace<'_>> {
         if self.named.is_empty() {
             return None;
         }
@@ -55,7 +65,11 @@ impl Logins {
             let listeners = here.listeners.as_ref();
             let reached = listeners.is_none_or(|names| names.contains(listener));
             let place = reached.then(|| here.login.place(path))??;
-            Some((&here.login, place))
+            Some(OwnPlace {
+                login: &here.login,
+                place,
+                callbacks: &here.callbacks,
+            })
         });
         places.next()
     }
@@ -73,7 +87,12 @@ impl Logins {
     }
 
     /// Notes that routes of a host use a login.
-    fn at(&mut self, host: &HostPattern, login: &Arc<Login>, listeners: &[Name]) {
+    fn at(
+        &mut self,
+        host: &HostPattern,
+        (login, callbacks): (&Arc<Login>, Arc<Limiter>),
+        listeners: &[Name],
+    ) {
         let here = match host {
             HostPattern::Exact(host) => self.exact.entry(host.clone()).or_default(),
             HostPattern::Below(parent) => {
@@ -85,6 +104,7 @@ impl Logins {
         match known {
             None => here.push(Here {
                 login: Arc::clone(login),
+                callbacks,
                 listeners: (!listeners.is_empty()).then(|| listeners.to_vec()),
             }),
             Some(known) if listeners.is_empty() => known.listeners = None,
@@ -96,6 +116,14 @@ impl Logins {
         }
     }
 }
+
+/// How often each client may come back from a login, with whatever code: each is a question to the
+/// server. More than people behind one certificate of a proxy do.
+const CALLBACKS: Rate = Rate {
+    count: NonZeroU32::new(20).unwrap(),
+    per: Duration::from_secs(1),
+    burst: NonZeroU32::new(200).unwrap(),
+};
 
 /// Answers of token endpoints are some kilobytes.
 const ANSWER_BYTES_MAX: usize = 128 * 1024;
@@ -113,7 +141,9 @@ impl Planner<'_> {
         for route in spec.routes.values() {
             let name = route.login.as_ref();
             if let Some(login) = name.and_then(|name| logins.named.get(name)).map(Arc::clone) {
-                logins.at(&route.matches.host, &login, &route.listeners);
+                let scope = format!("login/{}", login.name());
+                let callbacks = self.stores.limits.limiter(&scope, CALLBACKS);
+                logins.at(&route.matches.host, (&login, callbacks), &route.listeners);
             }
         }
         self.apart(spec, &logins);

@@ -11,7 +11,7 @@ mod agents;
 mod asserter;
 mod bundle_files;
 mod clients;
-mod logins;
+pub mod logins;
 pub mod compile;
 mod coverage;
 mod exchange;

@@ -108,6 +108,7 @@ fn decide(
         path: &path,
         query: query.and_then(|query| std::str::from_utf8(query).ok()),
         headers: &headers,
+        credentials: route.authenticator.fields(),
         listener: request.listener.as_ref(),
         now,
     };

@@ -24,9 +24,12 @@ pub enum ConnectFailure {
     /// No TCP connection could be made.
     #[error("no connection could be made")]
     Unreachable,
-    /// TCP and TLS were not complete within the connect timeout.
+    /// No TCP connection was made within the connect timeout.
     #[error("no connection was made in time")]
     TimedOut,
+    /// There is one, and TLS was not complete on it within the connect timeout.
+    #[error("the handshake was not complete in time")]
+    HandshakeTimedOut,
     /// The service sent data before it was asked: it cannot be the answer to our request.
     #[error("the service sent data before it was asked")]
     UnexpectedData,
@@ -49,7 +52,7 @@ impl ConnectFailure {
             } => Refusal::UpstreamIdentityMismatch,
             Self::Handshake { .. } => Refusal::UpstreamHandshake,
             Self::Unreachable => Refusal::UpstreamUnreachable,
-            Self::TimedOut => Refusal::UpstreamConnectTimeout,
+            Self::TimedOut | Self::HandshakeTimedOut => Refusal::UpstreamConnectTimeout,
             Self::UnexpectedData => Refusal::UpstreamProtocol,
             Self::NoPolicy => Refusal::Internal,
         }
@@ -60,7 +63,7 @@ impl ConnectFailure {
         let kind = match self {
             Self::Handshake { .. } => ErrorType::TLSHandshakeFailure,
             Self::Unreachable => ErrorType::ConnectError,
-            Self::TimedOut => ErrorType::ConnectTimedout,
+            Self::TimedOut | Self::HandshakeTimedOut => ErrorType::ConnectTimedout,
             Self::UnexpectedData => ErrorType::InvalidHTTPHeader,
             Self::NoPolicy => ErrorType::InternalError,
         };

@@ -181,7 +181,7 @@ impl Failed {
             Self::Unreachable => ConnectFailure::Unreachable,
             Self::ConnectTimedOut => ConnectFailure::TimedOut,
             Self::Handshake(ended) if ended.reason == HandshakeFailure::TimedOut => {
-                ConnectFailure::TimedOut
+                ConnectFailure::HandshakeTimedOut
             }
             Self::Handshake(ended) => ConnectFailure::Handshake {
                 reason: ended.reason,

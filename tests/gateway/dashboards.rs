@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::bench::config::free_port;
+use crate::bench::config::{Config, free_port};
 use crate::bench::crl::Crl;
 use crate::bench::gateway::Gateway;
 use crate::bench::http1::{Request, Wire};
 use crate::bench::token::Token;
 use crate::bench::{ORDERS_ID, ORDERS_NAME, PATIENCE, World};
+use crate::issuers::idp::Idp;
 
 fn docker(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -301,6 +302,36 @@ impl Drop for Prometheus {
     }
 }
 
+/// Everything that asks others about tokens and requests, of whom none answers as it should.
+async fn ask_others(world: &World, config: &mut Config, address: SocketAddr) -> Idp {
+    let idp = Idp::start(world).await;
+    idp.publish(&[&world.issuer]);
+    let mut fetched = config.get("issuers.corp").clone();
+    fetched["keys"] = idp.keys("/jwks");
+    config.set("issuers.fetched", fetched);
+    let client = json!({"client_id": "us", "tls": "gateway"});
+    config.set("oauth_clients.us", client);
+    let asked = json!({"url": idp.url("/ask"), "tls": {"trust": "mesh"}, "client": "us"});
+    config.set("issuers.corp.introspection", asked);
+    config.set(
+        "routes.orders-read.token.bound_to_certificate",
+        "report_only",
+    );
+    config.route("asks", "/asks", "orders");
+    let opa = crate::external_authorization::external_authorization(address);
+    config.set("external_authorization.opa", opa);
+    config.set("routes.asks.external_authorization", "opa");
+    crate::token_exchange::set(config, "open", world, address);
+    crate::login::set_up_idle(world, config);
+    world.folder.write("keys.yaml", "owners: {}\n");
+    config.set("api_keys.partners.file", "keys.yaml");
+    config.set(
+        "routes.limited.policy",
+        json!([{"name": "watched", "cel": "now < 0", "report_only": true}]),
+    );
+    idp
+}
+
 /// Something of every kind that a dashboard shows.
 async fn traffic(world: &World, gateway: &Gateway) {
     let client = gateway.client(&world.web());
@@ -319,6 +350,7 @@ async fn traffic(world: &World, gateway: &Gateway) {
         ("/dead", 502),
         ("/orders/7", 401),
         ("/limited", 0),
+        ("/asks", 503),
     ] {
         let answer = h2.get(path).await;
         assert!(
@@ -327,6 +359,8 @@ async fn traffic(world: &World, gateway: &Gateway) {
             answer.status
         );
     }
+    let opaque = Request::get("/orders/7").bearer("opaque");
+    assert_eq!(h2.request(&opaque).await.status, 503);
     drop(gateway.anonymous().rejection().await);
 }
 
@@ -357,6 +391,7 @@ async fn a_real_prometheus_answers_each_panel_and_evaluates_each_alert() {
         "trust.partners.next",
         json!({"ca": world.folder.write("next-ca.pem", both)}),
     );
+    let _idp = ask_others(&world, &mut config, orders.address).await;
     let gateway = world.gateway_with(&config).await;
     let prometheus = Prometheus::start(&world, &gateway);
     prometheus

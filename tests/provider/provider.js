@@ -32,6 +32,7 @@ const state = {
   nonceSecret: crypto.randomBytes(32),
   user: 'alice',
   users: {},
+  forms: false,
   ttl: {},
   faults: [],
   tamper: null,
@@ -209,7 +210,7 @@ function configuration() {
     },
     fetch: reach,
     features: {
-      devInteractions: { enabled: false },
+      devInteractions: { enabled: state.forms },
       clientCredentials: { enabled: true },
       introspection: { enabled: true, allowedPolicy: () => true },
       jwtIntrospection: { enabled: true },
@@ -217,12 +218,7 @@ function configuration() {
       backchannelLogout: { enabled: true },
       rpInitiatedLogout: {
         enabled: true,
-        logoutSource: (ctx, form) => {
-          ctx.body = `<!DOCTYPE html><html><body onload="document.forms[0].submit()">${form.replace(
-            '</form>',
-            '<input type="hidden" name="logout" value="yes"/></form>',
-          )}</body></html>`;
-        },
+        ...(state.forms ? {} : { logoutSource }),
       },
       dPoP: {
         enabled: true,
@@ -260,7 +256,7 @@ function renew() {
     ['audience', 'resource'],
   );
   provider.use(async (ctx, next) => {
-    if (ctx.path.startsWith('/interaction/')) return interact(provider, ctx);
+    if (!state.forms && ctx.path.startsWith('/interaction/')) return interact(provider, ctx);
     await next();
     if (ctx.path === '/token') await tamper(ctx);
     return undefined;
@@ -289,6 +285,14 @@ async function interact(provider, ctx) {
     await provider.interactionFinished(ctx.req, ctx.res, result);
   }
   ctx.respond = false;
+}
+
+/** Logs out without a question. */
+function logoutSource(ctx, form) {
+  ctx.body = `<!DOCTYPE html><html><body onload="document.forms[0].submit()">${form.replace(
+    '</form>',
+    '<input type="hidden" name="logout" value="yes"/></form>',
+  )}</body></html>`;
 }
 
 /** RFC 8693, for access tokens of ours; the caller becomes the actor. */
@@ -435,6 +439,8 @@ const commands = {
     state.user = sub;
     if (sub && claims) state.users[sub] = claims;
   },
+  /** Whether its own pages ask who it is, for consent, and before a logout. */
+  forms: ({ shown }) => { state.forms = shown; renew(); },
   ttl: ({ ttl }) => { Object.assign(state.ttl, ttl); },
   reach: ({ host, ...at }) => { state.reach[host] = at; },
   discovery: ({ discovery }) => { state.discovery = discovery; renew(); },

@@ -1,7 +1,6 @@
 //! [`Flights`]: of all who ask about one token at a time, one asks for all.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -11,10 +10,9 @@ use tokio::sync::OnceCell;
 
 use super::cache::TokenDigest;
 
-/// The questions that are under way, or wait to be.
+/// The questions that are under way, or wait to be. There are never more than requests that ask.
 pub(super) struct Flights<T> {
     cells: Mutex<HashMap<TokenDigest, Arc<OnceCell<T>>>>,
-    max: usize,
 }
 
 /// One who waits for an answer.
@@ -25,42 +23,31 @@ struct Seat<'f, T> {
 }
 
 impl<T: Clone> Flights<T> {
-    /// Room for questions about `max` different tokens.
-    pub(super) fn new(max: usize) -> Self {
-        Self {
-            cells: Mutex::default(),
-            max,
-        }
-    }
-
-    /// What `ask` comes to, or the same question of somebody who asked before. `None`: there are too
-    /// many questions.
+    /// What `ask` comes to, or the same question of somebody who asked before.
+    ///
+    /// # Errors
+    ///
+    /// What `ask` fails with. That is this one's alone: the next who waits asks anew.
     ///
     /// # Cancel safety
     ///
     /// Whoever asks for others and gives up is followed by one of them, who asks anew.
-    pub(super) async fn join(
+    pub(super) async fn join<E>(
         &self,
         token: TokenDigest,
-        ask: impl Future<Output = T> + Send,
-    ) -> Option<T> {
-        let seat = self.seat(token)?;
-        Some(seat.cell.get_or_init(|| ask).await.clone())
+        ask: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, E> {
+        let seat = self.seat(token);
+        seat.cell.get_or_try_init(|| ask).await.cloned()
     }
 
-    fn seat(&self, token: TokenDigest) -> Option<Seat<'_, T>> {
-        let mut cells = self.cells.lock();
-        let full = cells.len() >= self.max;
-        let cell = match cells.entry(token) {
-            Entry::Occupied(there) => Arc::clone(there.get()),
-            Entry::Vacant(_) if full => return None,
-            Entry::Vacant(free) => Arc::clone(free.insert(Arc::default())),
-        };
-        Some(Seat {
+    fn seat(&self, token: TokenDigest) -> Seat<'_, T> {
+        let cell = Arc::clone(self.cells.lock().entry(token).or_default());
+        Seat {
             flights: self,
             token,
             cell,
-        })
+        }
     }
 }
 
@@ -75,6 +62,14 @@ impl<T> Drop for Seat<'_, T> {
         let ours = |there: &Arc<OnceCell<T>>| Arc::ptr_eq(there, &cell);
         if over && cells.get(&self.token).is_some_and(ours) {
             cells.remove(&self.token);
+        }
+    }
+}
+
+impl<T> Default for Flights<T> {
+    fn default() -> Self {
+        Self {
+            cells: Mutex::default(),
         }
     }
 }
@@ -96,49 +91,55 @@ mod tests {
         TokenDigest::of(name)
     }
 
+    type Never = std::convert::Infallible;
+
     #[tokio::test]
     async fn ten_thousand_who_ask_the_same_ask_once() {
-        let flights = Flights::new(1);
+        let flights = Flights::default();
         let (asked, go) = (AtomicUsize::new(0), Notify::new());
         let ask = || async {
             asked.fetch_add(1, Ordering::Relaxed);
             go.notified().await;
-            7
+            Ok::<_, Never>(7)
         };
         let all = (0..10_000).map(|_| flights.join(token("a"), ask()));
         let all = futures_util::future::join_all(all);
         let (answers, ()) = tokio::join!(all, async { go.notify_one() });
-        assert!(answers.iter().all(|answer| *answer == Some(7)));
+        assert!(answers.iter().all(|answer| *answer == Ok(7)));
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         assert!(flights.cells.lock().is_empty());
-        assert_eq!(flights.join(token("a"), ready(8)).await, Some(8), "anew");
+        let anew = flights.join(token("a"), ready(Ok::<_, Never>(8)));
+        assert_eq!(anew.await, Ok(8));
     }
 
     #[tokio::test]
     async fn who_gives_up_is_followed_by_another_and_leaves_nothing_behind() {
-        let flights = Flights::new(1);
-        let mut first = Box::pin(flights.join(token("a"), pending()));
+        let flights = Flights::default();
+        let mut first = Box::pin(flights.join(token("a"), pending::<Result<_, Never>>()));
         assert!(futures_util::poll!(first.as_mut()).is_pending());
-        let mut second = Box::pin(flights.join(token("a"), ready(2)));
+        let mut second = Box::pin(flights.join(token("a"), ready(Ok::<_, Never>(2))));
         assert!(futures_util::poll!(second.as_mut()).is_pending());
         drop(first);
-        assert_eq!(second.await, Some(2));
-        let mut alone = Box::pin(flights.join(token("a"), pending::<i32>()));
+        assert_eq!(second.await, Ok(2));
+        let mut alone = Box::pin(flights.join(token("a"), pending::<Result<_, Never>>()));
         assert!(futures_util::poll!(alone.as_mut()).is_pending());
         drop(alone);
         assert!(flights.cells.lock().is_empty());
     }
 
     #[tokio::test]
-    async fn questions_are_bounded_and_those_under_way_may_be_joined() {
-        let flights = Flights::new(1);
-        let mut first = Box::pin(flights.join(token("a"), pending()));
+    async fn what_keeps_one_from_asking_keeps_nobody_else() {
+        let flights = Flights::default();
+        let go = Notify::new();
+        let mut first = Box::pin(flights.join(token("a"), async {
+            go.notified().await;
+            Err("no room")
+        }));
         assert!(futures_util::poll!(first.as_mut()).is_pending());
-        assert_eq!(flights.join(token("b"), ready(1)).await, None);
-        let mut joined = Box::pin(flights.join(token("a"), ready(2)));
-        assert!(futures_util::poll!(joined.as_mut()).is_pending());
-        drop(first);
-        assert_eq!(joined.await, Some(2));
-        assert_eq!(flights.join(token("b"), ready(1)).await, Some(1));
+        let mut second = Box::pin(flights.join(token("a"), ready(Ok::<_, Never>(2))));
+        assert!(futures_util::poll!(second.as_mut()).is_pending());
+        go.notify_one();
+        assert_eq!((first.await, second.await), (Err("no room"), Ok(2)));
+        assert!(flights.cells.lock().is_empty());
     }
 }

@@ -7,6 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Introspector;
 use super::answer::Beside;
+use super::asking::Question;
+use super::cache::TokenDigest;
+use crate::authenticate::authenticator::Asked;
 use crate::authenticate::claims::Facts;
 use crate::authenticate::fingerprint::Fingerprint;
 use crate::authenticate::issuer::Issuer;
@@ -20,8 +23,7 @@ use crate::json;
 use crate::refusal::Refusal;
 
 impl Issuer {
-    /// What is known of a token that is not remembered as a JWT, if it is a good one at `now` (seconds
-    /// since 1970).
+    /// What is known of a token that is not remembered as a JWT, if it is a good one now.
     ///
     /// # Errors
     ///
@@ -31,12 +33,14 @@ impl Issuer {
         &self,
         token: &str,
         fingerprint: Option<Fingerprint>,
-        now: u64,
+        asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<(Arc<Facts>, Claims), Refusal> {
+        let now = asked.now;
         let Some(introspector) = self.introspector().filter(|_| !self.verifies(token)) else {
             let (facts, claims) = self.verify(token, fingerprint, now, told).await?;
-            self.check_standing(token.as_bytes(), &facts, now).await?;
+            self.check_standing(token.as_bytes(), &facts, asked, told)
+                .await?;
             return Ok((facts, claims));
         };
         if token.len() > TOKEN_BYTES_MAX {
@@ -47,9 +51,8 @@ impl Issuer {
         if Unverified::read(token).is_ok_and(elsewhere) {
             return Err(Refusal::TokenIssuer);
         }
-        let known = introspector
-            .known(token, Beside::Nothing, self, now)
-            .await?;
+        let question = self.question(token, Beside::Nothing, asked);
+        let known = introspector.known(question, told).await?;
         known.facts.check_times(now, self.spec())?;
         Ok((Arc::clone(&known.facts), known.claims()))
     }
@@ -63,7 +66,8 @@ impl Issuer {
         &self,
         token: &[u8],
         facts: &Facts,
-        now: u64,
+        asked: &Asked<'_>,
+        told: &mut Told,
     ) -> Result<(), Refusal> {
         let asks = |introspector: &&Introspector| introspector.spec.tokens == AskedTokens::All;
         let Some(introspector) = self.introspector().filter(asks) else {
@@ -72,13 +76,26 @@ impl Issuer {
         let token = str::from_utf8(token).map_err(|_not_ascii| Refusal::TokenMalformed)?;
         let expires = facts.expires;
         let beside = Beside::Jwt { expires };
-        let known = introspector.known(token, beside, self, now).await?;
+        let question = self.question(token, beside, asked);
+        let known = introspector.known(question, told).await?;
         // What the issuer has signed counts. That the token is bound may also be told alone.
         let told = &known.facts.binding;
         if *told != Binding::default() && *told != facts.binding {
             return Err(Refusal::TokenOfAnotherPeer);
         }
         Ok(())
+    }
+
+    fn question<'q>(&'q self, token: &'q str, beside: Beside, asked: &Asked<'q>) -> Question<'q> {
+        Question {
+            token,
+            digest: TokenDigest::of(token),
+            beside,
+            issuer: self,
+            client: asked.client,
+            was_good: false,
+            now: asked.now,
+        }
     }
 
     /// Whether it may be asked about a token that is no JWT.

@@ -139,9 +139,10 @@ impl Fetcher {
             FetchError::Body { .. } | FetchError::NotHttps => {
                 Failure::refused(url, &error, "look at what the issuer serves there")
             }
-            FetchError::NoKeyMaterial | FetchError::Failed(_) | FetchError::TooSlow(_) => {
-                Failure::unreachable(format!("{}: {error}", shown(url)))
-            }
+            FetchError::NoKeyMaterial
+            | FetchError::NotReached(_)
+            | FetchError::Failed(_)
+            | FetchError::TooSlow(_) => Failure::unreachable(format!("{}: {error}", shown(url))),
         })
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The keys of now are behind one pointer: who has a key there waits for nothing, whatever is being
 //! fetched. Who has none asks the `Schedule`, and waits for the one fetch that all wait for, never
-//! longer than that may take, and at most `WAITING_MAX` requests at a time.
+//! longer than that may take, and at most `WAITING_MAX` requests at a time. So it is while the very
+//! first fetch is under way, at a start or after a reload that names another origin.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -156,21 +157,20 @@ impl RemoteKeys {
         let asked = self.ask(kid, algorithm);
         match timeout(self.fetcher.timeout(), asked).await {
             Ok(asked) => asked,
-            Err(_elapsed) => {
-                let pause = self.schedule.lock().pause(Instant::now());
-                Err(KeyNotFound::Unavailable(unavailable(pause)))
-            }
+            // The fetch that was waited for ends about now.
+            Err(_elapsed) => Err(KeyNotFound::Unavailable(unavailable(Duration::ZERO))),
         }
     }
 
-    /// Looks without waiting. `None` if nothing is known of such a key.
+    /// Looks without waiting. `None` if nothing is known of such a key, or of any yet.
     fn look(
         &self,
         kid: Option<&str>,
         algorithm: SignatureAlgorithm,
     ) -> Option<Result<Arc<Key>, KeyNotFound>> {
         if let Err(why) = self.check_usable(Instant::now()) {
-            return Some(Err(KeyNotFound::Unavailable(why)));
+            let beginning = self.schedule.lock().is_beginning();
+            return (!beginning).then_some(Err(KeyNotFound::Unavailable(why)));
         }
         match self.published.load().keys.find(kid, algorithm) {
             Ok(key) => Some(Ok(Arc::clone(key))),
@@ -205,6 +205,10 @@ impl RemoteKeys {
             if turn.is_none() || !self.awaited(&mut ended).await {
                 return Err(KeyNotFound::Unavailable(unavailable(Duration::ZERO)));
             }
+            // What has come is taken before anybody is asked for more.
+            if let Some(found) = self.look(kid, algorithm) {
+                return found;
+            }
         }
     }
 
@@ -232,6 +236,7 @@ impl RemoteKeys {
     pub(super) async fn keep(&self) {
         let mut form = 0;
         self.schedule.lock().stand_still();
+        self.show(); // those of another origin are none
         loop {
             let pause = self.schedule.lock().pause(Instant::now());
             if !pause.is_zero() {

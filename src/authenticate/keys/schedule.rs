@@ -5,6 +5,7 @@
 //!   did not by another after a pause that grows.
 //! - A token with a key that nobody knows asks for a fetch of its own, for issuers rotate their keys.
 //!   Such fetches are [`Terms::cool_down`] apart: a stranger can write any `kid`.
+//! - Whoever comes before the first fetch of all has ended waits for it.
 //! - That a key is not the issuer's is said only where a good fetch that began after somebody asked
 //!   for it did not bring it, and for no longer than the cool-down: it may be the name of the issuer's
 //!   next key, which a stranger has guessed. Until then nobody knows, and that is not the client's
@@ -97,6 +98,11 @@ impl Schedule {
         self.good = Some(good);
     }
 
+    /// Whether the first fetch of all has not ended yet: it is due, or under way.
+    pub(super) const fn is_beginning(&self) -> bool {
+        self.good.is_none() && self.failures == 0
+    }
+
     /// No fetch is under way: whoever did it is gone.
     pub(super) const fn stand_still(&mut self) {
         self.fetching = false;
@@ -176,6 +182,9 @@ impl Schedule {
     /// A token that came at `came` names a key that is not there. What can be said about it?
     pub(super) fn unknown(&mut self, kid: Kid, came: Instant, now: Instant) -> Unknown {
         let usable = self.usable_until().is_some_and(|until| now < until);
+        if self.is_beginning() {
+            return Unknown::Awaited;
+        }
         let Some(good) = self.good.filter(|_| usable) else {
             return Unknown::NotNow(self.pause(now));
         };

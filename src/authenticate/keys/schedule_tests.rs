@@ -215,9 +215,11 @@ fn a_fetch_that_was_under_way_proves_nothing_about_a_key_asked_for_after_it_bega
 #[test]
 fn while_the_issuer_is_down_nobody_is_told_that_a_key_is_absent() {
     let mut play = Play::new();
+    assert_eq!(play.ask(1, 100), Unknown::Awaited, "the first is due");
+    assert_eq!(play.bad(200), Cause::Due);
     assert_eq!(
         play.ask(1, 500),
-        Unknown::NotNow(Duration::ZERO),
+        Unknown::NotNow(Duration::from_millis(700)),
         "nothing was fetched yet"
     );
     play.good(1_000, 3_600);

@@ -8,7 +8,7 @@ use super::pending::Pending;
 use super::query::with_query;
 use super::{Login, cookies};
 use crate::authenticate::authenticator::{Asked, Authenticated};
-use crate::authenticate::told::{Reply, Told};
+use crate::authenticate::told::{Reply, Shown, Told};
 use crate::observe::LoginResult;
 use crate::refusal::Refusal;
 
@@ -23,6 +23,7 @@ impl Login {
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<Authenticated, Refusal> {
+        told.shown = shown(asked.headers);
         told.fields
             .extend(self.cookies.remove_session(asked.headers));
         if !goes_somewhere(asked) {
@@ -75,15 +76,20 @@ impl Login {
             let text = self.parts.seals.open(&purpose, sealed);
             match text.as_deref().and_then(Pending::of_text) {
                 Some(pending) if self.is_under_way(&pending, asked.now) => {
-                    good.push((pending.begun, name));
+                    good.push((pending.begun, name, sealed.len()));
                 }
                 Some(_) | None => surplus.push(name),
             }
         }
         good.sort_unstable();
-        let stay = self.spec.in_progress.saturating_sub(1);
-        let over = good.len().saturating_sub(stay);
-        surplus.extend(good.into_iter().take(over).map(|(_, name)| name));
+        let mut count = self.spec.in_progress.saturating_sub(1);
+        let mut bytes = PENDING_BYTES_MAX;
+        for (_, name, length) in good.into_iter().rev() {
+            match (count.checked_sub(1), bytes.checked_sub(length)) {
+                (Some(one_less), Some(left)) => (count, bytes) = (one_less, left),
+                (None, _) | (_, None) => surplus.push(name),
+            }
+        }
         surplus.into_iter().filter_map(cookies::remove).collect()
     }
 
@@ -95,6 +101,10 @@ impl Login {
         pending.begun <= now.saturating_add(self.leeway()) && now < ends
     }
 }
+
+/// What logins under way may take of the header fields of a browser, beside the one that begins: with the
+/// longest session there is room left in the 32 KiB that a listener takes.
+const PENDING_BYTES_MAX: usize = 12 * 1024;
 
 /// Whether a browser goes somewhere with its address bar, and would show a page. A script cannot
 /// follow a login, and would only begin it.
@@ -108,8 +118,23 @@ fn goes_somewhere(asked: &Asked<'_>) -> bool {
         && takes_html(asked.headers)
         && is("sec-fetch-mode", "navigate")
         && is("sec-fetch-dest", "document")
+        && !is_ahead_of_time(asked.headers)
         && !asked.headers.contains_key("x-requested-with")
         && !asked.headers.contains_key(http::header::UPGRADE)
+}
+
+/// Whether a browser asks before its user does, in case he will (HTML, section 7.6): nobody goes
+/// anywhere, and nothing is meant to happen.
+pub(super) fn is_ahead_of_time(headers: &HeaderMap) -> bool {
+    headers.contains_key("sec-purpose") || headers.contains_key("purpose")
+}
+
+/// A person reads what a browser asks for as a page.
+pub(super) fn shown(headers: &HeaderMap) -> Shown {
+    match takes_html(headers) {
+        true => Shown::Page,
+        false => Shown::Problem,
+    }
 }
 
 fn takes_html(headers: &HeaderMap) -> bool {

@@ -1,14 +1,16 @@
 //! A browser comes back from the server, with a code or with an error.
 
 use http::Method;
+use serde_json::Value;
 
 use super::begin::redirect;
 use super::pending::{Pending, is_random, random, same, stays_here};
 use super::session::Session;
-use super::{Login, cookies, query};
+use super::{Login, cookies, query, until};
 use crate::authenticate::authenticator::Asked;
 use crate::authenticate::told::{Reply, Told};
 use crate::refusal::Refusal;
+use crate::shared_state::Space;
 
 /// What a browser brings back (RFC 6749, section 4.1.2; RFC 9207).
 struct Brought {
@@ -19,9 +21,41 @@ struct Brought {
 
 enum Said {
     Code(String),
-    /// What it is does not matter: it is not logged, for anybody may write it.
-    Error,
+    Error(&'static ServerSays),
 }
+
+/// An error that servers send browsers back with.
+struct ServerSays {
+    /// As the server writes it.
+    error: &'static str,
+    /// What comes of it.
+    refusal: Refusal,
+    /// Whether an operator should know: no user brings it about.
+    ours: bool,
+}
+
+const fn says(error: &'static str, refusal: Refusal, ours: bool) -> ServerSays {
+    ServerSays {
+        error,
+        refusal,
+        ours,
+    }
+}
+
+/// RFC 6749, section 4.1.2.1; OpenID Connect Core, section 3.1.2.6. The log has these words and no
+/// others: what stands in an address anybody may write.
+const ERRORS: [ServerSays; 9] = [
+    says("access_denied", Refusal::LoginDenied, false),
+    says("login_required", Refusal::LoginDenied, false),
+    says("interaction_required", Refusal::LoginDenied, false),
+    says("server_error", Refusal::LoginUnavailable, true),
+    says("temporarily_unavailable", Refusal::LoginUnavailable, true),
+    says("invalid_request", Refusal::LoginDenied, true),
+    says("invalid_scope", Refusal::LoginDenied, true),
+    says("unauthorized_client", Refusal::LoginDenied, true),
+    says("unsupported_response_type", Refusal::LoginDenied, true),
+];
+const ANOTHER_ERROR: ServerSays = says("another", Refusal::LoginDenied, true);
 
 /// A code is a few hundred bytes; one that is longer does not fit into a form of 16 KiB either.
 const CODE_BYTES_MAX: usize = 4 * 1024;
@@ -46,9 +80,15 @@ impl Login {
             None if endpoints.says_issuer => return Err(Refusal::LoginAnswerMalformed),
             Some(_) | None => {}
         }
+        self.use_up(&pending, asked.now).await?;
         let code = match &brought.said {
             Said::Code(code) => code,
-            Said::Error => return Err(Refusal::LoginDenied),
+            Said::Error(says) => {
+                if says.ours {
+                    tracing::warn!(login = %self.name, error = says.error, "the server for logins sends a browser back without a code");
+                }
+                return Err(says.refusal);
+            }
         };
         let callback = Self::own_address(asked, &self.spec.paths.callback);
         let form = [
@@ -62,8 +102,12 @@ impl Login {
         let id_token = given.id_token.ok_or(Refusal::IdTokenRefused)?;
         let access = given.access.as_str();
         let nonce = Some(pending.nonce.as_str());
-        self.check_id_token(&id_token, nonce, Some(access), None, asked.now, told)
+        let claims = self
+            .check_id_token(&id_token, nonce, Some(access), None, asked.now, told)
             .await?;
+        let sub = claims.get("sub").and_then(Value::as_str);
+        let sub = sub.ok_or(Refusal::IdTokenRefused)?;
+        let after = self.ended().before(sub, pending.begun).await;
         let session = Session {
             id: random().ok_or(Refusal::Internal)?,
             begun: asked.now,
@@ -73,6 +117,7 @@ impl Login {
             tokens: given
                 .rest
                 .kept(&given.access, self.spec.forward_access_token),
+            after: after.map_err(|_counted_there| Refusal::LoginUnavailable)?,
         };
         let set = self.set_session(&session, asked);
         if set.is_err() {
@@ -84,7 +129,7 @@ impl Login {
         redirect(target.unwrap_or("/")).map(Box::new)
     }
 
-    /// The login that this `state` is of, if this browser began it. It counts once.
+    /// The login that this `state` is of, if this browser began it.
     fn take_pending(
         &self,
         state: &str,
@@ -102,6 +147,24 @@ impl Login {
             && self.fits(pending.certificate.as_deref(), asked);
         own.then_some(pending).ok_or(unknown)
     }
+
+    /// Notes that a login was come back from. It counts once, at whichever gateway: who has kept its cookie
+    /// could else have the server asked again and again.
+    async fn use_up(&self, pending: &Pending, now: u64) -> Result<(), Refusal> {
+        let ends = pending
+            .begun
+            .saturating_add(self.spec.login_timeout.as_secs())
+            .saturating_add(self.leeway());
+        let shared = &self.parts.shared;
+        let new = shared
+            .put_new(Space::Login, pending.state.as_bytes(), until(ends, now))
+            .await;
+        match new {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal::LoginStateUnknown),
+            Err(_counted_there) => Err(Refusal::LoginUnavailable),
+        }
+    }
 }
 
 impl Brought {
@@ -112,7 +175,10 @@ impl Brought {
         let state = state.filter(|state| is_random(state));
         let said = match (code, error) {
             (Some(code), None) if (1..=CODE_BYTES_MAX).contains(&code.len()) => Said::Code(code),
-            (None, Some(_)) => Said::Error,
+            (None, Some(error)) => {
+                let known = ERRORS.iter().find(|says| says.error == error);
+                Said::Error(known.unwrap_or(&ANOTHER_ERROR))
+            }
             (None | Some(_), _) => return Err(malformed),
         };
         Ok(Self {

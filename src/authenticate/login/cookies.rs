@@ -6,8 +6,8 @@
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// What browsers hold to: https, no `Domain`, `Path=/`.
-const PREFIX: &str = "__Host-";
+use crate::config::login::{is_own_cookie, session_cookie};
+
 /// Browsers take 4,096 bytes for name, value and attributes.
 const PART_BYTES_MAX: usize = 3_800;
 /// As much as fits beside other fields into the 32 KiB that a listener takes, twice.
@@ -21,7 +21,7 @@ pub(super) struct Cookies {
 
 impl Cookies {
     pub(super) fn new(name: &str) -> Self {
-        let session = format!("{PREFIX}{name}").into();
+        let session = session_cookie(name).into();
         Self { session }
     }
 
@@ -131,10 +131,7 @@ impl OwnCookies {
     /// Whether a cookie of this name is ours.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|own| {
-            let rest = name.strip_prefix(&**own);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        })
+        self.0.iter().any(|own| is_own_cookie(own, name))
     }
 
     /// A `Cookie` field without ours. `None` if nothing is left; bytes that are no text stay.

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 
+use super::pending::is_random;
+use super::session::Session;
 use crate::shared_state::{Away, SharedState, Space};
 
 /// Where they are kept, for one login's issuer.
@@ -18,58 +21,97 @@ pub(super) struct EndedSessions<'s> {
     pub(super) client_id: &'s str,
 }
 
-/// What may be ended.
+/// What may be ended. A session of ours, or of the server, does not come back. A user does: see
+/// [`EndedSessions::before`].
 #[derive(Clone, Copy)]
 pub(super) enum Of<'s> {
     /// One session, by our own name for it.
     Own(&'s str),
     /// One session of the server, by its `sid`.
     Sid(&'s str),
-    /// All sessions of a user that began until then.
+    /// All sessions of a user that have begun.
     Sub(&'s str),
+    /// Those of them that have no `sid`: nobody can say which of the server's they belong to.
+    Unnamed(&'s str),
+}
+
+/// When it was ended, and what this end is known by.
+struct End<'e> {
+    at: u64,
+    mark: &'e str,
 }
 
 impl EndedSessions<'_> {
-    /// Ends what began until `now`. It is remembered for `ttl`.
-    pub(super) async fn end(&self, of: Of<'_>, now: u64, ttl: Duration) -> Result<(), Away> {
-        let value = Bytes::from(now.to_string());
+    /// Ends what has begun. `mark` is [`mark`] of what told so: told twice, it is one end. It is
+    /// remembered for `ttl`.
+    pub(super) async fn end(
+        &self,
+        of: Of<'_>,
+        mark: &str,
+        now: u64,
+        ttl: Duration,
+    ) -> Result<(), Away> {
+        let value = Bytes::from(format!("{now} {mark}"));
         self.shared
             .put(Space::Session, &self.key(of), value, ttl)
             .await
     }
 
-    /// Whether any of these was ended for a session that began then.
+    /// Whether this session was ended; `sid` and `sub` are of its ID token.
     pub(super) async fn has(
         &self,
-        own: &str,
+        session: &Session,
         sid: Option<&str>,
         sub: &str,
-        begun: u64,
     ) -> Result<bool, Away> {
-        let ended = async |of: Option<Of<'_>>| {
-            let Some(of) = of else { return Ok(false) };
-            let found = self.shared.get(Space::Session, &self.key(of)).await?;
-            Ok(found.is_some_and(|until| covers(of, &until, begun)))
-        };
         // At the same time: a store on the network is asked once, as it were.
-        let (own, sid, sub) = tokio::join!(
-            ended(Some(Of::Own(own))),
-            ended(sid.map(Of::Sid)),
-            ended(Some(Of::Sub(sub))),
+        let (own, of_server, of_user) = tokio::join!(
+            self.found(Of::Own(&session.id)),
+            self.found(sid.map_or(Of::Unnamed(sub), Of::Sid)),
+            self.found(Of::Sub(sub)),
         );
-        Ok(own? || sid? || sub?)
+        let is_new = |value: Option<Bytes>| {
+            value.is_some_and(|value| {
+                let end = End::of(&value);
+                end.is_none_or(|end| !session.after.iter().any(|known| known == end.mark))
+            })
+        };
+        let of_server = of_server?;
+        let of_server = match sid {
+            Some(_) => of_server.is_some(),
+            None => is_new(of_server),
+        };
+        Ok(own?.is_some() || of_server || is_new(of_user?))
     }
 
-    /// Whether a logout token comes for the first time.
-    pub(super) async fn is_new(&self, jti: &str, ttl: Duration) -> Result<bool, Away> {
-        let key = self.named("logout_token", jti);
-        self.shared.put_new(Space::Session, &key, ttl).await
+    /// The ends of a user's sessions that were there before a login began: they are not of the session
+    /// that comes of it. It keeps their marks, so that no clock must say which came first: those of
+    /// two gateways differ.
+    pub(super) async fn before(&self, sub: &str, begun: u64) -> Result<Vec<String>, Away> {
+        let (all, unnamed) = tokio::join!(self.found(Of::Sub(sub)), self.found(Of::Unnamed(sub)));
+        let ends = [all?, unnamed?];
+        let ends = ends.iter().flatten().filter_map(|value| End::of(value));
+        let before = ends.filter(|end| end.at < begun);
+        Ok(before.map(|end| end.mark.to_owned()).collect())
     }
 
-    /// Lets a logout token come again: what it asks for could not be done.
-    pub(super) async fn take_back(&self, jti: &str) -> Result<(), Away> {
+    /// Whether a logout token came before, and all that it asks for was done.
+    pub(super) async fn knows(&self, jti: &str) -> Result<bool, Away> {
         let key = self.named("logout_token", jti);
-        self.shared.remove(Space::Session, &key).await
+        let found = self.shared.get(Space::Session, &key).await;
+        found.map(|found| found.is_some())
+    }
+
+    /// Notes that a logout token came.
+    pub(super) async fn note(&self, jti: &str, ttl: Duration) -> Result<(), Away> {
+        let key = self.named("logout_token", jti);
+        self.shared
+            .put(Space::Session, &key, Bytes::new(), ttl)
+            .await
+    }
+
+    async fn found(&self, of: Of<'_>) -> Result<Option<Bytes>, Away> {
+        self.shared.get(Space::Session, &self.key(of)).await
     }
 
     fn key(&self, of: Of<'_>) -> Vec<u8> {
@@ -77,6 +119,7 @@ impl EndedSessions<'_> {
             Of::Own(id) => self.named("own", id),
             Of::Sid(sid) => self.named("sid", sid),
             Of::Sub(sub) => self.named("sub", sub),
+            Of::Unnamed(sub) => self.named("sub without sid", sub),
         }
     }
 
@@ -88,15 +131,94 @@ impl EndedSessions<'_> {
     }
 }
 
-/// A session of ours, or of the server, does not come back. A user does: what he began later stays.
-fn covers(of: Of<'_>, until: &[u8], begun: u64) -> bool {
-    match of {
-        Of::Own(_) | Of::Sid(_) => true,
-        Of::Sub(_) => {
-            let until = str::from_utf8(until)
-                .ok()
-                .and_then(|text| text.parse().ok());
-            until.is_none_or(|until: u64| begun <= until)
+impl<'e> End<'e> {
+    /// `None` for what no gateway of this version wrote: nobody began after it.
+    fn of(value: &'e [u8]) -> Option<Self> {
+        let (at, mark) = str::from_utf8(value).ok()?.split_once(' ')?;
+        let at = at.parse().ok()?;
+        is_random(mark).then_some(Self { at, mark })
+    }
+}
+
+/// By what an end is known again, from what told so.
+pub(super) fn mark(of: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, of.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::session::Tokens;
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(60);
+
+    fn ended(shared: &SharedState) -> EndedSessions<'_> {
+        EndedSessions {
+            shared,
+            issuer: "https://id.example",
+            client_id: "gateway",
+        }
+    }
+
+    /// One that came of a login that began then.
+    async fn session(shared: &SharedState, begun: u64) -> Session {
+        Session {
+            id: format!("of {begun}"),
+            begun,
+            seen: begun,
+            certificate: None,
+            id_token: String::new(),
+            tokens: Tokens {
+                access: None,
+                access_ends: None,
+                got: begun,
+                refresh: None,
+                scope: String::new(),
+            },
+            after: ended(shared).before("alice", begun).await.unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_user_who_was_logged_out_may_log_in_again_whatever_clocks_say() {
+        let shared = SharedState::in_memory();
+        let has = async |session: &Session| ended(&shared).has(session, None, "alice").await;
+        let end = async |of, jti: &str, now| ended(&shared).end(of, &mark(jti), now, TTL).await;
+        // By clocks of other gateways, which are ahead of the one that is told, or behind.
+        let before = [session(&shared, 90).await, session(&shared, 130).await];
+        end(Of::Sub("alice"), "1", 100).await.unwrap();
+        for session in &before {
+            assert_eq!(has(session).await, Ok(true), "{session:?}");
+        }
+        // Whose login was under way is asked again; so is who began in the same second.
+        assert_eq!(has(&session(&shared, 99).await).await, Ok(true));
+        assert_eq!(has(&session(&shared, 100).await).await, Ok(true));
+        let again = session(&shared, 101).await;
+        assert_eq!(has(&again).await, Ok(false));
+        // The server says the same once more: it is no other end.
+        end(Of::Sub("alice"), "1", 105).await.unwrap();
+        assert_eq!(has(&again).await, Ok(false));
+        end(Of::Unnamed("alice"), "2", 105).await.unwrap();
+        assert_eq!(has(&again).await, Ok(true));
+        assert_eq!(
+            ended(&shared).has(&again, Some("s"), "alice").await,
+            Ok(false)
+        );
+        let third = session(&shared, 110).await;
+        assert_eq!((third.after.len(), has(&third).await), (2, Ok(false)));
+        assert_eq!(ended(&shared).has(&third, None, "bob").await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_end_of_ours_ends_all() {
+        let shared = SharedState::in_memory();
+        let of = ended(&shared);
+        for value in ["", "100", "x y", "100 short"] {
+            let key = of.key(Of::Sub("alice"));
+            let put = shared.put(Space::Session, &key, value.into(), TTL).await;
+            put.unwrap();
+            let after = session(&shared, 200).await;
+            assert_eq!(of.has(&after, None, "alice").await, Ok(true), "{value:?}");
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ORIGIN, REFERER};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::begin::{Twice, one, redirect};
-use super::ended::Of;
+use super::begin::{Twice, is_ahead_of_time, one, redirect};
+use super::ended::{Of, mark};
 use super::logout_token::{self, AGE_SECONDS_MAX, Whose};
 use super::pending::{is_random, random, same, stays_here};
 use super::query::with_query;
@@ -18,6 +18,9 @@ use crate::refusal::Refusal;
 
 /// A user who was sent to log out at the server is back in that time, or goes to the default page.
 const LEAVING_SECONDS: u64 = 300;
+
+/// "Clear Site Data", section 3.1: what browsers have kept of this host.
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// The largest body of a back-channel logout: a token, and its name.
 pub const BODY_BYTES_MAX: usize = 32 * 1024;
@@ -33,7 +36,7 @@ impl Login {
         if asked.method != Method::GET && asked.method != Method::POST {
             return Err(Refusal::MethodRefused);
         }
-        if !is_own_page(asked) {
+        if !is_own_page(asked) || is_ahead_of_time(asked.headers) {
             return Err(Refusal::LogoutCrossSite);
         }
         let to = self.after(asked.query);
@@ -42,13 +45,21 @@ impl Login {
             let ends = session.ends(&self.spec.session);
             let ended = self
                 .ended()
-                .end(Of::Own(&session.id), asked.now, until(ends, asked.now))
+                .end(
+                    Of::Own(&session.id),
+                    &session.id,
+                    asked.now,
+                    until(ends, asked.now),
+                )
                 .await;
             // Were only the cookie removed, whoever has copied it would stay.
             ended.map_err(|_counted_there| Refusal::LoginUnavailable)?;
         }
         told.fields
             .extend(self.cookies.remove_session(asked.headers));
+        // Else the button that goes back would show pages of the user who is gone.
+        let clear = HeaderValue::from_static("\"cache\"");
+        told.fields.push((CLEAR_SITE_DATA, clear));
         let back = self.spec.paths.logged_out.as_ref();
         let end_session = match &session {
             None => None,
@@ -191,23 +202,22 @@ impl Login {
         // For as long as it would be believed.
         let latest = now.saturating_add(AGE_SECONDS_MAX + 2 * self.leeway());
         let remembered = until(ended.exp.saturating_add(self.leeway()).min(latest), now);
-        let new = sessions.is_new(ended.jti, remembered).await;
-        if !new.map_err(unavailable)? {
+        if sessions.knows(ended.jti).await.map_err(unavailable)? {
             return Err(refused("it came before"));
         }
         let whose = match ended.whose {
-            Whose::Session(sid) => Of::Sid(sid),
-            Whose::User(sub) => Of::Sub(sub),
+            Whose::Session { sid, sub } => [Some(Of::Sid(sid)), sub.map(Of::Unnamed)],
+            Whose::User(sub) => [Some(Of::Sub(sub)), None],
         };
+        let mark = mark(ended.jti);
         let ttl = until(now.saturating_add(self.spec.session.max.as_secs()), now);
-        let kept = sessions.end(whose, now, ttl).await;
-        if kept.is_err() {
-            // The server may say it again. If even this fails, the sessions live as long as they do.
-            if let Err(error) = sessions.take_back(ended.jti).await {
-                tracing::error!(login = %self.name, %error, "a logout token has no effect");
-            }
+        for of in whose.into_iter().flatten() {
+            let kept = sessions.end(of, &mark, now, ttl).await;
+            kept.map_err(unavailable)?;
         }
-        kept.map_err(unavailable)
+        // Last: whatever breaks off before, the server says it again, and is heard.
+        let noted = sessions.note(ended.jti, remembered).await;
+        noted.map_err(unavailable)
     }
 }
 

@@ -18,8 +18,9 @@ pub(super) struct Ended<'c> {
 /// Which sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose<'c> {
-    /// One, by the server's `sid`.
-    Session(&'c str),
+    /// One, by the server's `sid`. If its user is named too: also those of his that have no `sid`, for
+    /// one of them may be meant.
+    Session { sid: &'c str, sub: Option<&'c str> },
     /// All of a user.
     User(&'c str),
 }
@@ -60,12 +61,20 @@ pub(super) fn read<'c>(
     let jti = text(claims, "jti")
         .filter(fits)
         .ok_or("jti is missing, or too long")?;
-    let whose = match (claims.get("sid"), claims.get("sub")) {
-        (Some(_), _) => text(claims, "sid").filter(fits).map(Whose::Session),
-        (None, Some(_)) => text(claims, "sub").filter(fits).map(Whose::User),
-        (None, None) => None,
+    let named = |name: &str| match claims.get(name) {
+        None => Ok(None),
+        Some(_) => {
+            let named = text(claims, name).filter(fits);
+            named
+                .map(Some)
+                .ok_or("sid or sub is empty, too long, or not a text")
+        }
     };
-    let whose = whose.ok_or("it names neither a session nor a user")?;
+    let whose = match (named("sid")?, named("sub")?) {
+        (Some(sid), sub) => Whose::Session { sid, sub },
+        (None, Some(sub)) => Whose::User(sub),
+        (None, None) => return Err("it names neither a session nor a user"),
+    };
     let exp = seconds(claims, "exp").ok_or("exp is missing, or not a time")?;
     Ok(Ended { jti, whose, exp })
 }
@@ -99,7 +108,8 @@ mod tests {
             (NOW, 30),
         )
         .unwrap();
-        assert_eq!(ended.whose, Whose::Session("s"));
+        let (sid, sub) = ("s", Some("alice"));
+        assert_eq!(ended.whose, Whose::Session { sid, sub });
         for typ in [None, Some("jwt"), Some("at+jwt"), Some("")] {
             assert_eq!(of(&good(), typ), Err("typ is not logout+jwt"));
         }
@@ -133,8 +143,21 @@ mod tests {
             ("jti", json!(null), "jti is missing, or too long"),
             ("jti", json!(""), "jti is missing, or too long"),
             ("jti", json!("x".repeat(513)), "jti is missing, or too long"),
-            ("sid", json!(""), "it names neither a session nor a user"),
-            ("sid", json!(7), "it names neither a session nor a user"),
+            (
+                "sid",
+                json!(""),
+                "sid or sub is empty, too long, or not a text",
+            ),
+            (
+                "sid",
+                json!(7),
+                "sid or sub is empty, too long, or not a text",
+            ),
+            (
+                "sub",
+                json!([]),
+                "sid or sub is empty, too long, or not a text",
+            ),
         ];
         for (name, value, why) in cases {
             let mut claims = good();

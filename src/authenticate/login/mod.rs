@@ -191,6 +191,7 @@ impl Login {
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<Authenticated, Refusal> {
+        told.shown = begin::shown(asked.headers);
         let Some(mut found) = self.found(asked) else {
             return self.begin(asked, told).await;
         };
@@ -237,6 +238,7 @@ impl Login {
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<Box<Reply>, Refusal> {
+        told.shown = begin::shown(asked.headers);
         match place {
             LoginPlace::Callback => {
                 let came = self.callback(asked, told).await;
@@ -302,8 +304,7 @@ impl Login {
         let Some(sub) = text("sub") else {
             return Ok(true);
         };
-        let (own, begun) = (&found.session.id, found.session.begun);
-        let ended = self.ended().has(own, text("sid"), sub, begun).await;
+        let ended = self.ended().has(&found.session, text("sid"), sub).await;
         ended.map_err(|_counted_there| Refusal::LoginUnavailable)
     }
 

@@ -102,7 +102,7 @@ impl Login {
         let shared = &self.parts.shared;
         let patience = self.spec.timeout.saturating_mul(2);
         let first = shared
-            .put_new(Space::Session, mine.as_bytes(), patience)
+            .put_new(Space::Renewal, mine.as_bytes(), patience)
             .await;
         if !first.map_err(away)? {
             return self.wait_for_another(&name, patience).await;
@@ -111,7 +111,7 @@ impl Login {
         if let Ok(renewed) = &came {
             self.tell_others(&name, renewed).await;
         }
-        if let Err(error) = shared.remove(Space::Session, mine.as_bytes()).await {
+        if let Err(error) = shared.remove(Space::Renewal, mine.as_bytes()).await {
             tracing::warn!(login = %self.name, %error, "others wait for renewed tokens in vain");
         }
         came
@@ -188,30 +188,32 @@ impl Login {
     /// What another gateway, or this one before a reload, has made of the same token.
     async fn renewed_elsewhere(&self, name: &str) -> Result<Option<Arc<Session>>, NotRefreshed> {
         let key = format!("refreshed {name}");
-        let found = self.parts.shared.get(Space::Session, key.as_bytes()).await;
+        let found = self.parts.shared.get(Space::Renewal, key.as_bytes()).await;
         let Some(sealed) = found.map_err(away)? else {
             return Ok(None);
         };
         let sealed = str::from_utf8(&sealed).unwrap_or_default();
-        let text = self.parts.seals.open(&self.refreshed_purpose(), sealed);
+        let text = self.parts.seals.open(&self.refreshed_purpose(name), sealed);
         Ok(text.and_then(|text| Session::of_text(&text)).map(Arc::new))
     }
 
     async fn tell_others(&self, name: &str, renewed: &Session) {
         let key = format!("refreshed {name}");
-        let purpose = self.refreshed_purpose();
+        let purpose = self.refreshed_purpose(name);
         let Some(sealed) = self.parts.seals.seal(&purpose, &renewed.to_text()) else {
             return;
         };
         let shared = &self.parts.shared;
-        let put = shared.put(Space::Session, key.as_bytes(), Bytes::from(sealed), KEPT);
+        let put = shared.put(Space::Renewal, key.as_bytes(), Bytes::from(sealed), KEPT);
         if let Err(error) = put.await {
             tracing::warn!(login = %self.name, %error, "other gateways do not hear of renewed tokens");
         }
     }
 
-    fn refreshed_purpose(&self) -> String {
-        format!("portcullis refreshed {}", self.name)
+    /// For the refresh token of this name alone. Whoever can write into the store could else put the
+    /// session of one user in the place where another one's is looked for.
+    fn refreshed_purpose(&self, name: &str) -> String {
+        format!("portcullis refreshed {} {name}", self.name)
     }
 }
 

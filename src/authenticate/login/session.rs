@@ -27,6 +27,8 @@ pub(super) struct Session {
     /// The ID token, as it was verified.
     pub(super) id_token: String,
     pub(super) tokens: Tokens,
+    /// By what the ends of its user's sessions are known that came before it.
+    pub(super) after: Vec<String>,
 }
 
 /// What else the server gave.
@@ -95,7 +97,7 @@ impl Session {
         json!({
             "i": self.id, "b": self.begun, "s": self.seen, "c": self.certificate,
             "t": self.id_token, "a": self.tokens.access, "e": self.tokens.access_ends, "g": self.tokens.got,
-            "r": self.tokens.refresh, "o": self.tokens.scope,
+            "r": self.tokens.refresh, "o": self.tokens.scope, "n": self.after,
         })
         .to_string()
     }
@@ -104,6 +106,7 @@ impl Session {
         let all: Value = serde_json::from_str(text).ok()?;
         let text = |name: &str| all.get(name)?.as_str().map(str::to_owned);
         let number = |name: &str| all.get(name)?.as_u64();
+        let after = all.get("n")?.as_array()?.iter();
         Some(Self {
             id: text("i")?,
             begun: number("b")?,
@@ -117,6 +120,9 @@ impl Session {
                 refresh: text("r"),
                 scope: text("o")?,
             },
+            after: after
+                .filter_map(|mark| Some(mark.as_str()?.to_owned()))
+                .collect(),
         })
     }
 }
@@ -180,6 +186,7 @@ mod tests {
                 refresh: None,
                 scope: "openid profile".to_owned(),
             },
+            after: vec!["mark".to_owned()],
         }
     }
 

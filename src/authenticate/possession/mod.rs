@@ -91,7 +91,8 @@ impl Possession {
         }
     }
 
-    /// Whether `token`, which is known to be good and to be bound so, comes from whom it is bound to.
+    /// Whether `token`, which is known to be good, to be bound so and to speak for `subject`, comes
+    /// from whom it is bound to.
     ///
     /// # Errors
     ///
@@ -102,14 +103,14 @@ impl Possession {
     /// Dropping the future is safe; a proof may count as used then.
     pub async fn check(
         &self,
-        binding: &Binding,
-        (scheme, token): (Scheme, &[u8]),
+        (binding, subject): (&Binding, Option<&str>),
+        shown: (Scheme, &[u8]),
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<(), Refusal> {
         let certificate = self.check_certificate(binding, asked.peer);
         self.count(PossessionMethod::Certificate, certificate, told)?;
-        let key = self.check_key(binding, (scheme, token), asked, told).await;
+        let key = self.check_key((binding, subject), shown, asked, told).await;
         self.count(PossessionMethod::Dpop, key, told)
     }
 
@@ -163,7 +164,7 @@ impl Possession {
 
     async fn check_key(
         &self,
-        binding: &Binding,
+        (binding, subject): (&Binding, Option<&str>),
         (scheme, token): (Scheme, &[u8]),
         asked: &Asked<'_>,
         told: &mut Told,
@@ -180,7 +181,8 @@ impl Possession {
             // Whoever shows it says that it is bound: RFC 9449, section 7.1.
             (None, Scheme::Dpop) => return Err(Refusal::TokenUnboundToKey),
         };
-        let nonce = self.terms.verify(key, token, asked, told).await?;
+        let verified = self.terms.verify(key, (token, subject), asked, told);
+        let nonce = verified.await?;
         self.note(PossessionMethod::Nonce, nonce, told);
         Ok(Some(PossessionResult::Proved))
     }

@@ -7,10 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use parking_lot::Mutex;
 
-use super::super::told::Told;
+use super::super::told::{DPOP_NONCE, Told};
 use super::nonce::{Age, NonceKey, check};
 use crate::config::possession::{Demand, DpopSpec};
 use crate::identity::name::Name;
@@ -79,9 +79,6 @@ pub const SECRET_BYTES_MAX: usize = 4 * 1024;
 /// How long a secret of the process makes nonces. Longer than any nonce lasts, so that only the one
 /// before needs to be kept.
 const ROTATE_SECONDS: u64 = 24 * 3_600;
-
-/// RFC 9449, section 8.1.
-const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 impl Nonces {
     pub(super) fn new(issuer: &Name, spec: &DpopSpec, ahead: u64, secrets: NonceSecrets) -> Self {

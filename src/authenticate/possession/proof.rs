@@ -28,6 +28,9 @@ pub(super) struct Proof<'p> {
     thumbprint: Thumbprint,
     claims: Map<String, Value>,
     issued: u64,
+    /// `nbf` and `exp`, which no proof needs, and which count where they are (RFC 7519, section 4.1).
+    not_before: Option<u64>,
+    expires: Option<u64>,
 }
 
 /// The request and the token that a proof must be for.
@@ -83,33 +86,34 @@ impl<'p> Proof<'p> {
         let claims =
             json::object(&parts.payload).map_err(|_not_one_object| Refusal::ProofMalformed)?;
         check_claims(&claims, wanted)?;
-        let issued = claims::time(&claims, "iat", f64::floor);
-        let issued = issued.map_err(|_no_time| Refusal::ProofMalformed)?;
+        let time = |name: &str, whole: fn(f64) -> f64| {
+            claims::time(&claims, name, whole).map_err(|_no_time| Refusal::ProofMalformed)
+        };
+        let issued = time("iat", f64::floor)?.ok_or(Refusal::ProofMalformed)?;
+        let (not_before, expires) = (time("nbf", f64::ceil)?, time("exp", f64::floor)?);
         Ok(Self {
             parts,
             algorithm,
             thumbprint,
             claims,
-            issued: issued.ok_or(Refusal::ProofMalformed)?,
+            issued,
+            not_before,
+            expires,
         })
     }
 
     /// Whether it was made at most `window` seconds before `now`, by a clock that is at most
-    /// `leeway` seconds ahead.
+    /// `leeway` seconds ahead, and by its own words counts at that time.
     ///
     /// # Errors
     ///
     /// [`Refusal::ProofExpired`], [`Refusal::ProofNotYetValid`].
-    pub(super) const fn check_time(
-        &self,
-        now: u64,
-        window: u64,
-        leeway: u64,
-    ) -> Result<(), Refusal> {
-        if now > self.issued.saturating_add(window) {
+    pub(super) fn check_time(&self, now: u64, window: u64, leeway: u64) -> Result<(), Refusal> {
+        let over = |end: u64| now >= end.saturating_add(leeway);
+        if now > self.issued.saturating_add(window) || self.expires.is_some_and(over) {
             return Err(Refusal::ProofExpired);
         }
-        if self.issued > now.saturating_add(leeway) {
+        if self.issued.max(self.not_before.unwrap_or(0)) > now.saturating_add(leeway) {
             return Err(Refusal::ProofNotYetValid);
         }
         Ok(())

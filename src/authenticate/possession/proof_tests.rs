@@ -48,10 +48,12 @@ fn show(
         query: None,
         headers: &headers,
         peer,
+        client: "",
         now: NOW,
     };
     let mut told = Told::default();
-    let check = possession.check(&binding, (scheme, TOKEN.as_bytes()), &asked, &mut told);
+    let shown = (scheme, TOKEN.as_bytes());
+    let check = possession.check((&binding, Some("alice")), shown, &asked, &mut told);
     check.now_or_never().expect("memory is there at once")
 }
 
@@ -293,7 +295,28 @@ fn a_proof_says_what_it_must_or_is_refused_for_what_it_does_not() {
             Ok(()),
         ),
         ("nonce as a number", claim("nonce", json!(1)), malformed),
-        ("another claim", claim("exp", json!(1)), Ok(())),
+        ("another claim", claim("sub", json!(1)), Ok(())),
+        (
+            "exp within the leeway",
+            claim("exp", json!(NOW - 29)),
+            Ok(()),
+        ),
+        (
+            "exp long ago",
+            claim("exp", json!(NOW - 30)),
+            Err(Refusal::ProofExpired),
+        ),
+        ("exp as a text", claim("exp", json!("1")), malformed),
+        (
+            "nbf within the leeway",
+            claim("nbf", json!(NOW + 30)),
+            Ok(()),
+        ),
+        (
+            "nbf ahead",
+            claim("nbf", json!(NOW + 31)),
+            Err(Refusal::ProofNotYetValid),
+        ),
     ];
     for (what, came, want) in cases {
         assert_eq!(came, want, "{what}");

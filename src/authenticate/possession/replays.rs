@@ -22,20 +22,26 @@ impl Replays {
         Self(shared)
     }
 
-    /// Notes a proof that could come again for so many seconds.
+    /// Notes a proof of this owner that could come again for so many seconds.
     ///
     /// # Errors
     ///
-    /// [`Refusal::ProofReplayed`] if it was noted before; [`Refusal::ProofsFull`] and
-    /// [`Refusal::ProofsUnavailable`] if that is not known.
+    /// [`Refusal::ProofReplayed`] if it was noted before; [`Refusal::ProofsOfOneFull`],
+    /// [`Refusal::ProofsFull`] and [`Refusal::ProofsUnavailable`] if that is not known.
     ///
     /// # Cancel safety
     ///
     /// Whoever drops the future has perhaps used the proof up.
-    pub(super) async fn first(&self, proof: &[u8; 32], seconds: u64) -> Result<(), Refusal> {
+    pub(super) async fn first(
+        &self,
+        owner: &[u8],
+        proof: &[u8; 32],
+        seconds: u64,
+    ) -> Result<(), Refusal> {
         // Whole seconds are compared: the last one lasts until its end.
         let time = Duration::from_secs(seconds.saturating_add(1));
-        match self.0.put_new(Space::DpopProof, proof, time).await {
+        let noted = self.0.put_new_of(Space::DpopProof, owner, proof, time);
+        match noted.await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Refusal::ProofReplayed),
             Err(away) => Err(unknown(away)),
@@ -47,6 +53,7 @@ impl Replays {
 const fn unknown(away: Away) -> Refusal {
     match away {
         Away::Full => Refusal::ProofsFull,
+        Away::Share => Refusal::ProofsOfOneFull,
         Away::Busy
         | Away::Invalid
         | Away::Refused
@@ -70,22 +77,39 @@ mod tests {
     #[test]
     fn a_proof_counts_once_and_each_for_itself() {
         let replays = Replays::new(Arc::new(SharedState::in_memory()));
-        let first = |proof: u8| replays.first(&[proof; 32], 60).now_or_never().unwrap();
+        let first = |proof: u8| {
+            let proof = [proof; 32];
+            let first = replays.first(b"alice", &proof, 60);
+            first.now_or_never().unwrap()
+        };
         assert_eq!(first(1), Ok(()));
         assert_eq!(first(2), Ok(()));
         assert_eq!(first(1), Err(Refusal::ProofReplayed));
         assert_eq!(first(2), Err(Refusal::ProofReplayed));
         let again = replays.clone();
-        let came = again.first(&[1; 32], 60).now_or_never().unwrap();
+        let came = again.first(b"bob", &[1; 32], 60).now_or_never().unwrap();
         assert_eq!(came, Err(Refusal::ProofReplayed), "as after a reload");
     }
 
     #[test]
     fn who_cannot_say_whether_a_proof_was_used_refuses_it() {
         for away in Away::ALL {
+            let want = match away {
+                Away::Full => (503, "proofs_full"),
+                Away::Share => (429, "proofs_of_one_full"),
+                Away::Busy
+                | Away::Invalid
+                | Away::Refused
+                | Away::Slow
+                | Away::TooLong
+                | Away::Unreachable => (503, "proofs_unavailable"),
+            };
             let refusal = unknown(away);
-            assert_eq!(refusal.status().as_u16(), 503, "{away}");
-            assert_eq!(refusal == Refusal::ProofsFull, away == Away::Full);
+            assert_eq!(
+                (refusal.status().as_u16(), refusal.reason()),
+                want,
+                "{away}"
+            );
         }
     }
 }

@@ -130,22 +130,48 @@ fn named(file: &IssuerFile<'_>) -> Option<(String, SubjectsSpec)> {
     }
 }
 
+/// An algorithm that tokens of others are verified by.
 pub(super) fn algorithm(node: &Node<'_>) -> Option<SignatureAlgorithm> {
+    const HINT: &str = "have the issuer sign with ES256 or EdDSA";
     if let Some(text) = node.as_text() {
-        let symmetric = text
-            .get(..2)
-            .is_some_and(|start| start.eq_ignore_ascii_case("HS"));
-        if symmetric {
+        if is_symmetric(text) {
             let what = format!(
                 "{} is symmetric: who can check such a token can make one",
                 shown(text)
             );
-            return node.refuse(what, "have the issuer sign with ES256 or EdDSA");
+            return node.refuse(what, HINT);
         }
-        if text.eq_ignore_ascii_case("none") {
-            let what = "a token that is not signed proves nothing";
-            return node.refuse(what, "have the issuer sign with ES256 or EdDSA");
+        if is_none(text) {
+            return node.refuse("a token that is not signed proves nothing", HINT);
         }
     }
     node.word(&ALGORITHMS)
+}
+
+/// An algorithm that we sign with, to prove who we are.
+pub(super) fn own_algorithm(node: &Node<'_>) -> Option<SignatureAlgorithm> {
+    const HINT: &str = "write what the key in `key_file` signs with: ES256 for an EC key on P-256, EdDSA for an Ed25519 key, PS256 or RS256 for an RSA key";
+    if let Some(text) = node.as_text() {
+        if is_symmetric(text) {
+            let what = format!(
+                "{} signs with a secret that the server has too, and `private_key_jwt` with a private key",
+                shown(text)
+            );
+            return node.refuse(what, HINT);
+        }
+        if is_none(text) {
+            let what = "what is not signed does not prove who we are";
+            return node.refuse(what, HINT);
+        }
+    }
+    node.word(&ALGORITHMS)
+}
+
+fn is_symmetric(text: &str) -> bool {
+    let start = text.get(..2);
+    start.is_some_and(|start| start.eq_ignore_ascii_case("HS"))
+}
+
+fn is_none(text: &str) -> bool {
+    text.eq_ignore_ascii_case("none")
 }

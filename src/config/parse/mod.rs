@@ -129,15 +129,7 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     if admin.is_none() {
         report.gap();
     }
-    let listeners =
-        file.listeners
-            .needed("a gateway listens somewhere: write `listeners:`", |node| {
-                let listeners = named(node, |node| listener::listener(node, &around))?;
-                if node.entries("`NAME:`")?.next().is_none() {
-                    return node.refuse("there is no listener", "write at least one");
-                }
-                Some(listeners)
-            });
+    let listeners = listeners(&file, &around);
     if listeners.is_none() {
         report.gap();
     }
@@ -148,6 +140,11 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
     let asked = external_authorization::authorizations(&file, &around);
     let api_keys = api_keys::lists(&file.api_keys, &around);
     let issuers = section(&file.issuers, |node| issuer::issuer(node, &around));
+    let logins = section(&file.logins, |node| login::login(node, &around));
+    let credentials = token::Credentials {
+        issuers: &issuers,
+        logins: &logins,
+    };
     let trust = section(&file.trust, |node| trust::trust(node, &around));
     trust::federated(&file, &trust, &listeners, &upstreams, &asked);
     Some(Spec {
@@ -172,10 +169,10 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         oauth_clients: section(&file.oauth_clients, |node| {
             oauth_client::oauth_client(node, &around)
         }),
-        logins: section(&file.logins, |node| login::login(node, &around)),
         routes: section(&file.routes, |node| {
-            route::route(node, &around, &upstreams, &issuers, &api_keys)
+            route::route(node, &around, &upstreams, &credentials, &api_keys)
         }),
+        logins,
         issuers,
         api_keys,
         upstreams,
@@ -183,6 +180,17 @@ pub(super) fn spec(folder: &Path, report: &Report<'_>) -> Option<Spec> {
         tests: file
             .tests
             .or_go_on(Vec::new(), |node| rehearsal::tests(node, &around)),
+    })
+}
+
+fn listeners(file: &RootFile<'_>, around: &Around<'_>) -> Option<BTreeMap<Name, ListenerSpec>> {
+    let missing = "a gateway listens somewhere: write `listeners:`";
+    file.listeners.needed(missing, |node| {
+        let listeners = named(node, |node| listener::listener(node, around))?;
+        if node.entries("`NAME:`")?.next().is_none() {
+            return node.refuse("there is no listener", "write at least one");
+        }
+        Some(listeners)
     })
 }
 

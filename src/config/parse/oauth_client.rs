@@ -60,7 +60,7 @@ fn private_key_jwt(node: &Node<'_>, around: &Around<'_>) -> Option<PrivateKeyJwt
     let kid = file.kid.optional(|node| text(node, "`\"2026-01\"`"));
     let algorithm = file.algorithm.needed(
         "write `algorithm: ES256`, what the key signs with",
-        issuer::algorithm,
+        issuer::own_algorithm,
     );
     let audience = file
         .audience

@@ -8,7 +8,7 @@ use crate::config::file::{AllowFile, PolicyRuleFile, RouteFile, SubjectIsPeerFil
 use crate::config::node::{Field, Node, all};
 use crate::config::policy::{AllowSpec, PolicySpec, RuleAsks, RuleSpec, SubjectIsPeerSpec};
 use crate::config::problem::{either, nearest, shown};
-use crate::expression::{Expression, Fault, Hint};
+use crate::expression::{Expression, Fault, Hint, Tokens};
 use crate::identity::name::Name;
 
 const RULE: &str = "`- { name: own-tenant, allow: [{ scopes: [orders:read] }] }` or \
@@ -25,7 +25,7 @@ const ALLOWED_MAX: usize = 64;
 
 /// What a route asks.
 pub(super) fn policy(file: &RouteFile<'_>, around: &Around<'_>) -> Option<PolicySpec> {
-    let tokens = Tokens::of(file);
+    let tokens = tokens_of(file);
     let subject_is_peer = file
         .subject_is_peer
         .optional(|node| subject_is_peer(node, tokens));
@@ -38,34 +38,29 @@ pub(super) fn policy(file: &RouteFile<'_>, around: &Around<'_>) -> Option<Policy
     })
 }
 
-/// Whether a route looks at tokens: a rule about those that it does not see would let nobody in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tokens {
-    Seen,
-    None,
+/// Whether requests of a route act for anybody, with a token or in another way: a rule about what is
+/// never there would let nobody in.
+fn tokens_of(file: &RouteFile<'_>) -> Tokens {
+    let none = file.token.written().is_some_and(|node| node.is("none"));
+    let others = [&file.api_key, &file.login];
+    match none && others.iter().all(|other| other.written().is_none()) {
+        true => Tokens::Never,
+        false => Tokens::Seen,
+    }
 }
 
-impl Tokens {
-    fn of(file: &RouteFile<'_>) -> Self {
-        match file.token.written() {
-            Some(node) if node.is("none") => Self::None,
-            Some(_) | None => Self::Seen,
-        }
+fn needed(tokens: Tokens, node: &Node<'_>) -> Option<()> {
+    if tokens == Tokens::Seen {
+        return Some(());
     }
-
-    fn needed(self, node: &Node<'_>) -> Option<()> {
-        if self == Self::Seen {
-            return Some(());
-        }
-        node.refuse_key(
-            "this asks for a token, and the route looks at none",
-            "write `token: { issuer: NAME }`, or leave this out",
-        )
-    }
+    node.refuse_key(
+        "this asks for a token, and the route looks at none",
+        "write `token: { issuer: NAME }`, or leave this out",
+    )
 }
 
 fn subject_is_peer(node: &Node<'_>, tokens: Tokens) -> Option<SubjectIsPeerSpec> {
-    let needed = tokens.needed(node);
+    let seen = needed(tokens, node);
     let (template, report_only) = if node.as_text().is_some() {
         (node.parse(TEMPLATE), Some(false))
     } else {
@@ -74,7 +69,7 @@ fn subject_is_peer(node: &Node<'_>, tokens: Tokens) -> Option<SubjectIsPeerSpec>
         let template = file.template.needed(&hint, |node| node.parse(TEMPLATE));
         (template, file.report_only.or(false, Node::flag))
     };
-    needed?;
+    seen?;
     Some(SubjectIsPeerSpec {
         template: template?,
         report_only: report_only?,
@@ -110,7 +105,7 @@ fn rule(
     let name = file.name.needed(hint, |node| name(node, names));
     let asks = match (file.allow.written(), file.cel.written()) {
         (Some(list), None) => allowed(list, around, tokens).map(RuleAsks::Allow),
-        (None, Some(text)) => expression(text).map(RuleAsks::Cel),
+        (None, Some(text)) => expression(text, tokens).map(RuleAsks::Cel),
         (Some(_), Some(_)) | (None, None) => node.refuse(
             "not exactly one of `allow` and `cel` stands here",
             format!("write one of them: {RULE}. Of several rules each must hold"),
@@ -150,7 +145,7 @@ fn allowed(node: &Node<'_>, around: &Around<'_>, tokens: Tokens) -> Option<Vec<A
             let what = "nothing is asked here, so that everybody would be let through";
             return node.refuse(what, format!("write {ALLOW}"));
         }
-        let needed = written.try_for_each(|node| tokens.needed(node));
+        let seen = written.try_for_each(|node| needed(tokens, node));
         let identities = file.identities.or(Vec::new(), |node| {
             node.some("`[spiffe://partners.example/web/*]`", route::one_client)
         });
@@ -161,7 +156,7 @@ fn allowed(node: &Node<'_>, around: &Around<'_>, tokens: Tokens) -> Option<Vec<A
             node.some("`[orders:read]`", token::scope)
         });
         let claims = file.claims.or(BTreeMap::new(), claims::wanted);
-        needed?;
+        seen?;
         Some(AllowSpec {
             identities: identities?,
             issuer: issuer?,
@@ -172,9 +167,9 @@ fn allowed(node: &Node<'_>, around: &Around<'_>, tokens: Tokens) -> Option<Vec<A
 }
 
 /// All mistakes of an expression, each in its place in the file.
-fn expression(node: &Node<'_>) -> Option<Arc<Expression>> {
+fn expression(node: &Node<'_>, tokens: Tokens) -> Option<Arc<Expression>> {
     let text = node.text("`\"token.claims.tenant == 'acme'\"`")?;
-    match Expression::read(text) {
+    match Expression::read(text, tokens) {
         Ok(expression) => Some(Arc::new(expression)),
         Err(faults) => {
             for fault in faults.into_iter().take(FAULTS_MAX) {

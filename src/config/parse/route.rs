@@ -14,8 +14,8 @@ use crate::config::file::{ForwardFile, LimitFile, MatchFile, RouteFile};
 use crate::config::node::{Field, Node, all};
 use crate::config::problem::{nearest, shown};
 use crate::config::spec::{
-    ClientsSpec, ForwardSpec, HostPattern, IssuerSpec, LimitKey, LimitSpec, MatchSpec, PathPattern,
-    RouteSpec, TokenSpec, UpstreamSpec,
+    ClientsSpec, ForwardSpec, HostPattern, LimitKey, LimitSpec, MatchSpec, PathPattern, RouteSpec,
+    TokenSpec, UpstreamSpec,
 };
 use crate::config::tree::Value;
 use crate::identity::client_pattern::ClientPattern;
@@ -34,13 +34,13 @@ const GRACE_BOUNDS: RangeInclusive<Duration> =
 const CLIENTS: &str = "`clients: [spiffe://partners.example/web/*]`, or `clients: any` for everybody \
      that the listener let in";
 
-/// One entry of `routes`. `upstreams`, `issuers` and `lists` of API keys are what could be read of
+/// One entry of `routes`. `upstreams`, `credentials` and `lists` of API keys are what could be read of
 /// them, to hold `accept`, `token` and `api_key` against.
 pub(super) fn route(
     node: &Node<'_>,
     around: &Around<'_>,
     upstreams: &BTreeMap<Name, UpstreamSpec>,
-    issuers: &BTreeMap<Name, IssuerSpec>,
+    credentials: &token::Credentials<'_>,
     lists: &BTreeMap<Name, KeyListSpec>,
 ) -> Option<RouteSpec> {
     let file = RouteFile::read(node)?;
@@ -60,8 +60,8 @@ pub(super) fn route(
     let login = file
         .login
         .optional(|node| node.reference::<Name>("login", &around.logins));
-    let others = [&file.api_key, &file.login];
-    let token = token::of_route(&file.token, &others, around, issuers);
+    let others = [("api_key", &file.api_key), ("login", &file.login)];
+    let token = token::of_route(&file.token, &others, around, credentials);
     let api_key = api_keys::of_route(&file.api_key, token.as_ref(), lists, around);
     let limits = file.limits.or(Vec::new(), |node| {
         all(&node.items("`[{ rate: 100/s, per: client }]`")?, limit)

@@ -8,6 +8,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use super::web::FieldUse;
 use super::{Around, claims, possession, web};
 use crate::config::file::TokenFile;
+use crate::config::login::{LoginSpec, is_own_cookie, session_cookie};
 use crate::config::node::{Field, Node, all};
 use crate::config::possession::Demand;
 use crate::config::problem::shown;
@@ -28,27 +29,36 @@ const PLACES_MAX: usize = 4;
 /// Longer than any cookie or parameter is called.
 const NAME_BYTES_MAX: usize = 128;
 
+/// What could be read of issuers and logins, to hold a `token` against.
+pub(super) struct Credentials<'s> {
+    pub(super) issuers: &'s BTreeMap<Name, IssuerSpec>,
+    pub(super) logins: &'s BTreeMap<Name, LoginSpec>,
+}
+
 /// `token` of a route. Who acts for whom must be asked in one way at least, or `none` be written:
-/// `others` are the keys beside it that ask in another way.
+/// `others` are the keys beside it, by their names, that ask in another way.
 pub(super) fn of_route(
     token: &Field<'_>,
-    others: &[&Field<'_>],
+    others: &[(&str, &Field<'_>)],
     around: &Around<'_>,
-    issuers: &BTreeMap<Name, IssuerSpec>,
+    credentials: &Credentials<'_>,
 ) -> Option<TokenSpec> {
-    if token.written().is_none() && others.iter().any(|other| other.written().is_some()) {
+    let beside = others.iter().find(|(_, other)| other.written().is_some());
+    if token.written().is_none() && beside.is_some() {
         return Some(TokenSpec::None);
     }
     token.needed(&format!("say it either way: write {TOKEN}"), |node| {
-        spec(node, around, issuers)
+        if let Some((name, _)) = beside.filter(|_| node.is("none")) {
+            return node.refuse(
+                format!("`none` says that nothing is asked for beside the certificate, and `{name}` asks"),
+                format!("leave `token` out, and only `{name}` opens the route; or leave `{name}` out"),
+            );
+        }
+        spec(node, around, credentials)
     })
 }
 
-fn spec(
-    node: &Node<'_>,
-    around: &Around<'_>,
-    issuers: &BTreeMap<Name, IssuerSpec>,
-) -> Option<TokenSpec> {
+fn spec(node: &Node<'_>, around: &Around<'_>, credentials: &Credentials<'_>) -> Option<TokenSpec> {
     let text = node.as_text();
     if text == Some("none") {
         return Some(TokenSpec::None);
@@ -64,17 +74,32 @@ fn spec(
         return node.refuse(what, format!("write {TOKEN}"));
     }
     let file = TokenFile::read(node)?;
-    let from = file.from.or(vec![Carrier::Authorization], places);
+    let from = file.from.or(vec![Carrier::Authorization], |node| {
+        places(node, credentials.logins)
+    });
+    let asked = Asked {
+        around,
+        issuers: credentials.issuers,
+        // What is wrong with it is said there.
+        from: from.as_deref().unwrap_or(&[Carrier::Authorization]),
+    };
     let any = match file.any.written() {
         Some(list) => {
             let alone = nothing_beside(node);
-            let any = several(list, around, issuers);
+            let any = several(list, &asked);
             alone.and(any)
         }
-        None => jwt(&file, around, issuers).map(|jwt| vec![jwt]),
+        None => jwt(&file, &asked).map(|jwt| vec![jwt]),
     };
     let (any, from) = (any?, from?);
     Some(TokenSpec::Wanted(WantedTokens { any, from }))
+}
+
+/// What the entries of one `token` are held against.
+struct Asked<'s> {
+    around: &'s Around<'s>,
+    issuers: &'s BTreeMap<Name, IssuerSpec>,
+    from: &'s [Carrier],
 }
 
 /// Beside `any` stands nothing that would hold for one issuer, or for all: who reads it would not
@@ -93,11 +118,7 @@ fn nothing_beside(node: &Node<'_>) -> Option<()> {
 }
 
 /// The entries of `any`.
-fn several(
-    node: &Node<'_>,
-    around: &Around<'_>,
-    issuers: &BTreeMap<Name, IssuerSpec>,
-) -> Option<Vec<JwtSpec>> {
+fn several(node: &Node<'_>, asked: &Asked<'_>) -> Option<Vec<JwtSpec>> {
     let items = node.items("`[{ issuer: corp }, { issuer: partner }]`")?;
     if items.is_empty() || items.len() > ISSUERS_MAX {
         return node.refuse(
@@ -116,8 +137,8 @@ fn several(
                 );
             }
         }
-        let jwt = jwt(&file, around, issuers)?;
-        let iss = |name: &Name| issuers.get(name).map(|spec| &spec.issuer);
+        let jwt = jwt(&file, asked)?;
+        let iss = |name: &Name| asked.issuers.get(name).map(|spec| &spec.issuer);
         let twin = known.iter().find(|other| {
             **other == jwt.issuer || (iss(other).is_some() && iss(other) == iss(&jwt.issuer))
         });
@@ -141,21 +162,17 @@ fn several(
 }
 
 /// What is asked of the tokens of one issuer.
-fn jwt(
-    file: &TokenFile<'_>,
-    around: &Around<'_>,
-    issuers: &BTreeMap<Name, IssuerSpec>,
-) -> Option<JwtSpec> {
+fn jwt(file: &TokenFile<'_>, asked: &Asked<'_>) -> Option<JwtSpec> {
     let issuer = file
         .issuer
         .needed("write `issuer: NAME`, an entry of `issuers`", |node| {
-            node.reference::<Name>("issuer", &around.issuers)
+            node.reference::<Name>("issuer", &asked.around.issuers)
         });
     let scopes = file
         .scopes
         .or(Vec::new(), |node| node.some("`[orders:read]`", scope));
     let wanted = file.claims.or(BTreeMap::new(), claims::wanted);
-    let of_issuer = issuer.as_ref().and_then(|name| issuers.get(name));
+    let of_issuer = issuer.as_ref().and_then(|name| asked.issuers.get(name));
     let typ = file.typ.optional(|node| {
         let typ = typ(node)?;
         let other = of_issuer.and_then(|spec| spec.profile.typ.as_deref());
@@ -171,7 +188,16 @@ fn jwt(
         }
     });
     let bound = file.bound_to_certificate.or(Demand::No, possession::demand);
-    let dpop = file.dpop.or(Demand::No, possession::demand);
+    let dpop = file.dpop.or(Demand::No, |node| {
+        let demand = possession::demand(node)?;
+        if demand == Demand::Required && !asked.from.contains(&Carrier::Authorization) {
+            return node.refuse(
+                "nobody could show such a token: with a proof it stands in `Authorization` alone (RFC 9449, section 7.1)",
+                "add `authorization` to `from`, or leave `dpop` out",
+            );
+        }
+        Some(demand)
+    });
     Some(JwtSpec {
         issuer: issuer?,
         scopes: scopes?,
@@ -209,9 +235,9 @@ pub(super) fn scope(node: &Node<'_>) -> Option<String> {
 }
 
 /// One place, or a list of them.
-fn places(node: &Node<'_>) -> Option<Vec<Carrier>> {
+fn places(node: &Node<'_>, logins: &BTreeMap<Name, LoginSpec>) -> Option<Vec<Carrier>> {
     if node.as_text().is_some() {
-        return carrier(node).map(|place| vec![place]);
+        return carrier(node, logins).map(|place| vec![place]);
     }
     let items = node.items("`[authorization, cookie:NAME]`")?;
     if items.is_empty() || items.len() > PLACES_MAX {
@@ -222,7 +248,7 @@ fn places(node: &Node<'_>) -> Option<Vec<Carrier>> {
     }
     let mut known: Vec<Carrier> = Vec::new();
     let read = all(&items, |node| {
-        let place = carrier(node)?;
+        let place = carrier(node, logins)?;
         if let Some(twin) = known.iter().find(|known| place.is_read_as(known)) {
             let what = match *twin == place {
                 true => format!("`{place}` stands twice"),
@@ -237,7 +263,7 @@ fn places(node: &Node<'_>) -> Option<Vec<Carrier>> {
 }
 
 /// A place in a request where a credential stands.
-fn carrier(node: &Node<'_>) -> Option<Carrier> {
+fn carrier(node: &Node<'_>, logins: &BTreeMap<Name, LoginSpec>) -> Option<Carrier> {
     let text = node.text(FROM)?;
     if text == "authorization" {
         return Some(Carrier::Authorization);
@@ -249,6 +275,16 @@ fn carrier(node: &Node<'_>) -> Option<Carrier> {
     }
     if let Some(name) = of_kind("cookie") {
         // A cookie-name is a token (RFC 6265, section 4.1.1).
+        let own = |login: &LoginSpec| is_own_cookie(&session_cookie(&login.cookie), name);
+        if let Some((login, _)) = logins.iter().find(|(_, login)| own(login)) {
+            return node.refuse(
+                format!(
+                    "{} is a cookie of `logins.{login}`, and never a token",
+                    shown(name)
+                ),
+                "write the name of another cookie; a session opens the route with `login`",
+            );
+        }
         let plain = |b: u8| HeaderName::from_bytes(&[b]).is_ok();
         return named(node, name, plain).map(Carrier::Cookie);
     }

@@ -230,7 +230,7 @@ async fn a_service_that_says_nothing_is_given_up_after_the_limit() {
     let limit = Duration::from_millis(50);
     let connector = gateway.connector();
     let failure = connector.connect(&policy, address, limit).await;
-    assert_eq!(failure.unwrap_err(), ConnectFailure::TimedOut);
+    assert_eq!(failure.unwrap_err(), ConnectFailure::HandshakeTimedOut);
 }
 
 #[tokio::test]

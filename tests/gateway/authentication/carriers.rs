@@ -116,6 +116,26 @@ async fn a_token_is_shown_once_or_the_request_is_refused() {
                 .header("Cookie", &cookie("token=OTHER")),
         ),
         (
+            "a crumb behind a comma",
+            get("").header("Cookie", &cookie("a=1,token=OTHER; token=TOKEN")),
+        ),
+        (
+            "a crumb behind a comma of our own",
+            get("").header("Cookie", &cookie("token=TOKEN,token=OTHER")),
+        ),
+        (
+            "a crumb behind a comma in another field",
+            get("")
+                .header("Cookie", &cookie("token=TOKEN"))
+                .header("Cookie", &cookie("a=\"1\", token = OTHER")),
+        ),
+        (
+            "bearer and a crumb behind a comma",
+            get("")
+                .bearer(&token)
+                .header("Cookie", &cookie("a=1,token=OTHER;b=2")),
+        ),
+        (
             "two parameters",
             get(&format!("?access_token={token}&access_token={token}")),
         ),
@@ -192,6 +212,18 @@ async fn a_token_is_shown_once_or_the_request_is_refused() {
     let want = (400, Some("header_ambiguous".to_owned()));
     assert_eq!(stage.verdict(&answer).await, want);
     assert_eq!(stage.orders.requests().len(), 0);
+    // Commas of other cookies are theirs, and hide nothing by themselves.
+    let others = cookie("a=1,2; b=\"x, y\",tokens=3; token=TOKEN; c=,,token; d=,a token=4");
+    let answer = stage
+        .client()
+        .request(&get("").header("Cookie", &others))
+        .await;
+    assert_eq!(stage.verdict(&answer).await, (200, None));
+    let hidden = get("").header("Cookie", &cookie("a=1,token=TOKEN"));
+    let answer = stage.client().request(&hidden).await;
+    let want = (401, Some("token_missing".to_owned()));
+    assert_eq!(stage.verdict(&answer).await, want);
+    assert_eq!(stage.orders.requests().len(), 1);
     // Where the route does not look, nothing is a credential.
     let elsewhere = Request::get("/orders/7?access_token=x")
         .header("X-Token", "y")
@@ -290,4 +322,48 @@ async fn no_other_field_takes_a_credential_away_and_no_spelling_hides_one() {
         assert_eq!(came, (400, Some(reason.to_owned())));
     }
     assert_eq!(stage.orders.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_rule_sees_what_was_verified_and_nothing_of_what_carried_it() {
+    let world = World::new();
+    let made = crate::api_keys::make("never");
+    world
+        .folder
+        .write("partners.yaml", crate::api_keys::owners(&[&made]));
+    let stage = Stage::with(world, |config| {
+        config.set("api_keys.partners.file", "partners.yaml");
+        config.route("ruled", "/ruled/**", "orders");
+        let from = ["header:x-token", "cookie:token", "query:access_token"];
+        let token = json!({ "issuer": "corp", "from": from });
+        config.set("routes.ruled.token", token);
+        config.set("routes.ruled.api_key", "partners");
+        let cel = "token.credential in ['jwt', 'api_key'] && request.headers['x-other'] == ['seen'] \
+                   && !(has(request.query) && request.query.contains('token')) \
+                   && request.headers.all(name, !name.matches('token|key|cookie|auth'))";
+        let peeps = "request.headers['x-api-key'][0].startsWith('pcak_')";
+        let policy = json!([
+            { "name": "sees", "cel": cel },
+            { "name": "peeps", "cel": peeps, "report_only": true },
+        ]);
+        config.set("routes.ruled.policy", policy);
+        config.set("logs.level", "debug");
+    })
+    .await;
+    let token = Token::new().sign(&stage.world.issuer);
+    let get = |query: &str| Request::get(&format!("/ruled/x{query}")).header("X-Other", "seen");
+    let requests = [
+        get("").header("X-Token", &token),
+        get("").header("Cookie", &format!("token={token}")),
+        get(&format!("?a=1&access_token={token}")),
+        get("").header("X-Api-Key", &made.key),
+    ];
+    for request in &requests {
+        let answer = stage.client().request(request).await;
+        assert_eq!(stage.verdict(&answer).await, (200, None));
+        let line = stage.gateway.access_line(&answer).await;
+        assert_eq!(line["policy_would_refuse"], "peeps");
+    }
+    let log = stage.gateway.log().join("\n");
+    assert!(!log.contains(&token) && !log.contains(&made.key));
 }

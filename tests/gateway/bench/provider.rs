@@ -28,7 +28,8 @@
 //! | `gateway-mtls` | `tls_client_auth`: the world's gateway identity | as `gateway` |
 //! | `gateway-key` | `private_key_jwt`: `client.key` of the folder, `kid` `client` | as `gateway` |
 //!
-//! Every user exists; the one of now (`alice`; [`Provider::user`]) is logged in without a question.
+//! Every user exists; the one of now (`alice`; [`Provider::user`]) is logged in without a question, unless
+//! its own pages are to ask ([`Provider::forms`]).
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
@@ -371,6 +372,11 @@ impl Provider {
     pub async fn user(&self, sub: impl Into<Value>, claims: Value) {
         let wish = json!({ "sub": sub.into(), "claims": claims });
         self.command("user", wish).await;
+    }
+
+    /// Whether its own pages ask from now on: who it is, for consent, and before a logout.
+    pub async fn forms(&self, shown: bool) {
+        self.command("forms", json!({ "shown": shown })).await;
     }
 
     /// How long things live, in seconds: `AccessToken`, `IdToken`, `RefreshToken`, ..

@@ -3,10 +3,11 @@
 use serde_json::json;
 
 use super::server::{
-    Script, action, append, body, denied_field, no, no_with, query, remove, set, status, tell, yes,
-    yes_with,
+    Script, Service, action, append, body, denied_field, no, no_with, query, remove, set, status,
+    tell, yes, yes_with,
 };
-use super::{DENIED, INVALID, Stage};
+use super::{DENIED, INVALID, Stage, with_login};
+use crate::bench::World;
 use crate::bench::http1::Request;
 use crate::bench::service::Reply;
 
@@ -117,6 +118,7 @@ async fn an_answer_that_breaks_a_rule_is_not_followed_in_part() {
         "x-client-identity",
         "x-request-id",
         "dpop",
+        "cookie",
         "x-forwarded-for"
     ]);
     let stage = Stage::with(&[("may_set", may_set)]).await;
@@ -149,6 +151,10 @@ async fn an_answer_that_breaks_a_rule_is_not_followed_in_part() {
         ("framing", yes_with(&[set("transfer-encoding", "chunked")])),
         ("a length", yes_with(&[remove("content-length")])),
         (
+            "a credential beside the client's",
+            yes_with(&[append("cookie", "role=admin")]),
+        ),
+        (
             "a credential that is not named",
             yes_with(&[set("authorization", "Basic eA==")]),
         ),
@@ -156,7 +162,6 @@ async fn an_answer_that_breaks_a_rule_is_not_followed_in_part() {
             "without the credential",
             yes_with(&[remove("authorization")]),
         ),
-        ("without cookies", yes_with(&[remove("cookie")])),
         ("a proof", yes_with(&[set("dpop", "x")])),
         (
             "another method",
@@ -205,6 +210,39 @@ async fn an_answer_that_breaks_a_rule_is_not_followed_in_part() {
         1,
         "the connection is not to blame"
     );
+}
+
+#[tokio::test]
+async fn nobody_is_given_a_session_by_an_answer() {
+    let world = World::new();
+    let opa = Service::start(&world).await;
+    let stage = Stage::changed(world, opa, with_login).await;
+    let client = stage.gateway.client(&stage.world.web());
+    let sessions = [
+        "__Host-portcullis-staff=1abc; Path=/; Secure",
+        "__Host-portcullis-staff.1=def; Path=/; Secure",
+        "__Host-portcullis-staff.p.aaaaaaaa=; Max-Age=0",
+        "\t__Host-portcullis-staff = 1abc",
+    ];
+    for session in sessions {
+        for answer in [
+            yes_with(&[tell("x-policy", "v7"), tell("Set-Cookie", session)]),
+            no_with(&[status(401), denied_field("set-cookie", session)]),
+        ] {
+            stage.opa.play(Script::Say(answer));
+            let answer = client.get("/open/x").await;
+            assert_eq!(answer.headers.all("set-cookie"), [""; 0], "{session}");
+            let reason = stage.gateway.reason(&answer).await;
+            assert_eq!((answer.status, reason.as_deref()), (502, Some(INVALID)));
+        }
+    }
+    assert_eq!(stage.orders.requests().len(), 0);
+    let foreign = "__Host-portcullis-staffing=1";
+    stage
+        .opa
+        .play(Script::Say(yes_with(&[tell("set-cookie", foreign)])));
+    let answer = client.get("/open/x").await;
+    assert_eq!(answer.headers.all("set-cookie"), [foreign]);
 }
 
 #[tokio::test]

@@ -1,13 +1,18 @@
 //! An authorization service that is away, comes back, hangs, or is there with other key material.
 
-use serde_json::json;
+use std::time::Duration;
 
-use super::server::{Script, identity, yes};
-use super::{Stage, UNAVAILABLE};
-use crate::bench::ORDERS_ID;
-use crate::bench::gateway::Reloaded;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use super::server::{Script, Service, identity, no, yes};
+use super::{DENIED, Stage, UNAVAILABLE, external_authorization};
+use crate::bench::config::free_port;
+use crate::bench::gateway::{Reloaded, run};
 use crate::bench::http1::Request;
 use crate::bench::pki::Leaf;
+use crate::bench::{ORDERS_ID, World, within};
 
 #[tokio::test]
 async fn while_it_is_away_requests_are_refused_and_it_is_found_again() {
@@ -75,35 +80,165 @@ async fn one_that_hangs_is_waited_for_until_the_timeout_and_asked_anew_on_anothe
 
 #[tokio::test]
 async fn where_it_is_written_requests_pass_while_it_is_away_and_are_counted() {
-    let mut stage = Stage::with(&[
+    let keys = [
         ("when_away", json!("allow")),
-        ("timeout", json!("300ms")),
         ("may_set", json!(["x-user"])),
-    ])
-    .await;
+    ];
+    let mut stage = Stage::with(&keys).await;
     let client = stage.gateway.client(&stage.world.web());
-    for (number, script) in [
-        Script::Hang,
-        Script::Status(14),
-        Script::Http(503),
-        Script::Cut,
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        stage.opa.play(script);
+    assert_eq!(client.get("/open/x").await.status, 200);
+    stage.opa.stop().await;
+    stage.disconnected().await;
+    for number in 1..=3 {
         let request = Request::get("/open/x").header("x-user", "forged");
         assert_eq!(client.request(&request).await.status, 200, "{number}");
         assert_eq!(stage.orders.last_request().header("x-user"), None);
-        assert_eq!(stage.waived("away").await, (number + 1) as f64);
+        assert_eq!(stage.waived("away").await, f64::from(number));
     }
-    stage.opa.play(Script::Http(429));
-    let answer = client.get("/open/x").await;
-    assert_eq!(answer.status, 503, "how many ask is up to clients");
-    stage.opa.stop().await;
-    assert_eq!(client.get("/open/x").await.status, 200);
-    assert_eq!(stage.waived("away").await, 5.0);
-    assert_eq!(stage.checks("unreachable").await, 1.0);
+    assert_eq!(stage.checks("unreachable").await, 3.0);
+    stage.opa.listen().await;
+    stage.opa.play(Script::Say(no()));
+    assert_eq!(client.get("/open/x").await.status, 403, "it is back");
+}
+
+/// What a client writes into its request decides how much work it is, and may make the service fall
+/// over it.
+#[tokio::test]
+async fn what_comes_of_one_question_lets_nobody_pass() {
+    let stage = Stage::with(&[("when_away", json!("allow")), ("timeout", json!("300ms"))]).await;
+    for script in [
+        Script::Hang,
+        Script::Status(4),
+        Script::Status(14),
+        Script::Status(8),
+        Script::Http(429),
+        Script::Http(502),
+        Script::Http(503),
+        Script::Http(504),
+        Script::Reset,
+        Script::Cut,
+        Script::Fields(10_000),
+    ] {
+        let what = format!("{script:?}");
+        // The service is there for others all the while.
+        stage.opa.decide(move |question| match &*question.path {
+            "/open/hard" => script.clone(),
+            _ => Script::Say(yes()),
+        });
+        let (status, reason) = stage.get("/open/hard").await;
+        assert_eq!((status, &*reason), (503, UNAVAILABLE), "{what}");
+        assert_eq!(stage.get("/open/x").await.0, 200, "{what}");
+    }
+    assert_eq!(stage.waived("away").await, 0.0);
+    let paths = stage.orders.requests();
+    assert!(paths.iter().all(|asked| asked.target == "/open/x"));
+}
+
+#[tokio::test]
+async fn a_question_at_which_the_service_dies_lets_nobody_pass() {
+    let stage = Stage::with(&[("when_away", json!("allow"))]).await;
+    assert_eq!(stage.get("/open/x").await.0, 200);
+    stage.opa.close_door().await;
+    stage.opa.play(Script::Cut);
+    let (status, reason) = stage.get("/open/x").await;
+    assert_eq!((status, &*reason), (503, UNAVAILABLE));
+    assert_eq!(stage.waived("away").await, 0.0);
+    assert_eq!(stage.checks("unavailable").await, 1.0);
+    assert_eq!(
+        stage.get("/open/x").await.0,
+        200,
+        "nobody is there any more"
+    );
+    assert_eq!(stage.waived("away").await, 1.0);
+}
+
+/// A policy that never ends holds up a service of one thread: it takes connections, and no more.
+#[tokio::test]
+async fn one_that_takes_connections_and_is_silent_is_not_away() {
+    let world = World::new();
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let mut opa = Service::start(&world).await;
+    opa.stop().await;
+    opa.address = silent.local_addr().expect("an address");
+    let keys = [("when_away", json!("allow")), ("timeout", json!("300ms"))];
+    let stage = Stage::around(world, opa, &keys).await;
+    for _ in 0..2 {
+        let (status, reason) = stage.get("/open/x").await;
+        assert_eq!((status, &*reason), (503, UNAVAILABLE));
+    }
+    assert_eq!(stage.waived("away").await, 0.0);
+    assert_eq!(stage.checks("timed_out").await, 2.0);
+}
+
+#[tokio::test]
+async fn while_one_of_its_endpoints_takes_connections_it_is_not_away() {
+    let world = World::new();
+    let opa = Service::start(&world).await;
+    opa.play(Script::Say(no()));
+    let dead = || format!("127.0.0.1:{}", free_port());
+    let endpoints = json!([dead(), dead(), opa.address.to_string(), dead()]);
+    let keys = [("when_away", json!("allow")), ("endpoints", endpoints)];
+    let stage = Stage::around(world, opa, &keys).await;
+    let (status, reason) = stage.get("/open/x").await;
+    assert_eq!((status, &*reason), (403, DENIED));
+    assert_eq!(stage.waived("away").await, 0.0);
+}
+
+/// Nobody answers, and nobody says so: a network that drops what it is given.
+#[tokio::test]
+async fn one_that_no_packet_reaches_is_away_once_that_is_known() {
+    let world = World::new();
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket
+        .bind(([127, 0, 0, 1], 0).into())
+        .expect("a free port");
+    let listener = socket.listen(1).expect("to listen");
+    let address = listener.local_addr().expect("an address");
+    let mut held = Vec::new();
+    let short = Duration::from_millis(200);
+    while let Ok(taken) = timeout(short, TcpStream::connect(address)).await {
+        held.push(taken);
+    }
+    let mut opa = Service::start(&world).await;
+    opa.stop().await;
+    opa.address = address;
+    let keys = [("when_away", json!("allow")), ("timeout", json!("50ms"))];
+    let stage = Stage::around(world, opa, &keys).await;
+    let (status, reason) = stage.get("/open/x").await;
+    assert_eq!((status, &*reason), (503, UNAVAILABLE), "nobody knows yet");
+    let failures = "portcullis_upstream_connect_failures_total";
+    let labels = [("upstream", "opa"), ("reason", "timed_out")];
+    stage
+        .gateway
+        .wait_for_metric(failures, &labels, |failed| failed == 1.0)
+        .await;
+    within("the next attempt", async {
+        while stage.get("/open/x").await.0 != 200 {}
+    })
+    .await;
+    assert!(stage.waived("away").await >= 1.0);
+}
+
+#[tokio::test]
+async fn check_says_what_letting_pass_means() {
+    let world = World::new();
+    let mut config = world.config();
+    config.choose_ports();
+    let mut entry = external_authorization(([127, 0, 0, 1], 1).into());
+    config.set("external_authorization.opa", entry.clone());
+    let output = run(&world, &config, &["check"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && !said.contains("warning"),
+        "{said}"
+    );
+    entry["when_away"] = json!("allow");
+    config.set("external_authorization.opa", entry);
+    let output = run(&world, &config, &["check"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let want = "warning: external_authorization.opa.when_away: `allow` lets requests pass unasked \
+                while no endpoint takes a connection";
+    assert!(output.status.success() && said.contains(want), "{said}");
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::bench::World;
+use crate::bench::config::Config;
 use crate::bench::gateway::Gateway;
 use crate::bench::service;
 use server::{ID, NAME, Service};
@@ -49,6 +50,21 @@ impl Stage {
     }
 
     async fn around(world: World, opa: Service, keys: &[(&str, Value)]) -> Self {
+        let set = |_: &World, config: &mut Config| {
+            for (key, value) in keys {
+                let place = match key.split_once('.') {
+                    Some(("route", key)) => format!("routes.open.{key}"),
+                    Some(("issuer", key)) => format!("issuers.corp.{key}"),
+                    Some(_) | None => format!("external_authorization.opa.{key}"),
+                };
+                config.set(&place, value.clone());
+            }
+        };
+        Self::changed(world, opa, set).await
+    }
+
+    /// With another configuration.
+    async fn changed(world: World, opa: Service, change: impl FnOnce(&World, &mut Config)) -> Self {
         let orders = world.orders().start().await;
         let mut config = world.config();
         config.endpoints("orders", &[orders.address]);
@@ -57,14 +73,7 @@ impl Stage {
             external_authorization(opa.address),
         );
         config.set("routes.open.external_authorization", "opa");
-        for (key, value) in keys {
-            let place = match key.split_once('.') {
-                Some(("route", key)) => format!("routes.open.{key}"),
-                Some(("issuer", key)) => format!("issuers.corp.{key}"),
-                Some(_) | None => format!("external_authorization.opa.{key}"),
-            };
-            config.set(&place, value.clone());
-        }
+        change(&world, &mut config);
         let gateway = world.gateway_with(&config).await;
         Self {
             world,
@@ -82,6 +91,16 @@ impl Stage {
         (answer.status, reason.to_owned())
     }
 
+    /// Waits until the gateway has seen that its connection is gone.
+    async fn disconnected(&self) {
+        let open = "portcullis_upstream_connections";
+        let labels = [("upstream", "opa")];
+        let gateway = &self.gateway;
+        gateway
+            .wait_for_metric(open, &labels, |open| open == 0.0)
+            .await;
+    }
+
     async fn checks(&self, result: &str) -> f64 {
         let labels = [("external_authorization", "opa"), ("result", result)];
         self.gateway.metrics().await.value(CHECKS, &labels)
@@ -91,6 +110,13 @@ impl Stage {
         let labels = [("external_authorization", "opa"), ("why", why)];
         self.gateway.metrics().await.value(WAIVED, &labels)
     }
+}
+
+/// A login, for the cookies that are the gateway's own.
+fn with_login(world: &World, config: &mut Config) {
+    let client = json!({ "client_id": "us", "tls": "gateway" });
+    config.set("oauth_clients.us", client);
+    crate::login::set_up_idle(world, config);
 }
 
 const DENIED: &str = "external_authorization_denied";

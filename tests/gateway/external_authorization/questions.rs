@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
-use super::Stage;
-use crate::bench::WEB_ID;
+use super::server::Service;
+use super::{Stage, with_login};
 use crate::bench::client::HOST;
 use crate::bench::http1::Request;
 use crate::bench::token::{ISSUER, Token};
+use crate::bench::{WEB_ID, World};
 
 #[tokio::test]
 async fn it_is_told_who_asks_for_what_from_where() {
@@ -144,6 +145,42 @@ async fn credentials_and_the_certificate_are_told_where_they_are_written() {
         "{}",
         asked.certificate
     );
+}
+
+#[tokio::test]
+async fn cookies_are_told_without_sessions_and_tokens() {
+    let world = World::new();
+    let opa = Service::start(&world).await;
+    let stage = Stage::changed(world, opa, |world, config| {
+        with_login(world, config);
+        config.set(
+            "external_authorization.opa.send_credentials",
+            json!(["cookie"]),
+        );
+        let token = json!({ "issuer": "corp", "from": ["authorization", "cookie:app"] });
+        config.set("routes.open.token", token);
+    })
+    .await;
+    let client = stage.gateway.client(&stage.world.web());
+    let token = Token::new().sign(&stage.world.issuer);
+    let own = "__Host-portcullis-staff=2aaaa; __Host-portcullis-staff.1=bbbb";
+    let cookies = format!("theme=dark; {own}; app={token}; lang=en; __Host-portcullis-staff.p.x=c");
+    let request = Request::get("/open/x").header("cookie", &cookies);
+    assert_eq!(client.request(&request).await.status, 200);
+    assert_eq!(stage.opa.last().headers["cookie"], "theme=dark; lang=en");
+    let cookies = format!("{own}; app={token}");
+    let request = Request::get("/open/x").header("cookie", &cookies);
+    assert_eq!(client.request(&request).await.status, 200);
+    assert!(!stage.opa.last().headers.contains_key("cookie"));
+    // Crumbs, one by one.
+    let request = Request::get("/open/x")
+        .bearer(&token)
+        .header("cookie", "a=1")
+        .header("cookie", own)
+        .header("cookie", "b=2");
+    let mut h2 = client.connect_h2().await;
+    assert_eq!(h2.request(&request).await.status, 200);
+    assert_eq!(stage.opa.last().headers["cookie"], "a=1; b=2");
 }
 
 #[tokio::test]

@@ -88,6 +88,8 @@ struct State {
     /// How many connections were accepted, handshakes completed, connections closed, and bytes of the
     /// application that came.
     counts: watch::Sender<Counts>,
+    /// Told when no more connections are taken.
+    full: watch::Sender<()>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,6 +126,7 @@ impl Service {
                 decide: Mutex::new(Arc::new(|_| Script::Say(yes()))),
                 questions: Mutex::default(),
                 counts: watch::Sender::default(),
+                full: watch::Sender::default(),
             }),
             task: None,
         };
@@ -138,7 +141,13 @@ impl Service {
         let state = Arc::clone(&self.state);
         self.task = Some(tokio::spawn(async move {
             let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
+            let mut full = state.full.subscribe();
+            loop {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    _ = full.changed() => break,
+                };
+                let Ok((stream, _)) = accepted else { break };
                 let mut number = 0;
                 state.counts.send_modify(|counts| {
                     counts.connections += 1;
@@ -150,7 +159,16 @@ impl Service {
                     state.counts.send_modify(|counts| counts.closed += 1);
                 });
             }
+            drop(listener);
+            while connections.join_next().await.is_some() {}
         }));
+    }
+
+    /// Takes no more connections; those that are open go on.
+    pub async fn close_door(&self) {
+        self.state.full.send_replace(());
+        let open = async { while TcpStream::connect(self.address).await.is_ok() {} };
+        within("the door to close", open).await;
     }
 
     /// Closes the listener and every connection.

@@ -1,11 +1,14 @@
 //! How much an issuer is asked: once for all who ask about one token, and so many questions at a time.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
 
 use super::{GOOD, Stage, good, new_token, says};
-use crate::bench::client::read_h2;
+use crate::bench::client::{H2, read_h2};
 use crate::bench::http1::Request;
 use crate::bench::service::Step;
 use crate::bench::within;
@@ -43,65 +46,102 @@ async fn many_who_ask_about_one_token_at_a_time_are_one_question() {
 
 #[tokio::test]
 async fn questions_about_different_tokens_are_so_many_at_a_time() {
+    let (stage, gate) = held(3).await;
+    let (mut one, mut two) = (
+        Crowd::of(&stage, "one").await,
+        Crowd::of(&stage, "two").await,
+    );
+    one.ask(15).await;
+    two.ask(15).await;
+    stage.issuer.wait_for_requests(3).await;
+    let mut answers: FuturesUnordered<_> = one.answers.into_iter().chain(two.answers).collect();
+    for answered in 0..30 {
+        let asked = stage.questions();
+        assert!(asked <= answered + 3, "{} at a time", asked - answered);
+        gate.notify_one();
+        assert_eq!(status(answers.next()).await, 200);
+    }
+    assert_eq!(stage.questions(), 30);
+}
+
+/// 16 for each that may be under way have a place, and one client half of them; who comes then is
+/// told at once. Of those under way one client has half as well.
+#[tokio::test]
+async fn one_client_takes_neither_all_places_nor_all_turns() {
+    let (stage, gate) = held(2).await;
+    let mut greedy = Crowd::of(&stage, "greedy").await;
+    greedy.ask(20).await;
+    busy(&stage, 4.0).await;
+    assert_eq!(stage.issuer.wait_for_requests(1).await.len(), 1);
+    let mut other = Crowd::of(&stage, "other").await;
+    other.ask(1).await;
+    let asked = stage.issuer.wait_for_requests(2).await;
+    let form = String::from_utf8_lossy(&asked[1].body).into_owned();
+    assert!(form.contains("token=of-other-"), "{form}");
+    other.ask(16).await;
+    busy(&stage, 5.0).await;
+    let mut third = Crowd::of(&stage, "third").await;
+    third.ask(1).await;
+    busy(&stage, 6.0).await;
+    let all = [greedy.answers, other.answers, third.answers];
+    let mut answers: FuturesUnordered<_> = all.into_iter().flatten().collect();
+    let mut refused = 0;
+    while !answers.is_empty() {
+        gate.notify_one();
+        refused += usize::from(status(answers.next()).await == 503);
+    }
+    assert_eq!((refused, stage.questions()), (6, 32));
+    stage.say(&good());
+    stage.hold("room again", &new_token(), GOOD).await;
+}
+
+/// So many questions at a time, each answered when the gate is notified.
+async fn held(concurrency: u32) -> (Stage, Arc<Notify>) {
     let stage = Stage::with(|config| {
-        config.set("issuers.corp.introspection.concurrency", 3);
+        config.set("issuers.corp.introspection.concurrency", concurrency);
         config.set("issuers.corp.introspection.timeout", "20s");
     })
     .await;
     let gate = Arc::new(Notify::new());
     stage.reply(says(&good()).after(Step::Gate(Arc::clone(&gate))));
-    let mut h2 = stage.client().connect_h2().await;
-    let mut answers = Vec::new();
-    for _ in 0..30 {
-        let request = Request::get("/orders/7").bearer(&new_token());
-        answers.push(h2.start(&request).await.expect("a stream").0);
+    (stage, gate)
+}
+
+async fn busy(stage: &Stage, count: f64) {
+    let busy = [("issuer", "corp"), ("result", "busy")];
+    let gateway = &stage.gateway;
+    gateway
+        .wait_for_metric(super::QUESTIONS, &busy, |busy| busy == count)
+        .await;
+}
+
+/// One client that asks with many tokens at a time.
+struct Crowd {
+    name: &'static str,
+    h2: H2,
+    answers: Vec<BoxFuture>,
+}
+
+type BoxFuture = Pin<Box<dyn Future<Output = u16>>>;
+
+impl Crowd {
+    async fn of(stage: &Stage, name: &'static str) -> Self {
+        let client = stage.gateway.client(&stage.partner(name));
+        let (h2, answers) = (client.connect_h2().await, Vec::new());
+        Self { name, h2, answers }
     }
-    for answered in 0..30 {
-        let asked = stage.issuer.wait_for_requests((answered + 3).min(30)).await;
-        assert!(
-            asked.len() <= answered + 3,
-            "{} at a time",
-            asked.len() - answered
-        );
-        gate.notify_one();
-    }
-    for answer in answers {
-        let answer = within("an answer", read_h2(answer)).await.expect("whole");
-        assert_eq!(answer.status, 200);
+
+    async fn ask(&mut self, times: usize) {
+        for _ in 0..times {
+            let token = format!("of-{}-{}", self.name, new_token());
+            let request = Request::get("/orders/7").bearer(&token);
+            let (answer, _) = self.h2.start(&request).await.expect("a stream");
+            let answer = async { read_h2(answer).await.expect("whole").status };
+            self.answers.push(Box::pin(answer));
+        }
     }
 }
 
-/// 16 for each that may be under way wait; who comes then is told at once.
-#[tokio::test]
-async fn who_comes_when_too_many_wait_is_told_so_and_asks_nobody() {
-    let stage = Stage::with(|config| {
-        config.set("issuers.corp.introspection.concurrency", 1);
-        config.set("issuers.corp.introspection.timeout", "20s");
-    })
-    .await;
-    let gate = Arc::new(Notify::new());
-    stage.reply(says(&good()).after(Step::Gate(Arc::clone(&gate))));
-    let mut h2 = stage.client().connect_h2().await;
-    let mut answers = Vec::new();
-    for _ in 0..17 {
-        let request = Request::get("/orders/7").bearer(&new_token());
-        answers.push(h2.start(&request).await.expect("a stream").0);
-    }
-    let busy = [("issuer", "corp"), ("result", "busy")];
-    stage
-        .gateway
-        .wait_for_metric(super::QUESTIONS, &busy, |count| count == 1.0)
-        .await;
-    let mut refused = 0;
-    for answered in 0..16 {
-        stage.issuer.wait_for_requests(answered + 1).await;
-        gate.notify_one();
-    }
-    for answer in answers {
-        let answer = within("an answer", read_h2(answer)).await.expect("whole");
-        refused += usize::from(answer.status == 503);
-    }
-    assert_eq!((refused, stage.questions()), (1, 16));
-    stage.say(&good());
-    stage.hold("room again", &new_token(), GOOD).await;
+async fn status(answer: impl Future<Output = Option<u16>>) -> u16 {
+    within("an answer", answer).await.expect("one is left")
 }

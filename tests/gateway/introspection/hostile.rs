@@ -124,14 +124,17 @@ async fn an_answer_that_cannot_be_believed_is_no_verdict() {
         ),
         ("no answer", Reply::close()),
     ];
-    for (what, reply) in cases {
+    for (number, (what, reply)) in cases.into_iter().enumerate() {
         stage.reply(reply);
-        let token = new_token();
-        stage.hold(what, &token, UNAVAILABLE).await;
-        let answer = stage.ask(&token).await;
+        let (client, token) = (stage.partner(&format!("client-{number}")), new_token());
+        stage.hold_as(&client, what, &token, UNAVAILABLE).await;
+        let answer = stage.ask_as(&client, &token).await;
         assert!(answer.header("www-authenticate").is_none(), "{what}");
         let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
         assert!((1..=300).contains(&wait), "{what}: {wait}");
+        stage.say(&super::good());
+        let (status, _) = stage.ask_again(&new_token()).await;
+        assert_eq!(status, 200, "{what}");
     }
     stage.say(&super::good());
     stage.hold("well again", &new_token(), GOOD).await;
@@ -163,7 +166,10 @@ async fn an_issuer_that_is_slow_holds_nobody_for_longer_than_its_timeout() {
         ("dripping", Reply::raw(head).then(drip)),
     ] {
         stage.reply(reply);
-        stage.hold(what, &new_token(), UNAVAILABLE).await;
+        let client = stage.partner(what);
+        stage
+            .hold_as(&client, what, &new_token(), UNAVAILABLE)
+            .await;
     }
     assert!(stage.counted("too_slow").await >= 2.0);
     let line = stage

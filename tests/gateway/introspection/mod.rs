@@ -7,6 +7,7 @@ mod cache;
 mod clients;
 mod hostile;
 mod provider;
+mod resets;
 mod rules;
 mod shared;
 mod signed;
@@ -16,7 +17,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::bench::World;
 use crate::bench::client::Client;
 use crate::bench::config::Config;
 use crate::bench::gateway::Gateway;
@@ -24,6 +24,7 @@ use crate::bench::http1::{Answer, Request};
 use crate::bench::pki::{Identity, Leaf};
 use crate::bench::service::{Received, Reply, Service};
 use crate::bench::token::{AUDIENCE, ISSUER, unix_now};
+use crate::bench::{PATIENCE, World};
 
 pub const QUESTIONS: &str = "portcullis_introspections_total";
 pub const LOOKUPS: &str = "portcullis_introspection_cache_lookups_total";
@@ -93,23 +94,62 @@ impl Stage {
         self.issuer.set_reply(move |_| reply.clone());
     }
 
+    /// Another client of the same standing.
+    pub fn partner(&self, name: &str) -> Identity {
+        let id = format!("spiffe://partners.example/web/{name}");
+        self.world.partner(&id)
+    }
+
     /// Asks with a token for what needs one.
     pub async fn ask(&self, token: &str) -> Answer {
+        self.ask_as(&self.web, token).await
+    }
+
+    /// The same, as this client.
+    pub async fn ask_as(&self, client: &Identity, token: &str) -> Answer {
         let request = Request::get("/orders/7").bearer(token);
-        self.client().request(&request).await
+        self.gateway.client(client).request(&request).await
     }
 
     /// Status and reason of asking with a token.
     pub async fn verdict(&self, token: &str) -> (u16, Option<String>) {
-        let answer = self.ask(token).await;
+        self.verdict_of(&self.web, token).await
+    }
+
+    /// The same, as this client.
+    pub async fn verdict_of(&self, client: &Identity, token: &str) -> (u16, Option<String>) {
+        let answer = self.ask_as(client, token).await;
         (answer.status, self.gateway.reason(&answer).await)
+    }
+
+    /// Asks until the issuer is believed to be there again: for a moment after it was away nobody
+    /// asks it.
+    pub async fn ask_again(&self, token: &str) -> (u16, Option<String>) {
+        let began = std::time::Instant::now();
+        loop {
+            let verdict = self.verdict(token).await;
+            if verdict.0 != 503 || began.elapsed() > PATIENCE {
+                return verdict;
+            }
+        }
     }
 
     /// Holds the verdict on a token against the one that is wanted; the service hears only of a good
     /// one.
-    pub async fn hold(&self, what: &str, token: &str, (status, reason): (u16, Option<&str>)) {
+    pub async fn hold(&self, what: &str, token: &str, want: (u16, Option<&str>)) {
+        self.hold_as(&self.web, what, token, want).await;
+    }
+
+    /// The same, as this client.
+    pub async fn hold_as(
+        &self,
+        client: &Identity,
+        what: &str,
+        token: &str,
+        (status, reason): (u16, Option<&str>),
+    ) {
         let heard = self.orders.requests().len();
-        let verdict = self.verdict(token).await;
+        let verdict = self.verdict_of(client, token).await;
         assert_eq!(
             (verdict.0, verdict.1.as_deref()),
             (status, reason),

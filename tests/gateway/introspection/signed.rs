@@ -2,9 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{GOOD, INACTIVE, Stage, UNAVAILABLE, good, good_but, new_token, says};
-use crate::bench::service::Reply;
-use crate::bench::token::{ISSUER, IssuerKey, Token, unix_now};
+use super::{
+    GOOD, INACTIVE, Stage, UNAVAILABLE, good, good_but, json_reply, new_token, says, start_issuer,
+};
+use crate::bench::World;
+use crate::bench::service::{Received, Reply};
+use crate::bench::token::{self, ISSUER, IssuerKey, Token, unix_now};
 
 const TYPE: &str = "application/token-introspection+jwt";
 
@@ -168,4 +171,40 @@ async fn a_signed_answer_does_not_pass_for_a_token() {
     let answer = answer(json!({})).sign(&stage.world.issuer);
     let (status, reason) = stage.verdict(&answer).await;
     assert_eq!((status, reason.as_deref()), (401, Some("token_expired")));
+}
+
+/// The keys say when they may be asked for again, and so does the refusal.
+#[tokio::test]
+async fn an_answer_whose_key_cannot_be_had_is_worth_another_try_when_the_keys_are() {
+    let world = World::new();
+    let issuer = start_issuer(&world).await;
+    let by = |key: &IssuerKey| jwt(TYPE, &answer(json!({})).sign(key));
+    let known = by(&world.issuer);
+    let (unknown, next) = (IssuerKey::es256("unknown"), IssuerKey::es256("next"));
+    let (unknown, next) = (by(&unknown), by(&next));
+    let keys = token::jwks(&[&world.issuer]);
+    issuer.set_reply(move |request: &Received| {
+        let body = String::from_utf8_lossy(&request.body);
+        match &*request.target {
+            "/jwks" => json_reply(&keys),
+            _ if body.contains("token=unknown") => unknown.clone(),
+            _ if body.contains("token=next") => next.clone(),
+            _ => known.clone(),
+        }
+    });
+    let url = format!("https://localhost:{}/jwks", issuer.address.port());
+    let stage = Stage::of(world, issuer, |config| {
+        let keys = json!({ "url": url, "tls": { "trust": "mesh" }, "cool_down": "200s" });
+        config.set("issuers.corp.keys", keys);
+        config.set("issuers.corp.algorithms", json!(["ES256"]));
+        config.set("issuers.corp.introspection.signed", true);
+    })
+    .await;
+    stage.hold("good", "known", GOOD).await;
+    stage.hold("nobody's", "unknown", UNAVAILABLE).await;
+    let refused = stage.ask("next").await;
+    assert_eq!(refused.status, 503);
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((100..=200).contains(&wait), "{wait}");
+    stage.hold("others are asked about", "another", GOOD).await;
 }

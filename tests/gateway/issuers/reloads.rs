@@ -1,12 +1,15 @@
 //! Reloads: keys go on where nothing about their issuer changed, and fetching ends with it.
 
+use std::sync::Arc;
+
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::bench::gateway::Reloaded;
-use crate::bench::service::Reply;
+use crate::bench::service::{Reply, Step};
 use crate::bench::token::IssuerKey;
 
-use super::{FETCHES, KEYS, Stage, UNAVAILABLE};
+use super::{FETCHES, KEYS, Stage, UNAVAILABLE, UNKNOWN};
 
 #[tokio::test]
 async fn keys_outlive_a_reload_that_does_not_touch_their_origin() {
@@ -60,6 +63,44 @@ async fn keys_outlive_a_reload_that_does_not_touch_their_origin() {
         .wait_for_metric(KEYS, &[("issuer", "corp")], |keys| keys == 1.0)
         .await;
     assert_eq!(stage.verdict(&token).await, (200, None));
+}
+
+#[tokio::test]
+async fn tokens_wait_for_the_first_keys_from_elsewhere_and_those_of_before_count_no_more() {
+    let mut stage = Stage::with(|config, _| {
+        config.set("issuers.corp.keys.refresh.max", "1h");
+    })
+    .await;
+    let old = stage.token(&stage.world.issuer);
+    assert_eq!(stage.verdict(&old).await, (200, None));
+    let key = IssuerKey::es256("elsewhere");
+    let new = stage.token(&key);
+    let gate = Arc::new(Notify::new());
+    let mut slow = vec![Step::Gate(Arc::clone(&gate))];
+    slow.extend(Reply::ok(crate::bench::token::jwks(&[&key])).0);
+    stage.idp.page("/others", Reply(slow));
+    let mut config = stage.gateway.config.clone();
+    config.set("issuers.corp.keys.url", stage.idp.url("/others"));
+    assert!(matches!(
+        stage.gateway.reload(&config).await,
+        Reloaded::Applied(_)
+    ));
+    stage.idp.wait_for("/others", 1).await;
+    let none = stage.gateway.metrics().await;
+    assert_eq!(none.value(KEYS, &[("issuer", "corp")]), 0.0);
+    let lookups = "portcullis_token_cache_lookups_total";
+    let misses = [("issuer", "corp"), ("result", "miss")];
+    let before = none.value(lookups, &misses);
+    let let_go = async {
+        let both = |now| now >= before + 2.0;
+        stage.gateway.wait_for_metric(lookups, &misses, both).await;
+        let keys = crate::bench::token::jwks(&[&key]);
+        stage.idp.page("/others", Reply::ok(keys)); // for the next question
+        gate.notify_one();
+    };
+    let (old, new, ()) = tokio::join!(stage.verdict(&old), stage.verdict(&new), let_go);
+    assert_eq!(new, (200, None));
+    assert_eq!(old, (401, Some(UNKNOWN.to_owned())));
 }
 
 #[tokio::test]

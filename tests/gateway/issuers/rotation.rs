@@ -1,6 +1,11 @@
 //! Keys that change: a new one, one that goes, and what becomes of the tokens that are remembered.
 
-use crate::bench::service::Reply;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::bench::World;
+use crate::bench::service::{Reply, Step};
 use crate::bench::token::{self, IssuerKey, Token};
 
 use super::idp::Idp;
@@ -25,9 +30,29 @@ async fn the_keys_are_there_before_the_gateway_says_that_it_is_ready() {
 }
 
 #[tokio::test]
+async fn while_the_first_keys_are_on_their_way_the_gateway_is_not_ready() {
+    let world = World::new();
+    let idp = Idp::start(&world).await;
+    let gate = Arc::new(Notify::new());
+    let mut slow = vec![Step::Gate(Arc::clone(&gate))];
+    slow.extend(Reply::ok(token::jwks(&[&world.issuer])).0);
+    idp.page("/jwks", Reply(slow));
+    let mut config = world.config();
+    config.set("issuers.corp.keys", idp.keys("/jwks"));
+    let mut gateway = world.gateway_starting(&config).await;
+    idp.wait_for("/jwks", 1).await;
+    assert_eq!(gateway.admin("/readyz").await.status, 503);
+    idp.publish(&[&world.issuer]); // for the next question
+    gate.notify_one();
+    gateway.wait_until_ready().await;
+    let metrics = gateway.metrics().await;
+    assert_eq!(metrics.value(KEYS, &[("issuer", "corp")]), 1.0);
+}
+
+#[tokio::test]
 async fn a_key_that_is_taken_away_takes_its_remembered_tokens_with_it_and_no_others() {
     let stage = {
-        let world = crate::bench::World::new();
+        let world = World::new();
         let idp = Idp::start(&world).await;
         let stays = IssuerKey::es256("stays");
         idp.publish(&[&world.issuer, &stays]);
@@ -115,7 +140,7 @@ async fn an_issuer_that_takes_all_keys_away_is_believed() {
 
 #[tokio::test]
 async fn unusable_keys_are_passed_over_and_told() {
-    let world = crate::bench::World::new();
+    let world = World::new();
     let idp = Idp::start(&world).await;
     let mut secret = world.issuer.jwk();
     secret["kid"] = "for-encryption".into();

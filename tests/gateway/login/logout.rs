@@ -1,9 +1,12 @@
 //! Logging out: by the user, and by the server.
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::browser::{SESSION, member, navigation, with_member};
-use super::{LOGOUTS, Stage};
+use super::{LOGOUTS, Stage, shared};
 use crate::bench::client::HOST;
 use crate::bench::gateway::Gateway;
 use crate::bench::http1::{Answer, Request};
@@ -18,7 +21,14 @@ async fn a_user_logs_out_here_and_at_the_server_and_no_copy_of_the_session_stays
     let stage = Stage::new().await;
     let (gateway, mut browser) = stage.logged_in().await;
     let copy = browser.clone();
-    let page = browser.go("/oauth/logout?to=/pages/open").await;
+    let away = |url: &str| url.starts_with("https://localhost");
+    let page = browser.go_until("/oauth/logout?to=/pages/open", away).await;
+    assert_eq!(
+        page.answer.header("clear-site-data"),
+        Some("\"cache\""),
+        "nothing of the user is shown to who goes back"
+    );
+    let page = browser.go(&page.url).await;
     assert!(
         page.url.starts_with(&stage.provider.url(END_SESSION)),
         "{page:?}"
@@ -313,6 +323,66 @@ async fn a_session_of_the_server_is_ended_by_its_sid_alone() {
 }
 
 #[tokio::test]
+async fn a_logout_of_one_session_ends_those_that_nobody_can_tell_from_it() {
+    let stage = Stage::new().await;
+    let (gateway, mut named) = stage.logged_in().await;
+    // The server says no `sid` in the ID tokens of these.
+    stage
+        .provider
+        .tamper(json!({ "claims": { "sid": null } }))
+        .await;
+    let mut unnamed = named.fresh();
+    assert_eq!(unnamed.go("/pages/2").await.answer.status, 200);
+    stage.provider.user("bob", json!({})).await;
+    let mut bob = named.fresh();
+    assert_eq!(bob.go("/pages/3").await.answer.status, 200);
+    let typ = json!({ "typ": "logout+jwt" });
+    let mut claims = logout_claims(&stage);
+    claims["sid"] = json!("one of alice, of which we know nothing");
+    let token = stage.provider.sign(typ, claims).await;
+    assert_eq!(tell(&stage, &gateway, &token).await.status, 200);
+    assert_eq!(unnamed.ask(Request::get("/pages/2")).await.status, 401);
+    assert_eq!(named.step("/pages/1").await.status, 200, "another sid");
+    assert_eq!(bob.step("/pages/3").await.status, 200, "another user");
+}
+
+/// What an entry about the sessions of the standard login is called in the store.
+fn name_of(stage: &Stage, kind: &str, name: &str) -> String {
+    let plain = |text: &str| STANDARD.encode(text);
+    let (issuer, client) = (plain(&stage.provider.issuer), plain("gateway"));
+    let key = format!("session\0ended {kind} {issuer} {client} {}", plain(name));
+    let hash = digest(&SHA256, key.as_bytes());
+    format!("portcullis:session:{}", URL_SAFE_NO_PAD.encode(hash))
+}
+
+#[tokio::test]
+async fn a_logout_that_could_not_be_kept_is_heard_when_it_is_told_again() {
+    let mut stage = Stage::new().await;
+    let redis = Redis::start(&[]);
+    stage.config.set("shared_state", shared(&redis));
+    let (gateway, mut browser) = stage.logged_in().await;
+    let claims = logout_claims(&stage);
+    let jti = claims["jti"].as_str().expect("a text").to_owned();
+    let token = json!({ "typ": "logout+jwt" });
+    let token = stage.provider.sign(token, claims).await;
+    // From now on the store takes nothing but that this token came.
+    let rights = format!("%W~{}", name_of(&stage, "logout_token", &jti));
+    let rights = ["resetkeys", "%R~*", &rights, "-del"];
+    let mut command: Vec<&[u8]> = vec![b"ACL", b"SETUSER", b"default"];
+    command.extend(rights.map(str::as_bytes));
+    assert!(redis.ask(&command).await.starts_with("+OK"));
+    assert_eq!(tell(&stage, &gateway, &token).await.status, 503);
+    assert_eq!(browser.step("/pages/1").await.status, 200, "not ended");
+    let all: [&[u8]; 5] = [b"ACL", b"SETUSER", b"default", b"allkeys", b"+del"];
+    assert!(redis.ask(&all).await.starts_with("+OK"));
+    assert_eq!(tell(&stage, &gateway, &token).await.status, 200);
+    assert_eq!(browser.ask(Request::get("/pages/1")).await.status, 401);
+    let known = name_of(&stage, "logout_token", &jti);
+    let known = redis.ask(&[b"EXISTS", known.as_bytes()]).await;
+    assert!(known.starts_with(":1"), "{known}: the name is right");
+}
+
+#[tokio::test]
 async fn nothing_of_a_logout_is_there_where_it_is_not_written() {
     let mut stage = Stage::new().await;
     let mut staff = super::staff();
@@ -339,10 +409,7 @@ async fn nothing_of_a_logout_is_there_where_it_is_not_written() {
 async fn what_one_gateway_ended_is_over_at_every_other_that_shares_its_store() {
     let mut stage = Stage::new().await;
     let redis = Redis::start(&[]);
-    let store = json!({ "redis": {
-        "endpoints": [format!("127.0.0.1:{}", redis.port)], "tls": "none", "when_away": "refuse",
-    } });
-    stage.config.set("shared_state", store);
+    stage.config.set("shared_state", shared(&redis));
     let (one, browser) = stage.logged_in().await;
     let two = stage.gateway().await;
     let mut there = browser.at(&two, &stage.web);

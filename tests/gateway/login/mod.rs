@@ -1,9 +1,12 @@
 //! OpenID Connect login, with the real provider, and a browser over mTLS.
 
+mod bounds;
 pub mod browser;
+mod chromium;
 mod flow;
 mod hostile;
 mod logout;
+mod person;
 mod refresh;
 
 use serde_json::{Value, json};
@@ -15,6 +18,7 @@ use crate::bench::gateway::Gateway;
 use crate::bench::pki::Identity;
 use crate::bench::provider::{JWKS, Provider, SECRET};
 use crate::bench::service::Service;
+use crate::shared_state::server::Redis;
 use browser::Browser;
 
 /// A provider, a service, and the configuration of a gateway between them.
@@ -96,6 +100,14 @@ pub async fn set_up(world: &World, provider: &Provider, config: &mut Config) {
     config.set("oauth_clients.gateway", client);
     config.set("logins.staff", staff());
     config.set("routes.pages", pages("/pages/**"));
+}
+
+/// What several gateways share, in this store.
+fn shared(redis: &Redis) -> Value {
+    json!({ "redis": {
+        "endpoints": [format!("127.0.0.1:{}", redis.port)], "tls": "none", "when_away": "refuse",
+        "timeout": "10s",
+    } })
 }
 
 /// A login that nobody uses, with a server that nobody asks.

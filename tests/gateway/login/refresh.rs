@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
-use super::{REFRESHES, Stage};
+use super::{REFRESHES, Stage, shared};
 use crate::bench::http1::Request;
 use crate::bench::provider::{DISCOVERY, TOKEN};
+use crate::shared_state::server::Redis;
 
 /// Access tokens that are over at once.
 async fn short(stage: &Stage) {
@@ -132,4 +133,51 @@ async fn a_renewed_id_token_is_of_the_same_user() {
         .await;
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     assert_eq!(browser.ask(Request::get("/pages/1")).await.status, 401);
+}
+
+/// The names of the renewed sessions in a store.
+async fn renewals(redis: &Redis) -> Vec<String> {
+    let names = redis.ask(&[b"KEYS", b"portcullis:renewal:*"]).await;
+    let names = names.lines().filter(|line| line.starts_with("portcullis"));
+    names.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_renewed_session_is_that_of_its_own_refresh_token_wherever_it_is_put() {
+    let mut stage = Stage::new().await;
+    let redis = Redis::start(&[]);
+    stage.config.set("shared_state", shared(&redis));
+    short(&stage).await;
+    let (one, alice) = stage.logged_in().await;
+    stage.provider.user("bob", json!({})).await;
+    let mut bob = alice.fresh();
+    assert_eq!(bob.go("/pages/2").await.answer.status, 200);
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    // What a gateway tells the others of each of them.
+    let asked = Request::get("/pages/1");
+    let of_alice = {
+        assert_eq!(alice.clone().ask(asked.clone()).await.status, 200);
+        renewals(&redis).await.pop().expect("a renewed session")
+    };
+    assert_eq!(bob.ask(asked.clone()).await.status, 200);
+    let mut names = renewals(&redis).await;
+    names.retain(|name| *name != of_alice);
+    let of_bob = names.pop().expect("a renewed session");
+    // Another gateway takes it from there.
+    let two = stage.gateway().await;
+    let mut there = alice.at(&two, &stage.web);
+    let before = stage.provider.requests(TOKEN).len();
+    assert_eq!(there.ask(asked.clone()).await.status, 200);
+    assert_eq!(stage.provider.requests(TOKEN).len(), before);
+    // Somebody who can write there puts the one in the place of the other.
+    let copy: [&[u8]; 4] = [b"COPY", of_bob.as_bytes(), of_alice.as_bytes(), b"REPLACE"];
+    assert!(redis.ask(&copy).await.starts_with(":1"));
+    let three = stage.gateway().await;
+    drop(alice.at(&three, &stage.web).ask(asked).await);
+    let requests = stage.orders.requests();
+    let last = requests
+        .last()
+        .and_then(|one| one.header("x-token-subject"));
+    assert_ne!(last, Some("bob"), "alice does not become bob");
+    drop(one);
 }

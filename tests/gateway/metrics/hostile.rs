@@ -147,6 +147,8 @@ async fn whatever_strangers_say_makes_no_series_and_stands_nowhere_on_the_page()
         "0",
         "dpop_proof",
         "introspection",
+        "login",
+        "renewal",
         "session",
         "put_new",
         "get",

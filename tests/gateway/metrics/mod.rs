@@ -763,7 +763,7 @@ fn rows() -> BTreeMap<&'static str, Row> {
         ),
         (
             "portcullis_panics_total",
-            Elsewhere("src/observe/logging_tests.rs", "portcullis_panics_total 1"),
+            Elsewhere("src/observe/logging_tests.rs", "portcullis_panics_total 3"),
         ),
         ("process_cpu_seconds_total", After(&[], 0.01)),
         ("process_open_fds", While(&[], |value| value > 10.0)),

@@ -120,6 +120,12 @@ async fn a_proof_whose_header_is_wrong_is_refused() {
         ("good again", good(), None),
     ];
     hold(&stage, &stage.token, cases).await;
+    // Good in every other respect.
+    let unlisted = IssuerKey::new("client", Algorithm::Es384);
+    let token = stage.token_with(bound_to(&unlisted));
+    let proof = Proof::get(PATH, &token).sign(&unlisted);
+    let cases = vec![("an algorithm that is not listed", proof, algorithm)];
+    hold(&stage, &token, cases).await;
 }
 
 #[tokio::test]
@@ -153,6 +159,16 @@ async fn a_proof_for_another_request_another_time_or_another_token_is_refused() 
         ),
         ("iat a little ahead", claim("iat", json!(now + 10)), None),
         ("iat a little ago", claim("iat", json!(now - 20)), None),
+        ("exp a little ago", claim("exp", json!(now - 20)), None),
+        ("exp long ago", claim("exp", json!(now - 40)), expired),
+        ("exp as a text", claim("exp", json!("now")), malformed),
+        ("nbf a little ahead", claim("nbf", json!(now + 10)), None),
+        (
+            "nbf in the future",
+            claim("nbf", json!(now + 120)),
+            Some("proof_not_yet_valid"),
+        ),
+        ("nbf as a text", claim("nbf", json!([now])), malformed),
         ("no ath", without("ath"), token),
         (
             "ath of another token",
@@ -336,6 +352,7 @@ async fn a_bound_token_is_no_bearer_token_and_an_unbound_one_needs_no_proof_fiel
     cnf["x5t#S256"] = json!(stage.web.thumbprint());
     let both = stage.token_with(cnf);
     let unknown = stage.token_with(json!({ "jkt": hash("x"), "kid": "x" }));
+    let [empty, text] = [json!({}), json!("x")].map(|cnf| stage.token_with(cnf));
     let bearer = |path: &str, token: &str| Request::get(path).bearer(token);
     let dpop = |path: &str, token: &str| {
         Request::get(path).dpop(token, &Proof::get(path, token).sign(&stage.key))
@@ -416,6 +433,18 @@ async fn a_bound_token_is_no_bearer_token_and_an_unbound_one_needs_no_proof_fiel
                 dpop(path, &unknown),
                 Some("token_binding_unknown"),
             ),
+            (
+                "bound to nothing that is said",
+                web,
+                bearer(path, &empty),
+                Some("token_binding_unknown"),
+            ),
+            (
+                "bound to what is no binding",
+                web,
+                bearer(path, &text),
+                Some("token_malformed"),
+            ),
         ];
         for (what, identity, request, reason) in cases {
             let answer = stage.gateway.client(identity).request(&request).await;
@@ -450,6 +479,21 @@ async fn a_bound_token_is_no_bearer_token_and_an_unbound_one_needs_no_proof_fiel
         as_bearer.starts_with("DPoP error=\"invalid_token\""),
         "{as_bearer}"
     );
+}
+
+#[tokio::test]
+async fn a_token_of_a_certificate_is_none_without_one() {
+    let stage = Stage::with(|_, config| {
+        config.set("listeners.edge.tls.clients.certificate", "optional");
+    })
+    .await;
+    let token = stage.token_with(json!({ "x5t#S256": stage.web.thumbprint() }));
+    let request = Request::get("/may/x").bearer(&token);
+    assert_eq!(stage.client().request(&request).await.status, 200);
+    let answer = stage.gateway.anonymous().request(&request).await;
+    let why = stage.reason(&answer).await;
+    assert_eq!(why.as_deref(), Some("token_of_another_peer"));
+    assert_eq!(stage.orders.requests().len(), 1);
 }
 
 #[tokio::test]

@@ -2,12 +2,17 @@
 //! through the real gateway; and how an operator switches it on.
 
 mod hostile;
+mod introspected;
 mod issued;
 mod nonces;
 mod replays;
 mod reports;
+mod shared;
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::bench::World;
 use crate::bench::client::Client;
@@ -17,11 +22,18 @@ use crate::bench::gateway::Gateway;
 use crate::bench::http1::Answer;
 use crate::bench::pki::Identity;
 use crate::bench::service::Service;
-use crate::bench::token::{IssuerKey, Token};
+use crate::bench::token::{IssuerKey, Token, unix_now};
 
 const POSSESSION: &str = "portcullis_possession_total";
 /// What the challenge of a route says by default.
 const ALGS: &str = "algs=\"ES256 EdDSA Ed25519\"";
+
+/// Waits until a second is over.
+async fn until_after(second: i64) {
+    while unix_now() <= second {
+        sleep(Duration::from_millis(20)).await;
+    }
+}
 
 /// A gateway with routes that ask for proofs, and a client with a key.
 struct Stage {

@@ -7,6 +7,7 @@ use super::{ALGS, Stage};
 use crate::bench::dpop::{Proof, nonce};
 use crate::bench::gateway::Reloaded;
 use crate::bench::http1::{Answer, Request};
+use crate::bench::service::Reply;
 
 const PATH: &str = "/proved/x";
 const FIRST: &str = "the first secret, which has more than 32 letters";
@@ -151,10 +152,19 @@ async fn nonces_that_are_only_reported_are_offered_and_counted() {
     let line = stage.gateway.access_line(&answer).await;
     assert_eq!(line["possession_reported"], "nonce");
     let offered = given(&answer).expect("a nonce to come with");
+    // Whatever the service says: no cache gives it to others, and no other stands beside it.
+    let fields = [("Cache-Control", "max-age=60"), ("DPoP-Nonce", "theirs")];
+    stage
+        .orders
+        .set_reply(move |_| Reply::new(200, &fields, "x"));
+    let (answer, _) = ask(&stage, None).await;
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let given = answer.headers.all("dpop-nonce");
+    assert!(given.len() == 1 && given[0] != "theirs", "{given:?}");
     let (answer, why) = ask(&stage, Some(&offered)).await;
     assert_eq!(why, None);
     let line = stage.gateway.access_line(&answer).await;
     assert!(line.get("possession_reported").is_none(), "{line}");
-    assert_eq!(stage.count("proved", "nonce", "reported").await, 1.0);
+    assert_eq!(stage.count("proved", "nonce", "reported").await, 2.0);
     assert_eq!(stage.count("proved", "nonce", "proved").await, 1.0);
 }

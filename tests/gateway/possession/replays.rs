@@ -1,13 +1,16 @@
 //! Each proof counts once: by whichever protocol it comes, at the same time, and over a reload.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::Stage;
 use crate::bench::dpop::{Proof, bound_to};
 use crate::bench::gateway::Reloaded;
 use crate::bench::http1::Request;
-use crate::bench::token::IssuerKey;
+use crate::bench::token::{IssuerKey, unix_now};
 
 const PATH: &str = "/proved/x";
 
@@ -117,4 +120,29 @@ async fn a_reload_forgets_no_proof() {
     );
     let answer = stage.client().request(&request(&stage, None)).await;
     assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn a_proof_is_known_until_it_is_over() {
+    let stage = Stage::with(|_, config| {
+        config.set("issuers.corp.leeway", "0s");
+        config.set("issuers.corp.dpop", json!({ "window": "5s" }));
+    })
+    .await;
+    let proof = Proof::get(PATH, &stage.token).claim("iat", unix_now() - 2);
+    let used = Request::get(PATH).dpop(&stage.token, &proof.sign(&stage.key));
+    let mut connection = stage.client().connect().await;
+    assert_eq!(connection.request(&used).await.status, 200);
+    let mut again = 0;
+    loop {
+        let answer = connection.request(&used).await;
+        let why = stage.reason(&answer).await;
+        if why.as_deref() == Some("proof_expired") {
+            break;
+        }
+        assert_eq!(why.as_deref(), Some("proof_replayed"), "after {again} more");
+        again += 1;
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(again > 0);
 }

@@ -52,7 +52,11 @@ async fn every_refusal_is_answered_counted_and_logged_by_its_name_and_helps_no_s
         }
         provoked += 1;
     }
-    assert_eq!(provoked, Refusal::ALL.len() - 4, "all but faults of ours");
+    assert_eq!(
+        provoked,
+        Refusal::ALL.len() - 5,
+        "all but those from inside"
+    );
 }
 
 #[tokio::test]
@@ -85,20 +89,36 @@ async fn check(stage: &Stage, refusal: Refusal, answer: &Answer, times: u32) {
     assert_eq!(answer.status, refusal.status(), "{reason}: {answer:?}");
     let id = answer.header("x-request-id").unwrap_or_default();
     assert!(!id.is_empty(), "{reason}: no X-Request-Id");
-    assert_eq!(
-        answer.json(),
-        json!({
-            "title": refusal.status().canonical_reason(),
-            "status": refusal.status().as_u16(),
-            "detail": refusal.public_text(),
-            "request_id": id,
-        }),
-        "{reason}"
+    // These were provoked by a person at a browser.
+    let shown = matches!(
+        refusal,
+        Refusal::LoginDenied
+            | Refusal::IdTokenRefused
+            | Refusal::SessionTooLarge
+            | Refusal::LoginUnavailable
     );
-    let fields = [
-        ("content-type", "application/problem+json"),
-        ("cache-control", "no-store"),
-    ];
+    let kind = if shown {
+        let page = answer.text();
+        for text in ["<!DOCTYPE html>", refusal.public_text(), id] {
+            assert!(page.contains(text), "{reason}: {page}");
+        }
+        let policy = answer.header("content-security-policy").unwrap_or_default();
+        assert!(policy.starts_with("default-src 'none';"), "{policy}");
+        "text/html; charset=utf-8"
+    } else {
+        assert_eq!(
+            answer.json(),
+            json!({
+                "title": refusal.status().canonical_reason(),
+                "status": refusal.status().as_u16(),
+                "detail": refusal.public_text(),
+                "request_id": id,
+            }),
+            "{reason}"
+        );
+        "application/problem+json"
+    };
+    let fields = [("content-type", kind), ("cache-control", "no-store")];
     for (name, want) in fields {
         assert_eq!(answer.headers.all(name), [want], "{reason}: {name}");
     }

@@ -186,8 +186,12 @@ pub fn row(stage: &Stage, refusal: Refusal) -> Row {
         Refusal::ProofNonceExpired => nonced(stage, Some(nonce(NONCE_SECRET, "noncing", -600))),
         Refusal::ProofNonceUnknown => nonced(stage, Some(nonce(NONCE_SECRET, "corp", 0))),
         Refusal::ProofReplayed => Row::Steps(proof_replayed),
-        Refusal::ProofsFull | Refusal::ProofsUnavailable => Row::NotFromOutside(
-            "`possession::replays` tests which is told when what is shared cannot say",
+        Refusal::ProofsFull | Refusal::ProofsOfOneFull => Row::NotFromOutside(
+            "it takes hundreds of thousands of proofs: `shared_state::memory` tests when, and \
+             `possession::replays` what is told",
+        ),
+        Refusal::ProofsUnavailable => Row::NotFromOutside(
+            "it takes a store that is away: `possession::shared` tests it with a real one",
         ),
         Refusal::LoginRequired => Row::Request(at("/pages/1")),
         Refusal::LoginStateUnknown => Row::Request(at(&format!(

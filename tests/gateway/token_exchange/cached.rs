@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 use tokio::sync::Notify;
 
-use super::{CACHE, JWT, Stage, answer, issued, member, subject};
+use super::{CACHE, EXCHANGES, JWT, Stage, answer, issued, member, subject};
+use crate::bench::World;
 use crate::bench::client::read_h2;
 use crate::bench::gateway::Reloaded;
 use crate::bench::http1::Request;
-use crate::bench::service::Step;
+use crate::bench::service::{Reply, Step};
 use crate::bench::token::Token;
 
 #[tokio::test]
@@ -100,17 +101,29 @@ async fn a_token_is_exchanged_once_and_never_for_another() {
     ));
     assert_eq!(stage.get(&alice).await.0, 200);
     assert_eq!(stage.tokens.requests().len(), 2);
-    config.set("routes.open.exchange.audience", "billing");
-    assert!(matches!(
-        stage.gateway.reload(&config).await,
-        Reloaded::Applied(_)
-    ));
-    assert_eq!(stage.get(&alice).await.0, 200);
-    let asked = stage.tokens.requests();
-    assert_eq!(
-        (asked.len(), &*member(&asked[2], "audience")),
-        (3, "billing")
+    stage.world.folder.write(
+        "other.secret",
+        "another secret of the tests, as long as it must be",
     );
+    let other = json!({ "client_id": "us", "secret_file": "other.secret" });
+    let terms = [
+        ("routes.open.exchange.audience", json!("billing")),
+        ("routes.open.exchange.cache", json!("1m")),
+        (
+            "routes.open.exchange.tls",
+            json!({ "trust": ["mesh", "partners"], "identity": "gateway" }),
+        ),
+        ("oauth_clients.us", other),
+    ];
+    for (number, (key, value)) in terms.into_iter().enumerate() {
+        config.set(key, value);
+        let reloaded = stage.gateway.reload(&config).await;
+        assert!(matches!(reloaded, Reloaded::Applied(_)), "{key}");
+        assert_eq!(stage.get(&alice).await.0, 200, "{key}");
+        let asked = stage.tokens.requests();
+        assert_eq!(asked.len(), 3 + number, "{key}");
+        assert_eq!(&*member(&asked[2 + number], "audience"), "billing");
+    }
 }
 
 #[tokio::test]
@@ -215,4 +228,58 @@ async fn a_type_that_was_asked_for_is_the_only_one_that_is_taken() {
     assert_eq!(stage.get(&stage.token("bob")).await.0, 200);
     let got = stage.orders.only_request();
     assert_eq!(got.header("authorization"), Some("Bearer a.jwt"));
+}
+
+/// 64 exchanges are under way at a time at one server, and 16 times as many have a place; one client
+/// has half of both.
+#[tokio::test]
+async fn one_client_takes_neither_all_places_nor_all_turns() {
+    let world = World::new();
+    let stage = Stage::of(world, |config| {
+        config.set("routes.open.exchange.timeout", "20s");
+        config.set(
+            "listeners.edge.limits",
+            json!({ "in_flight_per_peer": 2_000, "http2": { "streams": 1_000 } }),
+        );
+    })
+    .await;
+    stage.tokens.set_reply(|_| Reply::hang());
+    let mut greedy = stage.gateway.client(&stage.world.web()).connect_h2().await;
+    let mut answers = Vec::new();
+    for number in 0..520 {
+        let token = stage.token(&format!("made-up-{number}"));
+        let request = Request::get("/open/x").bearer(&token);
+        answers.push(greedy.start(&request).await.expect("a stream").0);
+    }
+    let busy = [("client", "us"), ("result", "busy")];
+    let gateway = &stage.gateway;
+    gateway
+        .wait_for_metric(EXCHANGES, &busy, |busy| busy == 8.0)
+        .await;
+    let in_progress = "portcullis_token_exchanges_in_progress";
+    let us = [("client", "us")];
+    gateway
+        .wait_for_metric(in_progress, &us, |count| count == 32.0)
+        .await;
+    stage.tokens.wait_for_requests(32).await;
+    stage
+        .tokens
+        .set_reply(|_| answer(200, &issued("for-the-other", 60)));
+    let other = stage.world.partner("spiffe://partners.example/web/other");
+    let request = Request::get("/open/x").bearer(&stage.token("other"));
+    let answer = gateway.client(&other).request(&request).await;
+    assert_eq!(answer.status, 200, "it waits for nobody");
+    assert_eq!(stage.tokens.requests().len(), 33);
+    let mut refused = 0;
+    for answer in &mut answers {
+        // Those that are refused are answered; all others wait on.
+        let answer = futures_util::poll!(std::pin::Pin::new(answer));
+        if let std::task::Poll::Ready(answer) = answer {
+            let answer = answer.expect("an answer");
+            assert_eq!(answer.status(), 503);
+            assert!(answer.headers().contains_key("retry-after"));
+            refused += 1;
+        }
+    }
+    assert!(refused <= 8, "{refused}");
 }

@@ -2,6 +2,7 @@
 //! token never goes on.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -196,6 +197,49 @@ async fn a_token_that_was_refused_is_not_asked_about_again_for_a_moment() {
         assert_eq!(stage.get(&token).await, (401, REFUSED.to_owned()));
     }
     assert_eq!(stage.tokens.requests().len(), 1);
+}
+
+/// The moment begins when the failure is known, and not when the request came.
+#[tokio::test]
+async fn a_slow_failure_is_remembered_too() {
+    let stage = Stage::with(&[("exchange.timeout", json!("1500ms"))]).await;
+    stage.tokens.set_reply(|_| Reply::hang());
+    for number in 0..3 {
+        let token = stage.token(&format!("user-{number}"));
+        let asked = stage.tokens.requests().len() + 1;
+        for _ in 0..2 {
+            assert_eq!(stage.get(&token).await, (503, UNAVAILABLE.to_owned()));
+        }
+        if stage.tokens.requests().len() == asked {
+            return;
+        }
+        // A busy machine may have taken longer than that moment.
+    }
+    panic!("asked again each time");
+}
+
+#[tokio::test]
+async fn the_log_tells_of_many_failures_once() {
+    let stage = Stage::set().await;
+    let began = Instant::now();
+    for (status, name) in [(500, "server_error"), (401, "invalid_client")] {
+        stage.tokens.set_reply(move |_| error(status, name));
+        for number in 0..5 {
+            let token = stage.token(&format!("{name}-{number}"));
+            assert_eq!(stage.get(&token).await.0, 503);
+        }
+    }
+    let log = stage.gateway.log();
+    for name in ["server_error", "invalid_client"] {
+        let told = |line: &&String| line.contains("a token could not be exchanged");
+        let told = log.iter().filter(told).filter(|line| line.contains(name));
+        let told = told.count();
+        assert!(
+            told == 1 || began.elapsed() > Duration::from_secs(10),
+            "{name}: {told}"
+        );
+    }
+    assert_eq!(stage.exchanges("failed").await, 10.0);
 }
 
 #[tokio::test]

@@ -124,7 +124,15 @@ impl Stage {
     }
 
     async fn with(keys: &[(&str, Value)]) -> Self {
-        let world = World::new();
+        Self::of(World::new(), |config| {
+            for (key, value) in keys {
+                config.set(&format!("routes.open.{key}"), value.clone());
+            }
+        })
+        .await
+    }
+
+    async fn of(world: World, change: impl FnOnce(&mut Config)) -> Self {
         let script = |request: &Received| {
             let token = format!("for-{}", subject(request));
             answer(200, &issued(&token, 3_600))
@@ -134,9 +142,7 @@ impl Stage {
         let mut config = world.config();
         config.endpoints("orders", &[orders.address]);
         set(&mut config, "open", &world, tokens.address);
-        for (key, value) in keys {
-            config.set(&format!("routes.open.{key}"), value.clone());
-        }
+        change(&mut config);
         let gateway = world.gateway_with(&config).await;
         Self {
             world,

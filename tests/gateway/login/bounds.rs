@@ -1,0 +1,186 @@
+//! What is answered on the paths of a login itself counts, and is bounded: it costs the server a question.
+
+use serde_json::{Value, json};
+
+use super::browser::{Browser, member, navigation, with_member};
+use super::{Stage, shared};
+use crate::bench::client::Client;
+use crate::bench::http1::Request;
+use crate::bench::provider::TOKEN;
+use crate::bench::within;
+use crate::shared_state::server::Redis;
+
+/// Goes as far as the address that the provider sends the browser back to.
+async fn at_callback(browser: &mut Browser) -> String {
+    let stop = |url: &str| url.contains("/oauth/callback");
+    browser.go_until("/pages/1", stop).await.url
+}
+
+#[tokio::test]
+async fn a_login_counts_once_whoever_has_kept_its_cookie_and_at_whichever_gateway() {
+    let mut stage = Stage::new().await;
+    let redis = Redis::start(&[]);
+    stage.config.set("shared_state", shared(&redis));
+    let (one, two) = (stage.gateway().await, stage.gateway().await);
+    let mut browser = stage.browser(&one);
+    let url = at_callback(&mut browser).await;
+    let asked = (0..12).map(|number| {
+        let gateway = if number % 2 == 0 { &one } else { &two };
+        let mut copy = browser.at(gateway, &stage.web);
+        let url = url.clone();
+        async move { (copy.step(&url).await.status, gateway, copy) }
+    });
+    let came = futures_util::future::join_all(asked).await;
+    let good = came.iter().filter(|(status, ..)| *status == 303).count();
+    let bad = came.iter().filter(|(status, ..)| *status == 400).count();
+    assert_eq!((good, bad), (1, 11), "one of them logs in");
+    assert_eq!(stage.provider.requests(TOKEN).len(), 1, "and asks");
+    // Nor does it with another code, or with an error first.
+    let mut copy = browser.at(&two, &stage.web);
+    let answer = copy.step(&with_member(&url, "code", "another")).await;
+    assert_eq!(
+        two.reason(&answer).await.as_deref(),
+        Some("login_state_unknown")
+    );
+    assert_eq!(stage.provider.requests(TOKEN).len(), 1);
+    let mut browser = stage.browser(&one);
+    let url = at_callback(&mut browser).await;
+    let error = with_member(&url, "code", Value::Null) + "&error=access_denied";
+    assert_eq!(browser.clone().step(&error).await.status, 403);
+    assert_eq!(browser.clone().step(&url).await.status, 400);
+    assert_eq!(stage.provider.requests(TOKEN).len(), 1);
+}
+
+#[tokio::test]
+async fn who_makes_up_codes_is_held_back() {
+    let stage = Stage::new().await;
+    let gateway = stage.gateway().await;
+    let client = gateway.client(&stage.web);
+    let made_up = navigation(&format!("/oauth/callback?code=x&state={}", "A".repeat(43)));
+    let mut connection = client.connect().await;
+    let refused = async {
+        loop {
+            let answer = connection.request(&made_up).await;
+            if answer.status == 429 {
+                return answer;
+            }
+            assert_eq!(answer.status, 400);
+        }
+    };
+    let answer = within("a bound", refused).await;
+    assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    assert_eq!(
+        gateway.reason(&answer).await.as_deref(),
+        Some("peer_rate_exceeded")
+    );
+    // Nobody else is, and nothing else.
+    let other = stage.world.partner("spiffe://partners.example/web/b");
+    let answer = gateway.client(&other).request(&made_up).await;
+    assert_eq!(answer.status, 400);
+    let answer = client.request(&navigation("/pages/1")).await;
+    assert_eq!(answer.status, 303);
+}
+
+/// Asks until there is no place among those that are under way.
+async fn full(client: &Client) {
+    let asking = async {
+        while client.get("/open/x").await.status != 429 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("a request under way", asking).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_the_server_or_for_a_body_is_under_way() {
+    let mut stage = Stage::new().await;
+    stage
+        .config
+        .set("listeners.edge.limits.in_flight_per_peer", 1);
+    let gateway = stage.gateway().await;
+    let client = gateway.client(&stage.web);
+    let mut browser = stage.browser(&gateway);
+    let url = at_callback(&mut browser).await;
+    assert!(member(&url, "code").is_some(), "{url}");
+    let hang = json!([{ "path": TOKEN, "how": "hang" }]);
+    stage.provider.faults(hang).await;
+    let waiting = tokio::spawn(async move { browser.step(&url).await.status });
+    stage.provider.wait_for_requests(TOKEN, 1).await;
+    let answer = client.get("/open/x").await;
+    assert_eq!(answer.status, 429, "{answer:?}");
+    assert_eq!(
+        gateway.reason(&answer).await.as_deref(),
+        Some("peer_in_flight_exceeded")
+    );
+    waiting.abort();
+
+    let other = stage.world.partner("spiffe://partners.example/web/b");
+    let client = gateway.client(&other);
+    assert_eq!(client.get("/open/x").await.status, 200);
+    let mut telling = client.connect().await;
+    let head = "POST /oauth/back-channel-logout HTTP/1.1\r\nHost: api.example.com\r\n\
+                Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 20\r\n\r\n";
+    telling.send(head).await.expect("to send");
+    full(&client).await;
+    telling.send("logout_token=xxxxxxx").await.expect("to send");
+    assert_eq!(telling.read_answer().await.expect("an answer").status, 400);
+    assert_eq!(client.get("/open/x").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_the_server_says_in_place_of_a_code_is_told_apart() {
+    let stage = Stage::new().await;
+    let gateway = stage.gateway().await;
+    let cases = [
+        ("access_denied", 403, "login_denied", false),
+        ("temporarily_unavailable", 503, "login_unavailable", true),
+        ("server_error", 503, "login_unavailable", true),
+        ("invalid_scope", 403, "login_denied", true),
+        ("made-up-by-somebody", 403, "login_denied", true),
+    ];
+    for (error, status, reason, told) in cases {
+        let mut browser = stage.browser(&gateway);
+        let url = at_callback(&mut browser).await;
+        let url = with_member(&url, "code", Value::Null);
+        let answer = browser.step(&format!("{url}&error={error}")).await;
+        assert_eq!(answer.status, status, "{error}");
+        assert_eq!(gateway.reason(&answer).await.as_deref(), Some(reason));
+        let known = error != "made-up-by-somebody";
+        let word = if known { error } else { "another" };
+        let says = |line: &String| {
+            line.contains("without a code") && line.contains(&format!("\"{word}\""))
+        };
+        assert_eq!(gateway.log().iter().any(says), told, "{error}");
+    }
+    let made_up = |line: &String| line.contains("made-up");
+    assert!(!gateway.log().iter().any(made_up));
+    assert_eq!(stage.provider.requests(TOKEN).len(), 0);
+}
+
+#[tokio::test]
+async fn a_browser_that_asks_ahead_of_its_user_begins_and_ends_nothing() {
+    let stage = Stage::new().await;
+    let (gateway, browser) = stage.logged_in().await;
+    let ahead = |target: &str| {
+        let request = navigation(target).header("Sec-Purpose", "prefetch;prerender");
+        Request {
+            headers: request
+                .headers
+                .into_iter()
+                .filter(|(name, _)| name != "Sec-Fetch-Site")
+                .collect(),
+            ..request
+        }
+        .header("Sec-Fetch-Site", "same-origin")
+    };
+    let answer = browser.fresh().ask(ahead("/pages/1")).await;
+    assert_eq!(answer.status, 401, "{answer:?}");
+    let answer = browser.clone().ask(ahead("/oauth/logout")).await;
+    assert_eq!(answer.status, 403, "{answer:?}");
+    assert_eq!(
+        gateway.reason(&answer).await.as_deref(),
+        Some("logout_cross_site")
+    );
+    assert_eq!(browser.clone().step("/pages/1").await.status, 200);
+    assert_eq!(browser.clone().ask(ahead("/pages/1")).await.status, 200);
+}
