@@ -308,6 +308,14 @@ async fn a_session_that_was_touched_is_none() {
         "nothing of this reached the service"
     );
     assert_eq!(browser.clone().step("/pages/1").await.status, 200);
+    // What merely looks like it browsers do not guard: a neighbour of the host who sets one shuts nobody out.
+    for name in [SESSION.to_lowercase(), format!("{SESSION}[x]")] {
+        let mut copy = browser.clone();
+        let mut other = copy.session().expect("a session").clone();
+        other.name = name;
+        copy.plant(&other);
+        assert_eq!(copy.step("/pages/1").await.status, 200, "{}", other.name);
+    }
     // Under another key.
     let mut config = gateway.config.clone();
     config.set("logins.staff.keys", json!(["other.key"]));
