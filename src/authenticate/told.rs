@@ -1,11 +1,13 @@
-//! [`Told`] and [`Reply`]: what clients hear of how they were authenticated.
+//! [`Told`] and [`Reply`]: what clients, and the access log, hear of how they were authenticated.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::possession::challenge::DpopChallenge;
+use crate::identity::name::Name;
 
 /// A nonce for the next proof (RFC 9449, section 8.1).
 pub const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -27,6 +29,38 @@ pub struct Told {
     pub retry_after: Option<Duration>,
     /// What a refusal is to whoever asks.
     pub shown: Shown,
+    /// Which login had to do with the request, and what it found: for the access log.
+    pub login: Option<AtLogin>,
+}
+
+/// What a login found out about a request.
+#[derive(Clone, Debug)]
+pub struct AtLogin {
+    /// The login, by its name in the configuration.
+    pub login: Name,
+    /// Who vouches for its users, by its name in the configuration.
+    pub issuer: Name,
+    /// The user, once he is known.
+    pub sub: Option<Arc<str>>,
+    /// Why the session that is shown is none, where somebody may have it who should not:
+    /// `other_certificate` or `ended`.
+    pub session: Option<&'static str>,
+}
+
+impl Told {
+    /// Notes who the user is.
+    pub(super) fn user(&mut self, sub: Option<&str>) {
+        if let Some(login) = &mut self.login {
+            login.sub = sub.map(Arc::from);
+        }
+    }
+
+    /// Notes why a session is none.
+    pub(super) fn no_session(&mut self, why: &'static str) {
+        if let Some(login) = &mut self.login {
+            login.session = Some(why);
+        }
+    }
 }
 
 /// What a refusal is told as.

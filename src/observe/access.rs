@@ -32,8 +32,12 @@ pub struct AccessLine<'a> {
     pub certificate_over: Option<u32>,
     /// The issuer of the token, by its name in the configuration.
     pub issuer: Option<&'a str>,
-    /// `sub` of the token.
+    /// `sub` of the token; or who logs in or out, or whose session it is that is none.
     pub subject: Option<&'a str>,
+    /// The login that had to do with the request.
+    pub login: Option<&'a str>,
+    /// Why the session that the request showed is none: `other_certificate` or `ended`.
+    pub session: Option<&'static str>,
     /// What of the possession of its token the request did not show, and the route only reports:
     /// `certificate`, `dpop` or `nonce`, with commas between.
     pub possession_reported: Option<&'a str>,
@@ -95,6 +99,8 @@ pub fn access(line: &AccessLine<'_>) {
         certificate_expired_seconds = line.certificate_over,
         issuer = cut(line.issuer),
         subject = cut(line.subject),
+        login = line.login,
+        session = line.session,
         possession_reported = line.possession_reported,
         method = %Cut(line.method),
         host = cut(line.host),

@@ -56,6 +56,8 @@ fn line<'a>(path: &'a str, subject: &'a str) -> AccessLine<'a> {
         certificate_over: Some(60),
         issuer: Some("corp"),
         subject: Some(subject),
+        login: Some("staff"),
+        session: Some("ended"),
         possession_reported: Some("dpop"),
         method: "GET",
         host: Some("api.example.com"),

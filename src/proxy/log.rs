@@ -78,6 +78,8 @@ fn line(
         .as_ref()
         .map(|identity| identity.display());
     let reported = story.told.reported.join(",");
+    let at_login = story.told.login.as_ref();
+    let who = who(story);
     let policy_failure = story.policy.failure.as_ref().map(ToString::to_string);
     let would_refuse = story.policy.would_refuse.join(",");
     access(&AccessLine {
@@ -89,14 +91,10 @@ fn line(
         peer: facts.identity_text(),
         common_name: identity.and_then(|identity| identity.shown.common_name.as_deref()),
         certificate_over: (story.certificate_over > 0).then_some(story.certificate_over),
-        issuer: story
-            .subject
-            .as_ref()
-            .map(|subject| subject.issuer.as_str()),
-        subject: story
-            .subject
-            .as_ref()
-            .and_then(|subject| subject.sub.as_deref()),
+        issuer: who.map(|(issuer, _)| issuer),
+        subject: who.and_then(|(_, sub)| sub),
+        login: at_login.map(|at_login| at_login.login.as_str()),
+        session: at_login.and_then(|at_login| at_login.session),
         possession_reported: (!reported.is_empty()).then_some(&reported),
         method: request.method.as_str(),
         host: story.host.as_deref(),
@@ -126,6 +124,18 @@ fn line(
     });
 }
 
+/// For whom the request acts, by issuer and `sub`; or whom a login found out about.
+fn who(story: &Story) -> Option<(&str, Option<&str>)> {
+    let acts = story.subject.as_ref();
+    let acts = acts.map(|subject| (subject.issuer.as_str(), subject.sub.as_deref()));
+    let at_login = story
+        .told
+        .login
+        .as_ref()
+        .filter(|login| login.sub.is_some());
+    acts.or_else(|| at_login.map(|login| (login.issuer.as_str(), login.sub.as_deref())))
+}
+
 /// A request whose head was refused before it could be read as one.
 pub(super) fn unread(
     refusal: Refusal,
@@ -148,6 +158,8 @@ pub(super) fn unread(
         certificate_over: None,
         issuer: None,
         subject: None,
+        login: None,
+        session: None,
         possession_reported: None,
         method: "-",
         host: None,
