@@ -127,33 +127,42 @@ async fn what_waits_for_the_server_or_for_a_body_is_under_way() {
     assert_eq!(client.get("/open/x").await.status, 200);
 }
 
-/// A login that this client has begun comes back, with a code that it has made up.
-async fn made_up_code(mut browser: Browser, issuer: &str) -> u16 {
+/// Begins a login, and the way back from it with a code that its client has made up.
+async fn made_up_code(browser: &mut Browser, issuer: &str) -> String {
     let sent = browser.step("/pages/1").await;
     let to = sent.header("location").expect("a place to go to");
     let state = member(to, "state").expect("a state");
     let pairs = [("code", "x"), ("state", &state), ("iss", issuer)];
-    let url = format!("/oauth/callback?{}", encode_form(&pairs));
-    browser.step(&url).await.status
+    format!("/oauth/callback?{}", encode_form(&pairs))
 }
 
 #[tokio::test]
 async fn no_client_has_more_than_half_of_the_questions_to_the_server() {
-    let stage = Stage::new().await;
+    let mut stage = Stage::new().await;
+    stage.config.set("logins.staff.timeout", "30s");
     let gateway = stage.gateway().await;
     let hang = json!([{ "path": TOKEN, "how": "hang" }]);
     stage.provider.faults(hang).await;
-    let ask = |browser: Browser| {
-        let issuer = stage.provider.issuer.clone();
-        tokio::spawn(async move { made_up_code(browser, &issuer).await })
+    let begun = async |identity| {
+        let mut browser = Browser::new(&gateway, &stage.provider, identity);
+        let url = made_up_code(&mut browser, &stage.provider.issuer).await;
+        (browser, url)
     };
-    let mut asking: Vec<_> = (0..40).map(|_| ask(stage.browser(&gateway))).collect();
+    let ask = |(mut browser, url): (Browser, String)| {
+        tokio::spawn(async move { browser.step(&url).await.status })
+    };
+    let mut asking = Vec::new();
+    for _ in 0..40 {
+        asking.push(ask(begun(&stage.web).await));
+    }
     stage.provider.wait_for_requests(TOKEN, 32).await;
     // Whoever comes then need not wait behind it.
     let other = stage.world.partner("spiffe://partners.example/web/b");
-    asking.push(ask(Browser::new(&gateway, &stage.provider, &other)));
-    stage.provider.wait_for_requests(TOKEN, 33).await;
-    assert_eq!(stage.provider.requests(TOKEN).len(), 33);
+    for _ in 0..4 {
+        asking.push(ask(begun(&other).await));
+    }
+    stage.provider.wait_for_requests(TOKEN, 36).await;
+    assert_eq!(stage.provider.requests(TOKEN).len(), 36);
     for one in asking {
         one.abort();
     }
