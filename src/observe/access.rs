@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::escape::Cut;
 use super::tls_facts::TlsFacts;
+use crate::detail::Detail;
 use crate::refusal::Refusal;
 
 /// What is said about one request. Texts may come from outside: they are cut to 200 characters
@@ -38,6 +39,10 @@ pub struct AccessLine<'a> {
     pub login: Option<&'a str>,
     /// Why the session that the request showed is none: `other_certificate` or `ended`.
     pub session: Option<&'static str>,
+    /// The client that the token was given to, where it has no `sub`.
+    pub client_id: Option<&'a str>,
+    /// The id of the API key that was shown.
+    pub api_key: Option<&'a str>,
     /// What of the possession of its token the request did not show, and the route only reports:
     /// `certificate`, `dpop` or `nonce`, with commas between.
     pub possession_reported: Option<&'a str>,
@@ -55,6 +60,8 @@ pub struct AccessLine<'a> {
     pub external_authorization: Option<&'static str>,
     /// Why the request was refused.
     pub refusal: Option<Refusal>,
+    /// What of it the reason does not say. Cut where it was made.
+    pub detail: Option<&'a Detail>,
     /// The rule of the route's policy that refused the request.
     pub policy_rule: Option<&'a str>,
     /// Why that rule could not be answered.
@@ -101,6 +108,8 @@ pub fn access(line: &AccessLine<'_>) {
         subject = cut(line.subject),
         login = line.login,
         session = line.session,
+        client_id = cut(line.client_id),
+        api_key = line.api_key,
         possession_reported = line.possession_reported,
         method = %Cut(line.method),
         host = cut(line.host),
@@ -109,6 +118,7 @@ pub fn access(line: &AccessLine<'_>) {
         status = line.status,
         external_authorization = line.external_authorization,
         reason = line.refusal.map(Refusal::reason),
+        detail = line.detail.map(Detail::as_str),
         policy_rule = line.policy_rule,
         policy_failure = cut(line.policy_failure),
         policy_would_refuse = line.policy_would_refuse,

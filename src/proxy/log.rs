@@ -77,9 +77,12 @@ fn line(
         .identity
         .as_ref()
         .map(|identity| identity.display());
+    let refusal = journey.refusal();
+    let whose = Whose::of(story, refusal);
+    let api_key = story.told.api_key.map(u64::from_be_bytes);
+    let api_key = api_key.map(|id| format!("{id:016x}")); // as in the file of the list
     let reported = story.told.reported.join(",");
     let at_login = story.told.login.as_ref();
-    let who = who(story);
     let policy_failure = story.policy.failure.as_ref().map(ToString::to_string);
     let would_refuse = story.policy.would_refuse.join(",");
     access(&AccessLine {
@@ -91,10 +94,12 @@ fn line(
         peer: facts.identity_text(),
         common_name: identity.and_then(|identity| identity.shown.common_name.as_deref()),
         certificate_over: (story.certificate_over > 0).then_some(story.certificate_over),
-        issuer: who.map(|(issuer, _)| issuer),
-        subject: who.and_then(|(_, sub)| sub),
+        issuer: whose.issuer,
+        subject: whose.sub,
         login: at_login.map(|at_login| at_login.login.as_str()),
         session: at_login.and_then(|at_login| at_login.session),
+        client_id: whose.client_id,
+        api_key: api_key.as_deref(),
         possession_reported: (!reported.is_empty()).then_some(&reported),
         method: request.method.as_str(),
         host: story.host.as_deref(),
@@ -102,7 +107,8 @@ fn line(
         route: story.route.as_ref().map(|route| route.name.as_str()),
         status,
         external_authorization: story.external_authorization,
-        refusal: journey.refusal(),
+        refusal,
+        detail: story.told.detail.as_ref().filter(|_| refusal.is_some()),
         policy_rule: story.policy.refused_by.as_deref(),
         policy_failure: policy_failure.as_deref(),
         policy_would_refuse: (!would_refuse.is_empty()).then_some(&would_refuse),
@@ -124,16 +130,40 @@ fn line(
     });
 }
 
-/// For whom the request acts, by issuer and `sub`; or whom a login found out about.
-fn who(story: &Story) -> Option<(&str, Option<&str>)> {
-    let acts = story.subject.as_ref();
-    let acts = acts.map(|subject| (subject.issuer.as_str(), subject.sub.as_deref()));
-    let at_login = story
-        .told
-        .login
-        .as_ref()
-        .filter(|login| login.sub.is_some());
-    acts.or_else(|| at_login.map(|login| (login.issuer.as_str(), login.sub.as_deref())))
+/// Whom a request acts for; of one that was refused, also whose good credential it was refused with.
+#[derive(Default)]
+struct Whose<'s> {
+    issuer: Option<&'s str>,
+    sub: Option<&'s str>,
+    client_id: Option<&'s str>,
+}
+
+impl<'s> Whose<'s> {
+    fn of(story: &'s Story, refusal: Option<Refusal>) -> Self {
+        if let Some(subject) = &story.subject {
+            return Self {
+                issuer: Some(subject.issuer.as_str()),
+                sub: subject.sub.as_deref(),
+                client_id: subject.client_id(),
+            };
+        }
+        let refused = story.told.whose.as_ref().filter(|_| refusal.is_some());
+        if let Some(whose) = refused {
+            return Self {
+                issuer: Some(whose.issuer.as_str()),
+                sub: whose.sub.as_deref(),
+                client_id: whose.client_id.as_deref(),
+            };
+        }
+        // Who logs in or out, or whose session it is that is none.
+        let at_login = story.told.login.as_ref();
+        let user = at_login.filter(|login| login.sub.is_some());
+        user.map_or_else(Self::default, |user| Self {
+            issuer: Some(user.issuer.as_str()),
+            sub: user.sub.as_deref(),
+            client_id: None,
+        })
+    }
 }
 
 /// A request whose head was refused before it could be read as one.
@@ -160,6 +190,8 @@ pub(super) fn unread(
         subject: None,
         login: None,
         session: None,
+        client_id: None,
+        api_key: None,
         possession_reported: None,
         method: "-",
         host: None,
@@ -168,6 +200,7 @@ pub(super) fn unread(
         status,
         external_authorization: None,
         refusal: Some(refusal),
+        detail: None,
         policy_rule: None,
         policy_failure: None,
         policy_would_refuse: None,

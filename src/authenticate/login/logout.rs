@@ -165,7 +165,7 @@ impl Login {
     ) -> Result<(), Refusal> {
         let refused = |wrong: Wrong| {
             if self.complains(wrong) {
-                tracing::warn!(login = %self.name, wrong, "a logout token is not believed");
+                tracing::warn!(login = %self.name, error = wrong, "a logout token is not believed");
             }
             Refusal::LogoutTokenRefused
         };

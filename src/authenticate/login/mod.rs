@@ -309,9 +309,9 @@ impl Login {
         let found = discovered
             .endpoints(issuer, &self.parts.http, self.spec.timeout)
             .await;
-        found.map_err(|problem| {
+        found.map_err(|error| {
             if self.complains("the server cannot be asked") {
-                tracing::warn!(login = %self.name, problem, "the server for logins cannot be asked");
+                tracing::warn!(login = %self.name, error, "the server for logins cannot be asked");
             }
             Refusal::LoginUnavailable
         })

@@ -89,7 +89,7 @@ impl Login {
 
     fn gave_nothing(&self, problem: Wrong) -> NotGiven {
         if self.complains(problem) {
-            tracing::warn!(login = %self.name, problem, "the server for logins gave no tokens");
+            tracing::warn!(login = %self.name, error = problem, "the server for logins gave no tokens");
         }
         NotGiven::Unavailable
     }
@@ -129,7 +129,7 @@ impl Login {
 
     pub(super) fn id_token_refused(&self, wrong: Wrong) -> Refusal {
         if self.complains(wrong) {
-            tracing::warn!(login = %self.name, wrong, "an ID token is not believed");
+            tracing::warn!(login = %self.name, error = wrong, "an ID token is not believed");
         }
         Refusal::IdTokenRefused
     }
