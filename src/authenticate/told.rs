@@ -44,6 +44,38 @@ pub struct Told {
     pub api_key: Option<[u8; 8]>,
     /// Whether a key of its issuer has signed the token.
     pub(super) is_signed: bool,
+    /// Which login had to do with the request, and what it found: for the access log.
+    pub login: Option<AtLogin>,
+}
+
+/// What a login found out about a request.
+#[derive(Clone, Debug)]
+pub struct AtLogin {
+    /// The login, by its name in the configuration.
+    pub login: Name,
+    /// Who vouches for its users, by its name in the configuration.
+    pub issuer: Name,
+    /// The user, once he is known.
+    pub sub: Option<Arc<str>>,
+    /// Why the session that is shown is none, where somebody may have it who should not:
+    /// `other_certificate` or `ended`.
+    pub session: Option<&'static str>,
+}
+
+impl Told {
+    /// Notes who the user is.
+    pub(super) fn user(&mut self, sub: Option<&str>) {
+        if let Some(login) = &mut self.login {
+            login.sub = sub.map(Arc::from);
+        }
+    }
+
+    /// Notes why a session is none.
+    pub(super) fn no_session(&mut self, why: &'static str) {
+        if let Some(login) = &mut self.login {
+            login.session = Some(why);
+        }
+    }
 }
 
 /// Whom a credential speaks for that was verified, for the log.

@@ -19,6 +19,8 @@ pub struct Rules {
     token: TokenRule,
     /// What is asked of the owners of API keys, if they are taken.
     api_key: Option<TokensOf>,
+    /// Whether sessions of a login are taken.
+    login: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +53,7 @@ impl Rules {
             clients: route.clients.clone(),
             token,
             api_key: route.api_key.as_ref().map(TokensOf::of_keys),
+            login: route.login.is_some(),
         }
     }
 
@@ -79,20 +82,25 @@ impl Rules {
     }
 
     /// Whether whoever the token speaks for may use the route: a token of one of the route's issuers,
-    /// with all scopes and all claims that are asked for of that issuer's.
+    /// with all scopes and all claims that are asked for of that issuer's. They are asked for of the
+    /// sessions of its users as well; of sessions of another issuer `token` says nothing.
     ///
     /// # Errors
     ///
-    /// [`Refusal::TokenMissing`], [`Refusal::ApiKeyMissing`], [`Refusal::TokenIssuer`], [`Refusal::ScopeMissing`] or
-    /// [`Refusal::ClaimMissing`].
+    /// [`Refusal::LoginRequired`], [`Refusal::TokenMissing`], [`Refusal::ApiKeyMissing`], [`Refusal::TokenIssuer`],
+    /// [`Refusal::ScopeMissing`] or [`Refusal::ClaimMissing`].
     pub fn check_subject(&self, subject: Option<&Subject>) -> Result<(), Refusal> {
         let missing = match (&self.token, &self.api_key) {
+            (TokenRule::None, None) if self.login => Refusal::LoginRequired,
             (TokenRule::None, None) => return Ok(()),
             (TokenRule::None, Some(_)) => Refusal::ApiKeyMissing,
             (TokenRule::Wanted(_), _) => Refusal::TokenMissing,
         };
         let subject = subject.ok_or(missing)?;
-        let rule = self.of(subject).ok_or(Refusal::TokenIssuer)?;
+        let Some(rule) = self.of(subject) else {
+            let session = self.login && subject.credential == Credential::Login;
+            return session.then_some(()).ok_or(Refusal::TokenIssuer);
+        };
         if rule.missing_scopes(subject).next().is_some() {
             return Err(Refusal::ScopeMissing);
         }
@@ -130,8 +138,8 @@ impl Rules {
             (Credential::Jwt | Credential::Introspected, TokenRule::Wanted(any)) => {
                 any.iter().find(is_of)
             }
+            (Credential::Login, TokenRule::Wanted(any)) if self.login => any.iter().find(is_of),
             (Credential::ApiKey, _) => self.api_key.as_ref().filter(is_of),
-            // What is asked of tokens, nothing else can have.
             (Credential::Jwt | Credential::Introspected | Credential::Login, _) => None,
         }
     }
@@ -338,6 +346,55 @@ mod tests {
             let came = rules.check_subject(Some(&subject));
             assert_eq!(came, Err(Refusal::TokenIssuer), "{credential:?}");
         }
+    }
+
+    #[test]
+    fn sessions_of_an_issuer_are_held_to_what_its_tokens_must_have() {
+        let rules = |token: TokenSpec, login: bool| Rules {
+            login,
+            ..route(ClientsSpec::Any, token)
+        };
+        let wanted = || {
+            let any = vec![jwt("corp", &["read"], &[("tenant", is(json!("blue")))])];
+            let from = vec![Carrier::Authorization];
+            TokenSpec::Wanted(WantedTokens { any, from })
+        };
+        let session = |issuer: &str, scopes: &[&str], claims| Subject {
+            credential: Credential::Login,
+            ..subject(issuer, scopes, claims)
+        };
+        let blue = || json!({"tenant": "blue"});
+        let cases = [
+            (session("corp", &["openid", "read"], blue()), Ok(())),
+            (
+                session("corp", &["openid"], blue()),
+                Err(Refusal::ScopeMissing),
+            ),
+            (
+                session("corp", &["read"], json!({})),
+                Err(Refusal::ClaimMissing),
+            ),
+            // `token` says nothing of it, and lends nothing.
+            (session("home", &[], json!({})), Ok(())),
+            (
+                subject("home", &["read"], blue()),
+                Err(Refusal::TokenIssuer),
+            ),
+        ];
+        for (subject, want) in cases {
+            let came = rules(wanted(), true).check_subject(Some(&subject));
+            assert_eq!(came, want, "{subject:?}");
+        }
+        let without = rules(wanted(), false);
+        for issuer in ["corp", "home"] {
+            let session = session(issuer, &["read"], blue());
+            let came = without.check_subject(Some(&session));
+            assert_eq!(came, Err(Refusal::TokenIssuer), "{issuer}");
+        }
+        let alone = rules(TokenSpec::None, true);
+        assert_eq!(alone.check_subject(None), Err(Refusal::LoginRequired));
+        let anyone = session("home", &[], json!({}));
+        assert_eq!(alone.check_subject(Some(&anyone)), Ok(()));
     }
 
     #[test]

@@ -33,8 +33,12 @@ pub struct AccessLine<'a> {
     pub certificate_over: Option<u32>,
     /// The issuer of the token, by its name in the configuration.
     pub issuer: Option<&'a str>,
-    /// `sub` of the token.
+    /// `sub` of the token; or who logs in or out, or whose session it is that is none.
     pub subject: Option<&'a str>,
+    /// The login that had to do with the request.
+    pub login: Option<&'a str>,
+    /// Why the session that the request showed is none: `other_certificate` or `ended`.
+    pub session: Option<&'static str>,
     /// The client that the token was given to, where it has no `sub`.
     pub client_id: Option<&'a str>,
     /// The id of the API key that was shown.
@@ -102,6 +106,8 @@ pub fn access(line: &AccessLine<'_>) {
         certificate_expired_seconds = line.certificate_over,
         issuer = cut(line.issuer),
         subject = cut(line.subject),
+        login = line.login,
+        session = line.session,
         client_id = cut(line.client_id),
         api_key = line.api_key,
         possession_reported = line.possession_reported,

@@ -135,6 +135,8 @@ labels! {
         Unavailable = "unavailable";
         /// Its tokens do not fit into cookies.
         TooLarge = "too_large";
+        /// The session that it brought is that of another client certificate.
+        OtherCertificate = "other_certificate";
         /// Something else: another method, a fault of ours.
         Other = "other";
     }

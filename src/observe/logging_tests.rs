@@ -62,6 +62,8 @@ fn line<'a>(path: &'a str, subject: &'a str) -> AccessLine<'a> {
         certificate_over: Some(60),
         issuer: Some("corp"),
         subject: Some(subject),
+        login: Some("staff"),
+        session: Some("ended"),
         client_id: Some("shop"),
         api_key: Some("1f0c9a7be2d34415"),
         possession_reported: Some("dpop"),

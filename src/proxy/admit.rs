@@ -147,6 +147,7 @@ pub async fn admit(
         .logins()
         .place(&facts.listener, &head.authority.host, &head.path);
     if let Some(own) = own {
+        story.told.login = Some(own.login.at_login());
         if over > 0 {
             return Err(Refusal::CertificateExpired); // a grace is a route's
         }

@@ -129,10 +129,8 @@ impl ProxyHttp for GatewayProxy {
     async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> Result<bool> {
         strip_forged(session.req_header_mut());
         let decision = match Self::decide(session, journey).await {
-            Ok(Decision::EndsSessions(login, under_way)) => {
-                let decision = back_channel::decide(session, &login).await;
-                drop(under_way);
-                decision
+            Ok(Decision::EndsSessions(login, _under_way)) => {
+                back_channel::decide(session, &login, &mut journey.story.told).await
             }
             other => other,
         };

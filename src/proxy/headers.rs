@@ -63,7 +63,7 @@ pub(super) fn strip_own_cookies(
     request: &mut RequestHeader,
     own: &OwnCookies,
 ) -> pingora::Result<()> {
-    let Some(cookies) = request.headers.get(COOKIE).filter(|_| !own.is_empty()) else {
+    let Some(cookies) = request.headers.get(COOKIE) else {
         return Ok(());
     };
     match own.without(cookies.as_bytes()) {
@@ -88,7 +88,7 @@ pub(super) fn strip_own_set_cookies(
 ) -> pingora::Result<()> {
     let set = |value: &&HeaderValue| own.is_set_by(value.as_bytes());
     let all = response.headers.get_all(SET_COOKIE);
-    if own.is_empty() || !all.iter().any(|value| set(&value)) {
+    if !all.iter().any(|value| set(&value)) {
         return Ok(());
     }
     let left: Vec<_> = all.iter().filter(|value| !set(value)).cloned().collect();

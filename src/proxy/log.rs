@@ -82,6 +82,7 @@ fn line(
     let api_key = story.told.api_key.map(u64::from_be_bytes);
     let api_key = api_key.map(|id| format!("{id:016x}")); // as in the file of the list
     let reported = story.told.reported.join(",");
+    let at_login = story.told.login.as_ref();
     let policy_failure = story.policy.failure.as_ref().map(ToString::to_string);
     let would_refuse = story.policy.would_refuse.join(",");
     access(&AccessLine {
@@ -95,6 +96,8 @@ fn line(
         certificate_over: (story.certificate_over > 0).then_some(story.certificate_over),
         issuer: whose.issuer,
         subject: whose.sub,
+        login: at_login.map(|at_login| at_login.login.as_str()),
+        session: at_login.and_then(|at_login| at_login.session),
         client_id: whose.client_id,
         api_key: api_key.as_deref(),
         possession_reported: (!reported.is_empty()).then_some(&reported),
@@ -145,10 +148,20 @@ impl<'s> Whose<'s> {
             };
         }
         let refused = story.told.whose.as_ref().filter(|_| refusal.is_some());
-        refused.map_or_else(Self::default, |whose| Self {
-            issuer: Some(whose.issuer.as_str()),
-            sub: whose.sub.as_deref(),
-            client_id: whose.client_id.as_deref(),
+        if let Some(whose) = refused {
+            return Self {
+                issuer: Some(whose.issuer.as_str()),
+                sub: whose.sub.as_deref(),
+                client_id: whose.client_id.as_deref(),
+            };
+        }
+        // Who logs in or out, or whose session it is that is none.
+        let at_login = story.told.login.as_ref();
+        let user = at_login.filter(|login| login.sub.is_some());
+        user.map_or_else(Self::default, |user| Self {
+            issuer: Some(user.issuer.as_str()),
+            sub: user.sub.as_deref(),
+            client_id: None,
         })
     }
 }
@@ -175,6 +188,8 @@ pub(super) fn unread(
         certificate_over: None,
         issuer: None,
         subject: None,
+        login: None,
+        session: None,
         client_id: None,
         api_key: None,
         possession_reported: None,

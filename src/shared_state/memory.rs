@@ -20,6 +20,7 @@ pub(super) struct Memory {
     introspections: Shards,
     logins: Shards,
     renewals: Shards,
+    server_logouts: Shards,
     sessions: Shards,
     counts: Arc<Counts>,
 }
@@ -70,7 +71,14 @@ const SHARDS: usize = 16;
 
 impl Memory {
     pub(super) fn new(counts: Arc<Counts>) -> Self {
-        let [dpop_proofs, introspections, logins, renewals, sessions] = SPACES.map(|space| {
+        let [
+            dpop_proofs,
+            introspections,
+            logins,
+            renewals,
+            server_logouts,
+            sessions,
+        ] = SPACES.map(|space| {
             Shards::new(Bounds {
                 entries: space.entries_max() / SHARDS,
                 bytes: space.bytes_max() / SHARDS,
@@ -82,6 +90,7 @@ impl Memory {
             introspections,
             logins,
             renewals,
+            server_logouts,
             sessions,
             counts,
         }
@@ -105,9 +114,18 @@ impl Memory {
         self.of(space).shard(key).lock().get(key, now)
     }
 
-    pub(super) fn put(&self, space: Space, key: Key, value: &[u8], time: Time) -> Result<(), Away> {
+    /// Keeps a value under a key, whatever was there.
+    pub(super) fn put(
+        &self,
+        space: Space,
+        owner: Option<&[u8]>,
+        key: Key,
+        value: &[u8],
+        time: Time,
+    ) -> Result<(), Away> {
+        let owner = owner.map(|owner| self.of(space).hasher.hash_one(owner));
         self.change(space, key, |shard, bounds| {
-            shard.insert(None, key, value, time, bounds)
+            shard.put(owner, key, value, time, bounds)
         })
     }
 
@@ -130,6 +148,7 @@ impl Memory {
             Space::Introspection => &self.introspections,
             Space::Login => &self.logins,
             Space::Renewal => &self.renewals,
+            Space::ServerLogout => &self.server_logouts,
             Space::Session => &self.sessions,
         }
     }
@@ -164,14 +183,28 @@ impl Shard {
         if self.get(key, time.now).is_some() {
             return Ok(false);
         }
-        self.make_room(0, bounds, time.now);
-        let held = owner.and_then(|owner| self.held.get(&owner));
-        let free = bounds.entries.saturating_sub(self.entries.len());
-        if free > 0 && held.is_some_and(|held| *held >= free) {
-            return Err(Away::Share);
-        }
-        self.insert(owner, key, &Bytes::new(), time, bounds)?;
+        self.put(owner, key, &[], time, bounds)?;
         Ok(true)
+    }
+
+    /// As [`Self::insert`], for an owner that has its share and no more.
+    fn put(
+        &mut self,
+        owner: Option<Owner>,
+        key: Key,
+        value: &[u8],
+        time: Time,
+        bounds: Bounds,
+    ) -> Result<(), Away> {
+        self.make_room(0, bounds, time.now);
+        if !self.entries.contains_key(&key) {
+            let held = owner.and_then(|owner| self.held.get(&owner));
+            let free = bounds.entries.saturating_sub(self.entries.len());
+            if free > 0 && held.is_some_and(|held| *held >= free) {
+                return Err(Away::Share);
+            }
+        }
+        self.insert(owner, key, value, time, bounds)
     }
 
     fn get(&self, key: Key, now: Instant) -> Option<Bytes> {

@@ -46,7 +46,7 @@ fn a_key_is_new_once_until_its_time_is_over() {
 fn spaces_do_not_meet() {
     let memory = Memory::new(Arc::default());
     let now = Instant::now();
-    let put = memory.put(Space::Session, key(1), &bytes(1), at(now));
+    let put = memory.put(Space::Session, None, key(1), &bytes(1), at(now));
     assert_eq!(put, Ok(()));
     assert_eq!(memory.get(Space::Session, key(1), now), Some(bytes(1)));
     assert_eq!(memory.get(Space::Introspection, key(1), now), None);
@@ -123,6 +123,12 @@ fn no_owner_gets_more_than_is_left_for_all_others() {
         shard.put_new(Some(1), key(1), at(now), bounds),
         Ok(false),
         "it stays"
+    );
+    let put = shard.put(Some(1), key(1), &bytes(1), at(now), bounds);
+    assert_eq!(put, Ok(()), "nor does another value of it take more");
+    assert_eq!(
+        shard.put(Some(1), key(0), &[], at(now), bounds),
+        full.map(drop)
     );
     // However many there are, whoever has nothing yet gets something, until there is nothing left.
     let many = (4..).map_while(|owner| match fill(&mut shard, owner, now) {

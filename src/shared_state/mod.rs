@@ -199,11 +199,38 @@ impl SharedState {
         value: Bytes,
         ttl: Duration,
     ) -> Result<(), Away> {
+        self.keep(space, None, key, value, ttl).await
+    }
+
+    /// As [`Self::put`], for one of many owners: see [`Self::put_new_of`].
+    ///
+    /// # Errors
+    ///
+    /// As there; [`Away::Share`] where the owner has its share.
+    pub async fn put_of(
+        &self,
+        space: Space,
+        owner: &[u8],
+        key: &[u8],
+        value: Bytes,
+        ttl: Duration,
+    ) -> Result<(), Away> {
+        self.keep(space, Some(owner), key, value, ttl).await
+    }
+
+    async fn keep(
+        &self,
+        space: Space,
+        owner: Option<&[u8]>,
+        key: &[u8],
+        value: Bytes,
+        ttl: Duration,
+    ) -> Result<(), Away> {
         if value.len() > VALUE_BYTES_MAX {
             return Err(Away::TooLong);
         }
         let (key, time) = (Key::of(space, key), from_now(ttl));
-        let keep = || self.memory.put(space, key, &value, time);
+        let keep = || self.memory.put(space, owner, key, &value, time);
         let Some(remote) = self.remote.load_full() else {
             return keep();
         };

@@ -11,16 +11,19 @@ pub enum Space {
     Login,
     /// Sessions with new tokens, for who comes with those of before.
     Renewal,
-    /// Sessions of browsers that were ended.
+    /// Sessions that the servers of logins ended, and what they told so with.
+    ServerLogout,
+    /// Sessions of browsers that their users ended.
     Session,
 }
 
 /// Every space, for metrics and for the memory of each.
-pub const SPACES: [Space; 5] = [
+pub const SPACES: [Space; 6] = [
     Space::DpopProof,
     Space::Introspection,
     Space::Login,
     Space::Renewal,
+    Space::ServerLogout,
     Space::Session,
 ];
 
@@ -42,6 +45,7 @@ impl Space {
             Self::Introspection => "introspection",
             Self::Login => "login",
             Self::Renewal => "renewal",
+            Self::ServerLogout => "server_logout",
             Self::Session => "session",
         }
     }
@@ -50,7 +54,7 @@ impl Space {
     #[must_use]
     pub const fn when_full(self) -> WhenFull {
         match self {
-            Self::DpopProof | Self::Login | Self::Session => WhenFull::Refuse,
+            Self::DpopProof | Self::Login | Self::ServerLogout | Self::Session => WhenFull::Refuse,
             Self::Introspection | Self::Renewal => WhenFull::Forget,
         }
     }
@@ -62,7 +66,7 @@ impl Space {
     pub const fn entries_max(self) -> usize {
         match self {
             Self::DpopProof => 500_000,
-            Self::Introspection | Self::Login | Self::Session => 100_000,
+            Self::Introspection | Self::Login | Self::ServerLogout | Self::Session => 100_000,
             Self::Renewal => 20_000, // of one minute
         }
     }
@@ -72,7 +76,9 @@ impl Space {
     pub const fn bytes_max(self) -> usize {
         match self {
             Self::DpopProof | Self::Login => 1024 * 1024, // they have no values
-            Self::Introspection | Self::Renewal | Self::Session => 64 * 1024 * 1024,
+            Self::Introspection | Self::Renewal | Self::ServerLogout | Self::Session => {
+                64 * 1024 * 1024
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ impl Login {
         told: &mut Told,
     ) -> Result<Authenticated, Refusal> {
         told.shown = shown(asked.headers);
+        told.login.get_or_insert_with(|| self.at_login());
         told.fields
             .extend(self.cookies.remove_session(asked.headers));
         if !goes_somewhere(asked) {

@@ -84,7 +84,7 @@ impl Login {
         let code = match &brought.said {
             Said::Code(code) => code,
             Said::Error(says) => {
-                if says.ours {
+                if says.ours && self.complains(says.error) {
                     tracing::warn!(login = %self.name, error = says.error, "the server for logins sends a browser back without a code");
                 }
                 return Err(says.refusal);
@@ -97,9 +97,10 @@ impl Login {
             ("redirect_uri", &callback),
             ("code_verifier", &pending.verifier),
         ];
-        let given = self.given(&endpoints.urls.token, &form, asked.now).await;
-        let given = given.map_err(|no| no.at_login())?;
-        let id_token = given.id_token.ok_or(Refusal::IdTokenRefused)?;
+        let given = self.given(&endpoints.urls.token, &form, asked.client, asked.now);
+        let given = given.await.map_err(|no| no.at_login())?;
+        let id_token = given.id_token;
+        let id_token = id_token.ok_or_else(|| self.id_token_refused("there is none"))?;
         let access = given.access.as_str();
         let nonce = Some(pending.nonce.as_str());
         let claims = self
@@ -107,11 +108,13 @@ impl Login {
             .await?;
         let sub = claims.get("sub").and_then(Value::as_str);
         let sub = sub.ok_or(Refusal::IdTokenRefused)?;
+        told.user(Some(sub));
         let after = self.ended().before(sub, pending.begun).await;
         let session = Session {
             id: random().ok_or(Refusal::Internal)?,
             begun: asked.now,
             seen: asked.now,
+            ends: asked.now.saturating_add(self.spec.session.max.as_secs()),
             certificate: self.certificate(asked),
             id_token,
             tokens: given
@@ -120,7 +123,7 @@ impl Login {
             after: after.map_err(|_counted_there| Refusal::LoginUnavailable)?,
         };
         let set = self.set_session(&session, asked);
-        if set.is_err() {
+        if set.is_err() && self.complains("the tokens do not fit") {
             tracing::warn!(login = %self.name, "the tokens of a login do not fit into cookies");
         }
         told.fields.extend(set?);

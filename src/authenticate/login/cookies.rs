@@ -111,7 +111,8 @@ const STATE_CHARS: usize = 8;
 /// More than any browser keeps of ours: see `in_progress`.
 const PENDING_READ_MAX: usize = 200;
 
-/// Which cookies are the gateway's own: services do not get them, and cannot set them.
+/// Which cookies are the gateway's own: services do not get them, and cannot set them. All that begin with
+/// [`OURS`] are, also those of logins that have another name for them now, or are gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnCookies(Box<[Box<str>]>);
 
@@ -122,16 +123,10 @@ impl OwnCookies {
         Self(names.map(|name| Cookies::new(name).session).collect())
     }
 
-    /// Whether there are none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Whether a cookie of this name is ours.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|own| is_own_cookie(own, name))
+        name.starts_with(OURS) || self.0.iter().any(|own| is_own_cookie(own, name))
     }
 
     /// A `Cookie` field without ours. `None` if nothing is left; bytes that are no text stay.
@@ -150,14 +145,21 @@ impl OwnCookies {
         (!left.is_empty()).then(|| left.join(&b"; "[..]))
     }
 
-    /// Whether a `Set-Cookie` field sets one of ours.
+    /// Whether a `Set-Cookie` field sets one of ours. A browser that is given a cookie without a name sends
+    /// its value alone: `=a=b` comes back as `a=b`.
     #[must_use]
     pub fn is_set_by(&self, field: &[u8]) -> bool {
         let pair = field.split(|byte| *byte == b';').next().unwrap_or_default();
+        let before = |byte: &&u8| matches!(byte, b'=' | b' ' | b'\t');
+        let skipped = pair.iter().take_while(before).count();
+        let pair = pair.get(skipped..).unwrap_or_default();
         let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
         str::from_utf8(name).is_ok_and(|name| self.has(trimmed(name)))
     }
 }
+
+/// How the cookies of logins begin that name none themselves.
+const OURS: &str = "__Host-portcullis-";
 
 /// All cookies of a request. Those that are no text are not ours.
 fn all(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
@@ -295,6 +297,14 @@ mod tests {
         assert!(own.is_set_by(b"__Host-staff=x; Path=/"));
         assert!(own.is_set_by(b" __Host-staff.1 = x"));
         assert!(own.is_set_by(b"__Host-staff"));
+        for nameless in ["=__Host-staff=x", " = __Host-staff.1=x", "==__Host-staff=x"] {
+            assert!(own.is_set_by(nameless.as_bytes()), "{nameless}");
+        }
+        // What a login was called before, or one that is gone.
+        assert!(OwnCookies::default().is_set_by(b"__Host-portcullis-old=x"));
+        let before = OwnCookies::default().without(b"a=b; __Host-portcullis-old.1=x");
+        assert_eq!(before.as_deref(), Some(&b"a=b"[..]));
+        assert!(!own.is_set_by(b"__Host-portcullisx=y"));
         assert!(!own.is_set_by(b"staff=__Host-staff"));
     }
 }

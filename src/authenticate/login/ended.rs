@@ -1,5 +1,8 @@
 //! Sessions that were ended before their time: kept where every gateway of the deployment sees them,
 //! for as long as a session may live.
+//!
+//! What users end and what the server ends is kept apart, and no user has more of either than is left
+//! for all others: whoever logs in and out without end could else keep everybody from logging out.
 
 use std::time::Duration;
 
@@ -42,19 +45,32 @@ struct End<'e> {
 }
 
 impl EndedSessions<'_> {
-    /// Ends what has begun. `mark` is [`mark`] of what told so: told twice, it is one end. It is
-    /// remembered for `ttl`.
+    /// Ends what has begun. `sub` is whose it is, where that is known, and `mark` is [`mark`] of what
+    /// told so: told twice, it is one end. It is remembered for `ttl`.
+    ///
+    /// A user who has his share of what is remembered is logged out everywhere: that is one entry.
     pub(super) async fn end(
         &self,
         of: Of<'_>,
+        sub: Option<&str>,
         mark: &str,
         now: u64,
         ttl: Duration,
     ) -> Result<(), Away> {
         let value = Bytes::from(format!("{now} {mark}"));
-        self.shared
-            .put(Space::Session, &self.key(of), value, ttl)
-            .await
+        let (shared, key) = (self.shared, self.key(of));
+        let Some(sub) = sub.filter(|_| !matches!(of, Of::Sub(_))) else {
+            return shared.put(of.space(), &key, value, ttl).await;
+        };
+        let owner = self.named("user", sub);
+        let kept = shared.put_of(of.space(), &owner, &key, value.clone(), ttl);
+        match kept.await {
+            Err(Away::Share) => {
+                let all = Of::Sub(sub);
+                shared.put(all.space(), &self.key(all), value, ttl).await
+            }
+            kept => kept,
+        }
     }
 
     /// Whether this session was ended; `sid` and `sub` are of its ID token.
@@ -98,7 +114,7 @@ impl EndedSessions<'_> {
     /// Whether a logout token came before, and all that it asks for was done.
     pub(super) async fn knows(&self, jti: &str) -> Result<bool, Away> {
         let key = self.named("logout_token", jti);
-        let found = self.shared.get(Space::Session, &key).await;
+        let found = self.shared.get(Space::ServerLogout, &key).await;
         found.map(|found| found.is_some())
     }
 
@@ -106,12 +122,12 @@ impl EndedSessions<'_> {
     pub(super) async fn note(&self, jti: &str, ttl: Duration) -> Result<(), Away> {
         let key = self.named("logout_token", jti);
         self.shared
-            .put(Space::Session, &key, Bytes::new(), ttl)
+            .put(Space::ServerLogout, &key, Bytes::new(), ttl)
             .await
     }
 
     async fn found(&self, of: Of<'_>) -> Result<Option<Bytes>, Away> {
-        self.shared.get(Space::Session, &self.key(of)).await
+        self.shared.get(of.space(), &self.key(of)).await
     }
 
     fn key(&self, of: Of<'_>) -> Vec<u8> {
@@ -128,6 +144,15 @@ impl EndedSessions<'_> {
         let plain = |text: &str| STANDARD.encode(text);
         let (issuer, client) = (plain(self.issuer), plain(self.client_id));
         format!("ended {kind} {issuer} {client} {}", plain(name)).into_bytes()
+    }
+}
+
+impl Of<'_> {
+    const fn space(self) -> Space {
+        match self {
+            Self::Own(_) => Space::Session,
+            Self::Sid(_) | Self::Sub(_) | Self::Unnamed(_) => Space::ServerLogout,
+        }
     }
 }
 
@@ -166,6 +191,7 @@ mod tests {
             id: format!("of {begun}"),
             begun,
             seen: begun,
+            ends: begun + 60,
             certificate: None,
             id_token: String::new(),
             tokens: Tokens {
@@ -183,7 +209,8 @@ mod tests {
     async fn a_user_who_was_logged_out_may_log_in_again_whatever_clocks_say() {
         let shared = SharedState::in_memory();
         let has = async |session: &Session| ended(&shared).has(session, None, "alice").await;
-        let end = async |of, jti: &str, now| ended(&shared).end(of, &mark(jti), now, TTL).await;
+        let end =
+            async |of, jti: &str, now| ended(&shared).end(of, None, &mark(jti), now, TTL).await;
         // By clocks of other gateways, which are ahead of the one that is told, or behind.
         let before = [session(&shared, 90).await, session(&shared, 130).await];
         end(Of::Sub("alice"), "1", 100).await.unwrap();
@@ -215,10 +242,71 @@ mod tests {
         let of = ended(&shared);
         for value in ["", "100", "x y", "100 short"] {
             let key = of.key(Of::Sub("alice"));
-            let put = shared.put(Space::Session, &key, value.into(), TTL).await;
+            let put = shared
+                .put(Space::ServerLogout, &key, value.into(), TTL)
+                .await;
             put.unwrap();
             let after = session(&shared, 200).await;
             assert_eq!(of.has(&after, None, "alice").await, Ok(true), "{value:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_logs_out_without_end_keeps_nobody_from_it() {
+        let shared = SharedState::in_memory();
+        let of = ended(&shared);
+        let end = async |id: &str, sub| of.end(Of::Own(id), Some(sub), &mark(id), 100, TTL).await;
+        let before = session(&shared, 90).await;
+        let mut each = 0;
+        // Until he has his share, and is logged out everywhere.
+        while each % 500 > 0 || of.has(&before, None, "alice").await == Ok(false) {
+            each += 1;
+            assert_eq!(end(&each.to_string(), "alice").await, Ok(()));
+            assert!(each < Space::Session.entries_max());
+        }
+        let left = Space::Session.entries_max() - each;
+        assert!(left > Space::Session.entries_max() / 3, "{left}");
+        let bobs = Session {
+            id: "bob's".to_owned(),
+            ..session(&shared, 90).await
+        };
+        assert_eq!(of.has(&bobs, Some("s"), "bob").await, Ok(false));
+        assert_eq!(end("bob's", "bob").await, Ok(()));
+        assert_eq!(of.has(&bobs, Some("s"), "bob").await, Ok(true));
+        // Nor the server.
+        for (of_bob, sub) in [(Of::Sid("t"), Some("bob")), (Of::Sub("carol"), None)] {
+            let told = of.end(of_bob, sub, &mark("jti"), 100, TTL).await;
+            assert_eq!(told, Ok(()));
+        }
+        assert_eq!(of.has(&before, Some("t"), "bob").await, Ok(true));
+        let again = session(&shared, 101).await;
+        assert_eq!(
+            of.has(&again, None, "alice").await,
+            Ok(false),
+            "he may come back"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_users_end_takes_no_place_of_what_the_server_ends() {
+        let shared = SharedState::in_memory();
+        let of = ended(&shared);
+        // All of many users together.
+        let fill = async |number: u64| {
+            let name = number.to_be_bytes();
+            shared
+                .put_of(Space::Session, &name, &name, Bytes::new(), TTL)
+                .await
+        };
+        let mut number = 0;
+        while fill(number).await == Ok(()) {
+            number += 1;
+        }
+        assert_eq!(fill(number).await, Err(Away::Full));
+        let told = of
+            .end(Of::Sid("s"), Some("bob"), &mark("jti"), 100, TTL)
+            .await;
+        assert_eq!(told, Ok(()));
+        assert_eq!(of.note("jti", TTL).await, Ok(()));
     }
 }

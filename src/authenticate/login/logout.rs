@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use super::begin::{Twice, is_ahead_of_time, one, redirect};
 use super::ended::{Of, mark};
+use super::id_token::{Wrong, text};
 use super::logout_token::{self, AGE_SECONDS_MAX, Whose};
 use super::pending::{is_random, random, same, stays_here};
 use super::query::with_query;
-use super::session::{Session, claims};
+use super::session::claims;
 use super::{Login, cookies, origin, query, until};
 use crate::authenticate::authenticator::Asked;
 use crate::authenticate::told::{Reply, Told};
@@ -40,18 +41,13 @@ impl Login {
             return Err(Refusal::LogoutCrossSite);
         }
         let to = self.after(asked.query);
-        let session = self.opened(asked);
+        let session = self.opened(asked, told);
         if let Some(session) = &session {
-            let ends = session.ends(&self.spec.session);
-            let ended = self
-                .ended()
-                .end(
-                    Of::Own(&session.id),
-                    &session.id,
-                    asked.now,
-                    until(ends, asked.now),
-                )
-                .await;
+            let claims = session.claims();
+            let sub = claims.as_ref().and_then(|claims| text(claims, "sub"));
+            let (of, ttl) = (Of::Own(&session.id), until(session.ends, asked.now));
+            let sessions = self.ended();
+            let ended = sessions.end(of, sub, &session.id, asked.now, ttl).await;
             // Were only the cookie removed, whoever has copied it would stay.
             ended.map_err(|_counted_there| Refusal::LoginUnavailable)?;
         }
@@ -137,18 +133,6 @@ impl Login {
         known.or(all.first()).map_or("/", |path| path.as_str())
     }
 
-    /// The session of a request, also one whose time is over: it is to be ended.
-    fn opened(&self, asked: &Asked<'_>) -> Option<Session> {
-        let sealed = self.cookies.session(asked.headers)?;
-        let text = self
-            .parts
-            .seals
-            .open(&self.purpose("session", asked), &sealed)?;
-        let session = Session::of_text(&text)?;
-        self.fits(session.certificate.as_deref(), asked)
-            .then_some(session)
-    }
-
     /// Ends what a logout token of the server names. `headers` and `body` are of the request.
     ///
     /// # Errors
@@ -159,8 +143,9 @@ impl Login {
         headers: &HeaderMap,
         body: &[u8],
         now: u64,
+        told: &mut Told,
     ) -> Result<Box<Reply>, Refusal> {
-        let came = self.end_by_server(headers, body, now).await;
+        let came = self.end_by_server(headers, body, now, told).await;
         self.parts.metrics.ended_by_server(came.is_ok());
         came.map(|()| {
             Box::new(Reply {
@@ -176,9 +161,12 @@ impl Login {
         headers: &HeaderMap,
         body: &[u8],
         now: u64,
+        told: &mut Told,
     ) -> Result<(), Refusal> {
-        let refused = |wrong: &str| {
-            tracing::warn!(login = %self.name, error = wrong, "a logout token is not believed");
+        let refused = |wrong: Wrong| {
+            if self.complains(wrong) {
+                tracing::warn!(login = %self.name, error = wrong, "a logout token is not believed");
+            }
             Refusal::LogoutTokenRefused
         };
         if !is_form(headers) {
@@ -197,6 +185,7 @@ impl Login {
         let times = (now, self.leeway());
         let typ = signed.typ.as_deref();
         let ended = logout_token::read(&claims, typ, parties, times).map_err(refused)?;
+        told.user(text(&claims, "sub"));
         let unavailable = |_counted_there| Refusal::LoginUnavailable;
         let sessions = self.ended();
         // For as long as it would be believed.
@@ -210,9 +199,10 @@ impl Login {
             Whose::User(sub) => [Some(Of::Sub(sub)), None],
         };
         let mark = mark(ended.jti);
-        let ttl = until(now.saturating_add(self.spec.session.max.as_secs()), now);
+        let ttl = until(now.saturating_add(self.longest.as_secs()), now);
+        let sub = text(&claims, "sub");
         for of in whose.into_iter().flatten() {
-            let kept = sessions.end(of, &mark, now, ttl).await;
+            let kept = sessions.end(of, sub, &mark, now, ttl).await;
             kept.map_err(unavailable)?;
         }
         // Last: whatever breaks off before, the server says it again, and is heard.

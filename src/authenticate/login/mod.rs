@@ -5,7 +5,7 @@
 //! stand in cookies that only the gateway can read (`seal`, `cookies`); what cannot stand there,
 //! that a session was ended before its time (`ended`), is shared by all gateways. A browser is sent
 //! away (`begin`), comes back with a code (`callback`) that becomes tokens (`tokens`), of which the ID
-//! token says who it is (`id_token`). Tokens are renewed once however many ask (`refresh`, `renew`), and
+//! token says who it is (`id_token`). Each request shows its session (`found`). Tokens are renewed once however many ask (`refresh`, `renew`), and
 //! a session ends by the user or by the server (`logout`, `logout_token`).
 
 mod begin;
@@ -13,6 +13,7 @@ mod callback;
 mod cookies;
 mod ended;
 mod endpoints;
+mod found;
 mod id_token;
 mod logout;
 mod logout_token;
@@ -25,15 +26,16 @@ mod session;
 mod tokens;
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::authenticator::{Asked, Authenticated};
 use super::issuer::Issuer;
-use super::told::{Reply, Told};
+use super::told::{AtLogin, Reply, Told};
 use crate::config::login::LoginSpec;
 use crate::config::token::Carrier;
 use crate::fetch;
@@ -42,16 +44,17 @@ use crate::identity::name::Name;
 use crate::identity::path::NormalPath;
 use crate::identity::subject::Subject;
 use crate::oauth;
+use crate::oauth::complaints::Complaints;
+use crate::oauth::places::Places;
 use crate::observe::{LoginMetrics, LoginResult};
 use crate::refusal::Refusal;
 use crate::shared_state::SharedState;
 use cookies::Cookies;
 use ended::EndedSessions;
 use endpoints::{Discovered, Endpoints};
-use id_token::check_parties;
-use pending::thumbprint;
+use id_token::Wrong;
 use refresh::Refreshes;
-use session::{Session, Standing};
+use session::Session;
 
 pub use cookies::OwnCookies;
 pub use logout::BODY_BYTES_MAX;
@@ -66,6 +69,8 @@ pub struct Login {
     carrier: Carrier,
     parts: LoginParts,
     written: Option<Arc<Endpoints>>,
+    /// The longest `session.max` since the process began: sessions of then may be there yet.
+    longest: Duration,
     kept: Arc<Kept>,
 }
 
@@ -85,11 +90,18 @@ pub struct LoginParts {
 }
 
 /// What outlives reloads that do not touch the login.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
     discovered: Discovered,
     refreshes: Refreshes,
+    /// The places of those who ask for tokens.
+    places: Places,
+    complaints: Complaints<Wrong>,
 }
+
+/// Questions for tokens under way: people log in by the hundred each second at a server that answers at
+/// once, and one that is slow is not buried. A client has half of them.
+const ASKING_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 /// A path that the gateway answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,13 +114,6 @@ pub enum LoginPlace {
     LoggedOut,
     /// The server tells that a session ended.
     BackChannel,
-}
-
-/// A session that is good, and the claims of its ID token.
-struct Found {
-    session: Session,
-    claims: Map<String, Value>,
-    touch: bool,
 }
 
 impl Login {
@@ -130,17 +135,17 @@ impl Login {
                 says_issuer: false,
             })
         });
+        let before = previous.map_or(Duration::ZERO, |before| before.longest);
         Self {
             name: name.clone(),
             spec: spec.clone(),
+            longest: before.max(spec.session.max),
             issuer,
             carrier: Carrier::Cookie(Cookies::new(&spec.cookie).session_name().into()),
             cookies: Cookies::new(&spec.cookie),
             parts,
             written,
-            kept: same
-                .map(|before| Arc::clone(&before.kept))
-                .unwrap_or_default(),
+            kept: same.map_or_else(Arc::default, |before| Arc::clone(&before.kept)),
         }
     }
 
@@ -192,10 +197,11 @@ impl Login {
         told: &mut Told,
     ) -> Result<Authenticated, Refusal> {
         told.shown = begin::shown(asked.headers);
-        let Some(mut found) = self.found(asked) else {
+        told.login = Some(self.at_login());
+        let Some(mut found) = self.found(asked, told) else {
             return self.begin(asked, told).await;
         };
-        if self.is_ended(&found).await? {
+        if self.is_ended(&found, told).await? {
             return self.begin(asked, told).await;
         }
         if self.is_due(&found.session, asked.now) {
@@ -255,57 +261,21 @@ impl Login {
         }
     }
 
+    /// What the access log says of it before more is known.
+    #[must_use]
+    pub fn at_login(&self) -> AtLogin {
+        AtLogin {
+            login: self.name.clone(),
+            issuer: self.issuer.name().clone(),
+            sub: None,
+            session: None,
+        }
+    }
+
     fn count<T>(&self, came: &Result<T, Refusal>, good: LoginResult) {
         let result = came.as_ref().err().copied();
         let result = result.map_or(good, LoginResult::of);
         self.parts.metrics.login(result);
-    }
-
-    /// The session of a request, if it opens, its time is not over, and the certificate is its own.
-    fn found(&self, asked: &Asked<'_>) -> Option<Found> {
-        let sealed = self.cookies.session(asked.headers)?;
-        let text = self
-            .parts
-            .seals
-            .open(&self.purpose("session", asked), &sealed)?;
-        let session = Session::of_text(&text)?;
-        if !self.fits(session.certificate.as_deref(), asked) {
-            return None;
-        }
-        let leeway = self.leeway();
-        let standing = session.standing(&self.spec.session, asked.now, leeway);
-        let claims = session.claims()?;
-        // A session of before counts for nobody else when the login has another issuer or client.
-        let client_id = self.parts.client.client_id();
-        check_parties(&claims, self.issuer_text(), client_id).ok()?;
-        match standing {
-            Standing::Over => None,
-            Standing::Good | Standing::Touch => Some(Found {
-                touch: standing == Standing::Touch,
-                session,
-                claims,
-            }),
-        }
-    }
-
-    /// Whether what began with this certificate may go on with that of the connection.
-    fn fits(&self, certificate: Option<&str>, asked: &Asked<'_>) -> bool {
-        !self.spec.bound_to_certificate || certificate == self.certificate(asked).as_deref()
-    }
-
-    /// The certificate of the connection, if sessions are bound to it.
-    fn certificate(&self, asked: &Asked<'_>) -> Option<String> {
-        let bound = asked.peer.filter(|_| self.spec.bound_to_certificate);
-        thumbprint(bound.map(|peer| &peer.fingerprint))
-    }
-
-    async fn is_ended(&self, found: &Found) -> Result<bool, Refusal> {
-        let text = |name: &str| found.claims.get(name).and_then(Value::as_str);
-        let Some(sub) = text("sub") else {
-            return Ok(true);
-        };
-        let ended = self.ended().has(&found.session, text("sid"), sub).await;
-        ended.map_err(|_counted_there| Refusal::LoginUnavailable)
     }
 
     fn ended(&self) -> EndedSessions<'_> {
@@ -340,14 +310,31 @@ impl Login {
             .endpoints(issuer, &self.parts.http, self.spec.timeout)
             .await;
         found.map_err(|error| {
-            tracing::warn!(login = %self.name, error, "the server for logins cannot be asked");
+            if self.complains("the server cannot be asked") {
+                tracing::warn!(login = %self.name, error, "the server for logins cannot be asked");
+            }
             Refusal::LoginUnavailable
         })
     }
 
+    /// Whether a complaint of this kind is due: strangers may bring about as many as they like.
+    fn complains(&self, kind: Wrong) -> bool {
+        self.kept.complaints.is_due(kind, Instant::now())
+    }
+
     /// What a sealed text is good for: this cookie of this login on this host.
     fn purpose(&self, cookie: &str, asked: &Asked<'_>) -> String {
-        format!("portcullis {cookie} {} {}", self.name, asked.authority.host)
+        self.purpose_of(cookie, &asked.authority.host.to_string())
+    }
+
+    /// What a sealed text is good for, and for what of it. When the login has another issuer, client or name
+    /// for its cookies, what was sealed before is good no more: a code and its verifier are not told
+    /// to another server, and a service that got a cookie under its old name has got nothing.
+    fn purpose_of(&self, what: &str, which: &str) -> String {
+        let client_id = self.parts.client.client_id();
+        let (name, cookie) = (self.name.as_str(), &self.spec.cookie);
+        let of = [what, which, name, cookie, self.issuer_text(), client_id];
+        format!("portcullis {}", json!(of)) // as JSON: none runs into the next
     }
 
     fn issuer_text(&self) -> &str {
@@ -383,6 +370,17 @@ fn bearer(session: &Session) -> Option<HeaderValue> {
 /// How long something that ends then is to be remembered: a little longer.
 fn until(ends: u64, now: u64) -> Duration {
     Duration::from_secs(ends.saturating_sub(now).saturating_add(60))
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self {
+            discovered: Discovered::default(),
+            refreshes: Refreshes::default(),
+            places: Places::new(ASKING_MAX),
+            complaints: Complaints::default(),
+        }
+    }
 }
 
 impl fmt::Debug for Login {

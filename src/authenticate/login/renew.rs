@@ -9,10 +9,11 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use super::Login;
+use super::found::Found;
 use super::refresh::{KEPT, NotRefreshed, Outcome, hash};
 use super::session::Session;
 use super::tokens::NotGiven;
-use super::{Found, Login};
 use crate::authenticate::authenticator::Asked;
 use crate::authenticate::told::Told;
 use crate::observe::RefreshResult;
@@ -50,8 +51,9 @@ impl Login {
             return Ok(None);
         };
         let (login, before, now) = (Arc::clone(self), session.clone(), asked.now);
+        let client = asked.client.to_owned();
         let refresh = || async move {
-            let came = login.refresh(&before, now).await;
+            let came = login.refresh(&before, &client, now).await;
             login.parts.metrics.refreshed(match &came {
                 Ok(_) => RefreshResult::Renewed,
                 Err(NotRefreshed::Ended) => RefreshResult::Ended,
@@ -88,26 +90,27 @@ impl Login {
     }
 
     /// Renews, or takes what another gateway has renewed.
-    async fn refresh(&self, session: &Session, now: u64) -> Outcome {
+    async fn refresh(&self, session: &Session, client: &str, now: u64) -> Outcome {
         let token = session
             .tokens
             .refresh
             .as_deref()
             .ok_or(NotRefreshed::Ended)?;
         let name = URL_SAFE_NO_PAD.encode(hash(token));
-        if let Some(renewed) = self.renewed_elsewhere(&name).await? {
+        if let Some(renewed) = self.renewed_elsewhere(session, &name).await? {
             return Ok(renewed);
         }
         let mine = format!("refreshing {name}");
         let shared = &self.parts.shared;
-        let patience = self.spec.timeout.saturating_mul(2);
+        // It waits for its turn, for where the server is asked, and for the server.
+        let patience = self.spec.timeout.saturating_mul(3);
         let first = shared
             .put_new(Space::Renewal, mine.as_bytes(), patience)
             .await;
         if !first.map_err(away)? {
-            return self.wait_for_another(&name, patience).await;
+            return self.wait_for_another(session, &name, patience).await;
         }
-        let came = self.ask_for_tokens(session, token, now).await;
+        let came = self.ask_for_tokens(session, (token, client), now).await;
         if let Ok(renewed) = &came {
             self.tell_others(&name, renewed).await;
         }
@@ -117,22 +120,27 @@ impl Login {
         came
     }
 
-    async fn wait_for_another(&self, name: &str, patience: Duration) -> Outcome {
+    async fn wait_for_another(&self, session: &Session, name: &str, patience: Duration) -> Outcome {
         let end = Instant::now() + patience;
         while Instant::now() < end {
             sleep(LOOK).await;
-            if let Some(renewed) = self.renewed_elsewhere(name).await? {
+            if let Some(renewed) = self.renewed_elsewhere(session, name).await? {
                 return Ok(renewed);
             }
         }
         Err(NotRefreshed::Unavailable)
     }
 
-    async fn ask_for_tokens(&self, session: &Session, token: &str, now: u64) -> Outcome {
+    async fn ask_for_tokens(
+        &self,
+        session: &Session,
+        (token, client): (&str, &str),
+        now: u64,
+    ) -> Outcome {
         let unavailable = |_told_in_the_log| NotRefreshed::Unavailable;
         let endpoints = self.endpoints().await.map_err(unavailable)?;
         let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
-        let given = self.given(&endpoints.urls.token, &form, now).await;
+        let given = self.given(&endpoints.urls.token, &form, client, now).await;
         let given = given.map_err(|no| match no {
             NotGiven::Refused => NotRefreshed::Ended,
             NotGiven::Unavailable => NotRefreshed::Unavailable,
@@ -186,7 +194,11 @@ impl Login {
     }
 
     /// What another gateway, or this one before a reload, has made of the same token.
-    async fn renewed_elsewhere(&self, name: &str) -> Result<Option<Arc<Session>>, NotRefreshed> {
+    async fn renewed_elsewhere(
+        &self,
+        session: &Session,
+        name: &str,
+    ) -> Result<Option<Arc<Session>>, NotRefreshed> {
         let key = format!("refreshed {name}");
         let found = self.parts.shared.get(Space::Renewal, key.as_bytes()).await;
         let Some(sealed) = found.map_err(away)? else {
@@ -194,7 +206,10 @@ impl Login {
         };
         let sealed = str::from_utf8(&sealed).unwrap_or_default();
         let text = self.parts.seals.open(&self.refreshed_purpose(name), sealed);
-        Ok(text.and_then(|text| Session::of_text(&text)).map(Arc::new))
+        let renewed = text.and_then(|text| Session::of_text(&text));
+        // A refresh token is of one login. Sealed for it, and looked at again all the same.
+        let renewed = renewed.filter(|renewed| renewed.is_same(session));
+        Ok(renewed.map(Arc::new))
     }
 
     async fn tell_others(&self, name: &str, renewed: &Session) {
@@ -213,7 +228,7 @@ impl Login {
     /// For the refresh token of this name alone. Whoever can write into the store could else put the
     /// session of one user in the place where another one's is looked for.
     fn refreshed_purpose(&self, name: &str) -> String {
-        format!("portcullis refreshed {} {name}", self.name)
+        self.purpose_of("refreshed", name)
     }
 }
 

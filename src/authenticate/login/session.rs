@@ -22,6 +22,9 @@ pub(super) struct Session {
     pub(super) begun: u64,
     /// When it was last heard of, about.
     pub(super) seen: u64,
+    /// When it ends at the latest, as it was when the user logged in: whoever ended it before that was
+    /// told that this is for good.
+    pub(super) ends: u64,
     /// The certificate that it is good with, as `x5t#S256` has it; none: without one.
     pub(super) certificate: Option<String>,
     /// The ID token, as it was verified.
@@ -64,7 +67,7 @@ impl Session {
         // Clocks of several gateways differ a little.
         let from_the_future = self.begun.max(self.seen) > now.saturating_add(leeway);
         let idle_for = now.saturating_sub(self.seen);
-        if from_the_future || now >= self.ends(times) || idle_for >= idle {
+        if from_the_future || now >= self.ends_by(times) || idle_for >= idle {
             Standing::Over
         } else if idle_for > 0 && idle_for >= idle / TOUCH_PART {
             Standing::Touch
@@ -73,9 +76,19 @@ impl Session {
         }
     }
 
-    /// When it ends at the latest.
-    pub(super) const fn ends(&self, times: &SessionTimes) -> u64 {
-        self.begun.saturating_add(times.max.as_secs())
+    /// When it ends at the latest, by what is written now: that shortens it, and never lengthens it.
+    fn ends_by(&self, times: &SessionTimes) -> u64 {
+        let written = self.begun.saturating_add(times.max.as_secs());
+        self.ends.min(written)
+    }
+
+    /// Whether the other came of the same login, and is of the same user and session of the server.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let (Some(own), Some(others)) = (self.claims(), other.claims()) else {
+            return false;
+        };
+        let same = |name: &str| own.get(name) == others.get(name);
+        self.id == other.id && same("sub") && (same("sid") || !others.contains_key("sid"))
     }
 
     /// The claims of the ID token.
@@ -90,12 +103,12 @@ impl Session {
         issuer: &Name,
         times: &SessionTimes,
     ) -> Subject {
-        subject(claims, issuer, &self.tokens.scope, self.ends(times))
+        subject(claims, issuer, &self.tokens.scope, self.ends_by(times))
     }
 
     pub(super) fn to_text(&self) -> String {
         json!({
-            "i": self.id, "b": self.begun, "s": self.seen, "c": self.certificate,
+            "i": self.id, "b": self.begun, "s": self.seen, "x": self.ends, "c": self.certificate,
             "t": self.id_token, "a": self.tokens.access, "e": self.tokens.access_ends, "g": self.tokens.got,
             "r": self.tokens.refresh, "o": self.tokens.scope, "n": self.after,
         })
@@ -111,6 +124,7 @@ impl Session {
             id: text("i")?,
             begun: number("b")?,
             seen: number("s")?,
+            ends: number("x")?,
             certificate: text("c"),
             id_token: text("t")?,
             tokens: Tokens {
@@ -177,6 +191,7 @@ mod tests {
             id: "id".to_owned(),
             begun: 1_000,
             seen: 1_000,
+            ends: 1_200,
             certificate: Some("c".to_owned()),
             id_token: "a.e30.c".to_owned(),
             tokens: Tokens {
@@ -196,6 +211,27 @@ mod tests {
         assert_eq!(Session::of_text(&one.to_text()), Some(one));
         for broken in ["", "{}", "[]", "null", r#"{"i":"x"}"#] {
             assert_eq!(Session::of_text(broken), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn it_is_the_same_only_for_its_own_user() {
+        let of = |id: &str, claims: Value| Session {
+            id: id.to_owned(),
+            id_token: format!("a.{}.c", URL_SAFE_NO_PAD.encode(claims.to_string())),
+            ..session()
+        };
+        let own = of("1", json!({"sub": "alice", "sid": "s"}));
+        let cases = [
+            (of("1", json!({"sub": "alice", "sid": "s", "iat": 1})), true),
+            (of("2", json!({"sub": "alice", "sid": "s"})), false),
+            (of("1", json!({"sub": "bob", "sid": "s"})), false),
+            (of("1", json!({"sub": "alice", "sid": "t"})), false),
+            (of("1", json!({"sub": "alice"})), false),
+            (of("1", json!({})), false),
+        ];
+        for (renewed, same) in cases {
+            assert_eq!(renewed.is_same(&own), same, "{:?}", renewed.claims());
         }
     }
 
@@ -221,6 +257,18 @@ mod tests {
         for (seen, now, want) in cases {
             let session = Session { seen, ..session() };
             assert_eq!(session.standing(&times, now, 30), want, "{seen} {now}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_later_shortens_it_and_never_lengthens_it() {
+        for (max, ends) in [(100, 1_100), (200, 1_200), (300, 1_200)] {
+            let times = SessionTimes {
+                idle: Duration::from_secs(1_000),
+                max: Duration::from_secs(max),
+            };
+            let at = |now| session().standing(&times, now, 30) == Standing::Over;
+            assert_eq!((at(ends - 1), at(ends)), (false, true), "{max}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use http::Uri;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use super::Login;
 use super::id_token::{Expected, Wrong, check, check_typ};
@@ -42,6 +43,14 @@ const TOKEN_BYTES_MAX: usize = 16 * 1024;
 const EXPIRES_MAX: u64 = 366 * 24 * 3_600;
 
 impl NotGiven {
+    /// As what it is told in the log.
+    const fn kind(self) -> Wrong {
+        match self {
+            Self::Refused => "the server refused",
+            Self::Unavailable => "the server gave nothing",
+        }
+    }
+
     pub(super) const fn at_login(self) -> Refusal {
         match self {
             Self::Refused => Refusal::LoginDenied,
@@ -51,25 +60,38 @@ impl NotGiven {
 }
 
 impl Login {
-    /// Asks the token endpoint.
+    /// Asks the token endpoint, when it is the turn of this client of ours.
     pub(super) async fn given(
         &self,
         endpoint: &Uri,
         form: &[(&str, &str)],
+        client: &str,
         now: u64,
     ) -> Result<Given, NotGiven> {
+        let place = self.kept.places.take(client);
+        let turn = async { place.as_ref()?.turn().await };
+        let turn = timeout(self.spec.timeout, turn).await.ok().flatten();
+        let Some(_turn) = turn else {
+            return Err(self.gave_nothing("too many wait for it"));
+        };
         let answer = self.parts.client.post_form(endpoint, form).await;
         let object = answer.and_then(|answer| answer.object());
         let object = object.map_err(|error| {
             let why = not_given(&error);
-            tracing::warn!(login = %self.name, %error, "the server for logins gave no tokens");
+            if self.complains(why.kind()) {
+                tracing::warn!(login = %self.name, %error, "the server for logins gave no tokens");
+            }
             why
         })?;
         let asked = self.spec.scopes.join(" ");
-        Given::read(&object, now, asked).map_err(|error| {
-            tracing::warn!(login = %self.name, error, "the server for logins gave no tokens");
-            NotGiven::Unavailable
-        })
+        Given::read(&object, now, asked).map_err(|problem| self.gave_nothing(problem))
+    }
+
+    fn gave_nothing(&self, problem: Wrong) -> NotGiven {
+        if self.complains(problem) {
+            tracing::warn!(login = %self.name, error = problem, "the server for logins gave no tokens");
+        }
+        NotGiven::Unavailable
     }
 
     /// Verifies an ID token in full. What is wrong is told in the log.
@@ -105,8 +127,10 @@ impl Login {
         checked.map_err(|wrong| self.id_token_refused(wrong))
     }
 
-    fn id_token_refused(&self, wrong: Wrong) -> Refusal {
-        tracing::warn!(login = %self.name, error = wrong, "an ID token is not believed");
+    pub(super) fn id_token_refused(&self, wrong: Wrong) -> Refusal {
+        if self.complains(wrong) {
+            tracing::warn!(login = %self.name, error = wrong, "an ID token is not believed");
+        }
         Refusal::IdTokenRefused
     }
 }

@@ -6,7 +6,7 @@ use super::browser::{Browser, member, navigation, with_member};
 use super::{Stage, shared};
 use crate::bench::client::Client;
 use crate::bench::http1::Request;
-use crate::bench::provider::TOKEN;
+use crate::bench::provider::{TOKEN, encode_form};
 use crate::bench::within;
 use crate::shared_state::server::Redis;
 
@@ -125,6 +125,103 @@ async fn what_waits_for_the_server_or_for_a_body_is_under_way() {
     telling.send("logout_token=xxxxxxx").await.expect("to send");
     assert_eq!(telling.read_answer().await.expect("an answer").status, 400);
     assert_eq!(client.get("/open/x").await.status, 200);
+}
+
+/// Begins a login, and the way back from it with a code that its client has made up.
+async fn made_up_code(browser: &mut Browser, issuer: &str) -> String {
+    let sent = browser.step("/pages/1").await;
+    let to = sent.header("location").expect("a place to go to");
+    let state = member(to, "state").expect("a state");
+    let pairs = [("code", "x"), ("state", &state), ("iss", issuer)];
+    format!("/oauth/callback?{}", encode_form(&pairs))
+}
+
+#[tokio::test]
+async fn no_client_has_more_than_half_of_the_questions_to_the_server() {
+    let mut stage = Stage::new().await;
+    stage.config.set("logins.staff.timeout", "30s");
+    let gateway = stage.gateway().await;
+    let hang = json!([{ "path": TOKEN, "how": "hang" }]);
+    stage.provider.faults(hang).await;
+    let begun = async |identity| {
+        let mut browser = Browser::new(&gateway, &stage.provider, identity);
+        let url = made_up_code(&mut browser, &stage.provider.issuer).await;
+        (browser, url)
+    };
+    let ask = |(mut browser, url): (Browser, String)| {
+        tokio::spawn(async move { browser.step(&url).await.status })
+    };
+    let mut asking = Vec::new();
+    for _ in 0..40 {
+        asking.push(ask(begun(&stage.web).await));
+    }
+    stage.provider.wait_for_requests(TOKEN, 32).await;
+    // Whoever comes then need not wait behind it.
+    let other = stage.world.partner("spiffe://partners.example/web/b");
+    for _ in 0..4 {
+        asking.push(ask(begun(&other).await));
+    }
+    stage.provider.wait_for_requests(TOKEN, 36).await;
+    assert_eq!(stage.provider.requests(TOKEN).len(), 36);
+    for one in asking {
+        one.abort();
+    }
+}
+
+#[tokio::test]
+async fn who_shows_made_up_logout_tokens_fills_no_log() {
+    let stage = Stage::new().await;
+    let gateway = stage.gateway().await;
+    let body = encode_form(&[("logout_token", "made.up.token")]);
+    let forged = Request::post("/oauth/back-channel-logout", body)
+        .header("Content-Type", "application/x-www-form-urlencoded");
+    let client = gateway.client(&stage.web);
+    for _ in 0..20 {
+        let answer = client.request(&forged).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+    }
+    let last = client.request(&forged).await;
+    let line = gateway.access_line(&last).await;
+    assert_eq!(line["login"], "staff", "{line}");
+    let told = |line: &String| line.contains("a logout token is not believed");
+    let lines = gateway.log().into_iter().filter(told).count();
+    assert_eq!(lines, 1, "once in a while");
+}
+
+#[tokio::test]
+async fn tokens_without_an_id_token_are_told_in_the_log() {
+    let stage = Stage::new().await;
+    let gateway = stage.gateway().await;
+    let body = json!({ "access_token": "a", "token_type": "Bearer" }).to_string();
+    let without = json!([{
+        "path": TOKEN, "status": 200, "body": body,
+        "headers": { "content-type": "application/json" },
+    }]);
+    stage.provider.faults(without).await;
+    let page = stage.browser(&gateway).go("/pages/1").await;
+    assert_eq!(page.answer.status, 403, "{page:?}");
+    gateway
+        .wait_for_log(|line| {
+            line.contains("an ID token is not believed") && line.contains("there is none")
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_server_that_waits_to_be_asked_for_its_logout_token_is_asked() {
+    let stage = Stage::new().await;
+    let gateway = stage.gateway().await;
+    let mut telling = gateway.client(&stage.web).connect().await;
+    let head = "POST /oauth/back-channel-logout HTTP/1.1\r\nHost: api.example.com\r\n\
+                Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 20\r\n\
+                Expect: 100-continue\r\n\r\n";
+    telling.send(head).await.expect("to send");
+    let go_on = within("to go on", telling.wire.read_head()).await;
+    let go_on = go_on.expect("to read").expect("a head");
+    assert!(go_on.starts_with(b"HTTP/1.1 100 "), "{go_on:?}");
+    telling.send("logout_token=xxxxxxx").await.expect("to send");
+    let answer = telling.read_answer().await.expect("an answer");
+    assert_eq!(answer.status, 400, "{answer:?}");
 }
 
 #[tokio::test]

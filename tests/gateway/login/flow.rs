@@ -93,7 +93,9 @@ async fn other_cookies_and_a_service_that_sets_ours_do_not_mix_with_the_session(
         crate::bench::service::Reply::raw(
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: app=1; Path=/\r\n\
              Set-Cookie: __Host-portcullis-staff=1evil; Path=/; Secure\r\n\
-             Set-Cookie: __Host-portcullis-staff.1=evil\r\nSet-Cookie: other=2; Path=/\r\n\r\nok",
+             Set-Cookie: __Host-portcullis-staff.1=evil\r\n\
+             Set-Cookie: =__Host-portcullis-staff=1evil; Path=/; Secure\r\n\
+             Set-Cookie: other=2; Path=/\r\n\r\nok",
         )
     });
     let (_gateway, mut browser) = stage.logged_in().await;
@@ -225,17 +227,57 @@ async fn a_route_may_take_a_token_or_a_login_and_never_both_at_once() {
         .provider
         .token(crate::bench::provider::Grant::jwt().scope("orders:read"))
         .await;
-    let gateway = stage.gateway().await;
+    let mut gateway = stage.gateway().await;
     let bearer = Request::get("/pages/1").bearer(&token);
     assert_eq!(
         gateway.client(&stage.web).request(&bearer).await.status,
         200
     );
+    // What is asked of tokens of an issuer is asked of sessions of its users.
     let mut browser = stage.browser(&gateway);
-    browser.go("/pages/1").await;
-    assert!(browser.session().is_some());
-    let answer = browser.ask(navigation("/pages/1").bearer(&token)).await;
-    assert!([400, 401].contains(&answer.status), "{answer:?}");
+    let page = browser.go("/pages/1").await;
+    assert_eq!(page.answer.status, 403, "{page:?}");
+    let reason = gateway.reason(&page.answer).await;
+    assert_eq!(reason.as_deref(), Some("scope_missing"));
+    let served = stage.orders.requests().len();
+    let mut config = gateway.config.clone();
+    let cases = [
+        (
+            "token",
+            json!({ "issuer": "home", "scopes": ["groups"] }),
+            200,
+        ),
+        (
+            "token",
+            json!({ "issuer": "home", "claims": { "sub": "alice" } }),
+            200,
+        ),
+        (
+            "token",
+            json!({ "issuer": "home", "claims": { "sub": "bob" } }),
+            403,
+        ),
+        (
+            "token",
+            json!({ "issuer": "corp", "scopes": ["orders:read"] }),
+            200,
+        ),
+    ];
+    for (key, section, status) in cases {
+        config.set(&format!("routes.pages.{key}"), section.clone());
+        gateway.reload(&config).await;
+        let answer = browser.step("/pages/1").await;
+        assert_eq!(answer.status, status, "{section}: {answer:?}");
+        let answer = browser.ask(navigation("/pages/1").bearer(&token)).await;
+        assert_eq!(answer.status, 400, "{section}: {answer:?}");
+        let reason = gateway.reason(&answer).await;
+        assert_eq!(reason.as_deref(), Some("credentials_several"), "{section}");
+    }
+    assert_eq!(stage.orders.requests().len(), served + 3);
+    let last = stage.orders.last_request();
+    assert_eq!(last.header("x-token-subject"), Some("alice"));
+    let other = stage.browser(&gateway).ask(Request::get("/pages/1")).await;
+    assert_eq!(other.status, 401);
 }
 
 #[tokio::test]

@@ -350,9 +350,12 @@ async fn a_logout_of_one_session_ends_those_that_nobody_can_tell_from_it() {
 fn name_of(stage: &Stage, kind: &str, name: &str) -> String {
     let plain = |text: &str| STANDARD.encode(text);
     let (issuer, client) = (plain(&stage.provider.issuer), plain("gateway"));
-    let key = format!("session\0ended {kind} {issuer} {client} {}", plain(name));
+    let key = format!(
+        "server_logout\0ended {kind} {issuer} {client} {}",
+        plain(name)
+    );
     let hash = digest(&SHA256, key.as_bytes());
-    format!("portcullis:session:{}", URL_SAFE_NO_PAD.encode(hash))
+    format!("portcullis:server_logout:{}", URL_SAFE_NO_PAD.encode(hash))
 }
 
 #[tokio::test]

@@ -2,12 +2,14 @@
 
 mod bounds;
 pub mod browser;
+mod changed;
 mod chromium;
 mod flow;
 mod hostile;
 mod logout;
 mod person;
 mod refresh;
+mod traces;
 
 use serde_json::{Value, json};
 

@@ -149,6 +149,7 @@ async fn whatever_strangers_say_makes_no_series_and_stands_nowhere_on_the_page()
         "introspection",
         "login",
         "renewal",
+        "server_logout",
         "session",
         "put_new",
         "get",
