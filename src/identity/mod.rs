@@ -9,6 +9,7 @@ pub mod certificate_names;
 pub mod claim;
 pub mod claims;
 pub mod client_pattern;
+pub mod field;
 pub mod host;
 pub mod name;
 pub mod path;

@@ -6,8 +6,8 @@ use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENC
 use http::{HeaderMap, Method, Version};
 use pingora::http::RequestHeader;
 
-use super::headers::{folded, is_protected, overrides_method};
 use crate::config::spec::ListenerLimits;
+use crate::identity::field::{folded, is_ours, is_protected, overrides_method};
 use crate::identity::host::Authority;
 use crate::identity::path::{NormalPath, query_is_plain, split_target};
 use crate::refusal::Refusal;
@@ -137,7 +137,7 @@ fn fields(headers: &HeaderMap) -> Result<(), Refusal> {
     for name in nominated {
         let name = std::str::from_utf8(name).map_err(|_bytes| Refusal::ConnectionNominates)?;
         let name = folded(name.trim_matches([' ', '\t']));
-        if is_protected(&name) || super::headers::is_ours(&name) {
+        if is_protected(&name) || is_ours(&name) {
             return Err(Refusal::ConnectionNominates);
         }
     }

@@ -1,7 +1,6 @@
 //! Header fields: what only the gateway may say is removed from every request, then set from what
 //! was verified, as the route asks; what belongs to one hop ends at it.
 
-use std::borrow::Cow;
 use std::time::Instant;
 
 use http::header::{CONNECTION, COOKIE, HOST, SET_COOKIE, UPGRADE};
@@ -17,97 +16,7 @@ use super::xfcc::xfcc;
 use crate::assertion::Statement;
 use crate::authenticate::login::OwnCookies;
 use crate::edge::facts::{ConnectionFacts, Presented};
-
-/// Fields that only the gateway may set, in their folded spelling. A client's are dropped, also
-/// where we have nothing to put there.
-const OURS: [&str; 14] = [
-    "forwarded",
-    "client-cert",
-    "client-cert-chain",
-    "x-client-identity",
-    "x-client-certificate-expired",
-    IDENTITY_TOKEN,
-    "x-token-subject",
-    "x-real-ip",
-    "x-client-ip",
-    "x-original-url",
-    "x-rewrite-url",
-    "x-envoy-external-address",
-    "true-client-ip",
-    "x-cluster-client-ip",
-];
-
-/// What we say of the client in a signed token.
-const IDENTITY_TOKEN: &str = "x-client-identity-token";
-
-/// `X-Forwarded-For`, `-Proto`, `-Host`, `-Client-Cert` and whatever else somebody reads.
-const OUR_PREFIX: &str = "x-forwarded-";
-
-/// Fields that decide who asks, what for, or where the message ends. `Connection` may not name
-/// them, and a spelling that folds to one of them is refused.
-const PROTECTED: [&str; 14] = [
-    "host",
-    "authorization",
-    "proxy-authorization",
-    "cookie",
-    "content-length",
-    "content-type",
-    "transfer-encoding",
-    "date",
-    "expect",
-    "x-request-id",
-    "traceparent",
-    "tracestate",
-    "dpop",
-    "connection",
-];
-
-/// Fields of one hop (RFC 9110, section 7.6.1) in answers. `Transfer-Encoding` is pingora's work;
-/// `Upgrade` and `Connection` stay on a 101, which has been asked for.
-const HOP_BY_HOP: [&str; 6] = [
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-];
-
-/// A field's name as a service might read it: lower case, and `_` and `.` as `-`.
-pub(super) fn folded(name: &str) -> Cow<'_, str> {
-    if name
-        .bytes()
-        .any(|b| b.is_ascii_uppercase() || b == b'_' || b == b'.')
-    {
-        Cow::Owned(name.to_ascii_lowercase().replace(['_', '.'], "-"))
-    } else {
-        Cow::Borrowed(name)
-    }
-}
-
-/// Whether only the gateway may set this field (folded spelling).
-pub(super) fn is_ours(folded: &str) -> bool {
-    folded.starts_with(OUR_PREFIX) || OURS.contains(&folded)
-}
-
-/// Whether the field belongs to one connection (folded spelling).
-pub(super) fn is_of_one_hop(folded: &str) -> bool {
-    HOP_BY_HOP.contains(&folded) || matches!(folded, "connection" | "transfer-encoding" | "upgrade")
-}
-
-/// Whether services take the field (folded spelling) for the method of the request: a route that
-/// lets GET through would let DELETE through with it. Refused, not removed: who sends it means it.
-pub(super) fn overrides_method(folded: &str) -> bool {
-    matches!(
-        folded,
-        "x-http-method-override" | "x-http-method" | "x-method-override"
-    )
-}
-
-/// Whether the field has a meaning that no other field may take away (folded spelling).
-pub(super) fn is_protected(folded: &str) -> bool {
-    PROTECTED.contains(&folded)
-}
+use crate::identity::field::{HOP_BY_HOP, IDENTITY_TOKEN, folded, is_ours, is_protected};
 
 /// Removes what the service is not to get, before it can choose a route or count for a limit: every
 /// spelling of the fields that only we may set, and what `Connection` names. What is protected
@@ -317,30 +226,6 @@ fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_spelling_of_our_fields_is_ours() {
-        for name in [
-            "X-Forwarded-For",
-            "x_forwarded_for",
-            "X-Forwarded_Client.Cert",
-            "FORWARDED",
-            "Client_Cert",
-            "X-Client-Identity",
-            "x.token.subject",
-            "X_Client_Identity_Token",
-        ] {
-            assert!(is_ours(&folded(name)), "{name}");
-        }
-        for name in [
-            "x-forward",
-            "client-certificate-note",
-            "x-orders-id",
-            "accept",
-        ] {
-            assert!(!is_ours(&folded(name)), "{name}");
-        }
-    }
 
     #[test]
     fn an_answer_keeps_nothing_of_its_hop() {

@@ -78,8 +78,7 @@ fn line(
         .as_ref()
         .map(|identity| identity.display());
     let reported = story.told.reported.join(",");
-    let policy_failure = story.policy.failure.as_ref().map(ToString::to_string);
-    let would_refuse = story.policy.would_refuse.join(",");
+    let (policy_failure, would_refuse) = (story.policy.failures(), story.policy.reported());
     access(&AccessLine {
         request_id: ids.request_text(),
         trace_id: Some(ids.trace_text()),
@@ -107,7 +106,7 @@ fn line(
         refusal: journey.refusal(),
         policy_rule: story.policy.refused_by.as_deref(),
         policy_failure: policy_failure.as_deref(),
-        policy_would_refuse: (!would_refuse.is_empty()).then_some(&would_refuse),
+        policy_would_refuse: would_refuse.as_deref(),
         closed: journey
             .abuse
             .map(ConnectionAbuse::label)
