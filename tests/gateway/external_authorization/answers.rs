@@ -113,14 +113,7 @@ async fn a_no_is_told_with_its_own_status_fields_and_body() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_a_rule_is_not_followed_in_part() {
-    let may_set = json!([
-        "x-user",
-        "x-client-identity",
-        "x-request-id",
-        "dpop",
-        "cookie",
-        "x-forwarded-for"
-    ]);
+    let may_set = json!(["x-user", "cookie"]);
     let stage = Stage::with(&[("may_set", may_set)]).await;
     let many: Vec<_> = (0..65)
         .map(|number| tell(&format!("x-{number}"), "1"))
