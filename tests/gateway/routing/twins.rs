@@ -6,6 +6,8 @@ use serde_json::json;
 use crate::bench::World;
 use crate::bench::http1::Request;
 
+type Fields = &'static [(&'static str, &'static str)];
+
 #[tokio::test]
 async fn a_field_that_decides_comes_in_no_other_spelling() {
     let world = World::new();
@@ -25,7 +27,7 @@ async fn a_field_that_decides_comes_in_no_other_spelling() {
     config.set("routes.counted.limits", limit);
     let gateway = world.gateway_with(&config).await;
     let client = gateway.client(&world.web());
-    let cases: [(&str, &[(&str, &str)], u16); 18] = [
+    let cases: [(&str, Fields, u16); 18] = [
         ("/tenant/x", &[("x-tenant", "acme")], 200),
         ("/tenant/x", &[("x-tenant", "acme"), ("X_Tenant", "b")], 400),
         // Another route would have been chosen.
