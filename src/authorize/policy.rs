@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use crate::config::policy::{AllowSpec, PolicySpec, RuleAsks};
 use crate::expression::{Expression, Failure, Question, Seen};
 use crate::identity::name::Name;
@@ -40,8 +42,8 @@ pub struct Heard {
     pub refused_by: Option<Arc<str>>,
     /// Why that rule could not be answered.
     pub failure: Option<Failure>,
-    /// The rules that would have refused it, and only report.
-    pub would_refuse: Vec<Arc<str>>,
+    /// The rules that would have refused it, and only report; of those that could not be answered, why.
+    pub would_refuse: Vec<(Arc<str>, Option<Failure>)>,
     results: Vec<RuleResult>,
 }
 
@@ -103,7 +105,7 @@ impl RoutePolicy {
             };
             let name = Arc::clone(&rule.name);
             if rule.report_only {
-                heard.would_refuse.push(name);
+                heard.would_refuse.push((name, failure));
                 continue;
             }
             heard.refused_by = Some(name);
@@ -116,11 +118,41 @@ impl RoutePolicy {
         Ok(())
     }
 
+    /// The header fields that rules name.
+    pub fn fields(&self) -> impl Iterator<Item = &HeaderName> {
+        self.rules.iter().flat_map(|rule| match &rule.asks {
+            Asks::Cel(expression) => expression.fields(),
+            Asks::Allow(_) | Asks::SubjectIsPeer(_) => &[],
+        })
+    }
+
     /// Counts what the rules said. Apart from [`Self::check`], for a rehearsal is no request.
     pub fn count(&self, heard: &Heard) {
         for (rule, result) in self.rules.iter().zip(&heard.results) {
             rule.metrics.add(rule.report_only, *result);
         }
+    }
+}
+
+impl Heard {
+    /// For the log: why rules could not be answered. Of those that only report, each with its name.
+    #[must_use]
+    pub fn failures(&self) -> Option<String> {
+        let reported = self.would_refuse.iter();
+        let reported = reported.filter_map(|(name, failure)| {
+            let failure = failure.as_ref()?;
+            Some(format!("{name}: {failure}"))
+        });
+        let of_refusal = self.failure.iter().map(ToString::to_string);
+        let all: Vec<String> = of_refusal.chain(reported).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// For the log: the rules that would have refused, and only report.
+    #[must_use]
+    pub fn reported(&self) -> Option<String> {
+        let names: Vec<&str> = self.would_refuse.iter().map(|(name, _)| &**name).collect();
+        (!names.is_empty()).then(|| names.join(","))
     }
 }
 

@@ -351,6 +351,11 @@ impl<'a> Names<'a> {
         self.0.contains(name)
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'a str> {
+        self.0.iter().copied()
+    }
+
     pub(super) fn of(field: &Field<'a>) -> Self {
         let entries = field.written().into_iter().flat_map(Node::below);
         Self(entries.map(|node| node.key()).collect(), field.key)

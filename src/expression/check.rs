@@ -6,18 +6,30 @@ use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr,
 };
 
-use super::Tokens;
+use http::HeaderName;
+
 use super::functions;
 use super::kind::{FUNCTIONS, HIDDEN_FIELDS, Kind, VARIABLES};
 use super::signature::{self, Signature};
 use super::source::{Fault, Hint, Places};
+use super::words;
+use super::{Around, Tokens};
 
-/// What is wrong with a tree. Empty if nothing is.
-pub(super) fn check(tree: &IdedExpr, places: &Places<'_>, tokens: Tokens) -> Vec<Fault> {
+/// The header fields that a tree names.
+///
+/// # Errors
+///
+/// What is wrong with it; never empty.
+pub(super) fn check(
+    tree: &IdedExpr,
+    places: &Places<'_>,
+    around: &Around,
+) -> Result<Box<[HeaderName]>, Vec<Fault>> {
     let mut checker = Checker {
         places,
-        tokens,
+        around,
         loops: Vec::new(),
+        fields: Vec::new(),
         faults: Vec::new(),
     };
     let kind = checker.value(tree);
@@ -25,14 +37,20 @@ pub(super) fn check(tree: &IdedExpr, places: &Places<'_>, tokens: Tokens) -> Vec
         let what = format!("the expression gives {}, not true or false", kind.shown());
         checker.fault(tree, what, "compare it with something".into());
     }
-    checker.faults
+    if checker.faults.is_empty() {
+        Ok(checker.fields.into())
+    } else {
+        Err(checker.faults)
+    }
 }
 
 struct Checker<'a> {
     places: &'a Places<'a>,
-    tokens: Tokens,
+    around: &'a Around,
     /// The variables of the loops around a part, innermost last.
     loops: Vec<(&'a str, Kind)>,
+    /// The header fields that were named.
+    fields: Vec<HeaderName>,
     faults: Vec<Fault>,
 }
 
@@ -120,7 +138,7 @@ impl<'a> Checker<'a> {
             return *kind;
         }
         let kind = Kind::of_variable(name);
-        if kind == Some(Kind::Token) && self.tokens == Tokens::Never {
+        if kind == Some(Kind::Token) && self.around.tokens == Tokens::Never {
             let what = "this asks for a token, and the route looks at none";
             let hint = "write `token: { issuer: NAME }`, or leave this out";
             self.fault(node, what, hint.into());
@@ -129,7 +147,7 @@ impl<'a> Checker<'a> {
             let hint = Hint::OneOf {
                 written: name.to_owned(),
                 kind: "variables",
-                words: VARIABLES,
+                words: owned(VARIABLES),
             };
             self.fault(node, format!("there is no variable `{name}`"), hint)
         })
@@ -146,7 +164,7 @@ impl<'a> Checker<'a> {
                     let hint = Hint::OneOf {
                         written: select.field.clone(),
                         kind: "fields",
-                        words: of.words(),
+                        words: owned(of.words()),
                     };
                     self.fault(node, what, hint)
                 }
@@ -166,10 +184,13 @@ impl<'a> Checker<'a> {
             let what = format!("the field `{name}` holds a credential and is not shown");
             return self.fault(node, what, "ask `token.claims`, which were verified".into());
         }
-        if http::HeaderName::from_lowercase(name.as_bytes()).is_err() {
+        let Ok(name) = HeaderName::from_lowercase(name.as_bytes()) else {
             let what = "this is no name of a header field";
             let hint = "write it in lower case, like `request.headers['x-tenant']`";
             return self.fault(node, what, hint.into());
+        };
+        if !self.fields.contains(&name) {
+            self.fields.push(name);
         }
         Kind::List
     }
@@ -216,9 +237,21 @@ impl<'a> Checker<'a> {
         let kinds: Vec<Kind> = found.iter().map(|it| it.kind).collect();
         let kind = match kinds.as_slice() {
             [of, at] if call.func_name == op::INDEX => Some(self.index(node, (*of, *at), &parts)),
+            [_, Kind::Headers] if call.func_name == op::IN => {
+                if let Some(name) = parts.first().and_then(|part| text(part)) {
+                    self.header(node, name);
+                }
+                self.operator(node, &call.func_name, &kinds)
+            }
             _ => self.operator(node, &call.func_name, &kinds),
         };
         let kind = kind.unwrap_or_else(|| self.function(node, call, &kinds));
+        let compares = equality || call.func_name == op::IN;
+        if let ([left, right], true) = (parts.as_slice(), compares) {
+            for (part, what, hint) in words::mistakes(left, right, self.around) {
+                self.fault(part, what, hint);
+            }
+        }
         // The crate would know `matches` only with regular expressions that are not bounded.
         let constant = found.iter().all(|it| it.constant) && call.func_name != "matches";
         if constant
@@ -304,7 +337,7 @@ impl<'a> Checker<'a> {
                     Hint::OneOf {
                         written: name.to_owned(),
                         kind: "functions",
-                        words: FUNCTIONS,
+                        words: owned(FUNCTIONS),
                     },
                 ),
             };
@@ -317,6 +350,10 @@ impl<'a> Checker<'a> {
         }
         signature.gives
     }
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 const FITTING: &str = "convert one of them, for example with `string(..)` or `int(..)`, or compare \

@@ -15,6 +15,7 @@ mod kind;
 mod signature;
 mod source;
 mod values;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cel::common::ast::IdedExpr;
 use cel::common::types::CelBool;
 use cel::{Context, ExecutionError, Value};
+use http::HeaderName;
 
 pub use source::{Fault, Hint, SOURCE_BYTES_MAX};
 pub use values::{Question, Seen};
@@ -38,6 +40,7 @@ pub struct Expression {
     source: Box<str>,
     tree: IdedExpr,
     patterns: Box<[Pattern]>,
+    fields: Box<[HeaderName]>,
 }
 
 /// Whether requests act for somebody.
@@ -49,6 +52,27 @@ pub enum Tokens {
     Never,
 }
 
+/// What is known before any request is there.
+#[derive(Clone, Debug)]
+pub struct Around {
+    /// Whether requests act for somebody.
+    pub tokens: Tokens,
+    /// Who may have issued what they show: issuers and lists of API keys. `None`: nobody knows.
+    pub issuers: Option<Vec<String>>,
+    /// Where requests may come to. `None`: nobody knows.
+    pub listeners: Option<Vec<String>>,
+}
+
+impl From<Tokens> for Around {
+    fn from(tokens: Tokens) -> Self {
+        Self {
+            tokens,
+            issuers: None,
+            listeners: None,
+        }
+    }
+}
+
 /// Why an expression says neither yes nor no. Never with a value of the request: what it shows are
 /// words of the expression itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,23 +82,27 @@ pub struct Failure {
 }
 
 impl Expression {
-    /// Reads an expression for requests with these tokens.
+    /// Reads an expression for requests of a route, of which so much is known.
     ///
     /// # Errors
     ///
     /// What is wrong with it, each with its place; never empty.
-    pub fn read(source: &str, tokens: Tokens) -> Result<Self, Vec<Fault>> {
+    pub fn read(source: &str, around: &Around) -> Result<Self, Vec<Fault>> {
         let read = source::read(source).map_err(|fault| vec![fault])?;
-        let faults = check::check(&read.tree, &read.places, tokens);
-        if !faults.is_empty() {
-            return Err(faults);
-        }
+        let fields = check::check(&read.tree, &read.places, around)?;
         let Bounded { tree, patterns } = bounded::bounded(read.tree, &read.places)?;
         Ok(Self {
             source: source.into(),
             tree,
             patterns,
+            fields,
         })
+    }
+
+    /// The header fields that it names.
+    #[must_use]
+    pub fn fields(&self) -> &[HeaderName] {
+        &self.fields
     }
 
     /// Whether it is true of a request.
@@ -116,6 +144,7 @@ impl Expression {
             source: "".into(),
             tree: IdedExpr::default(),
             patterns: Box::default(),
+            fields: Box::default(),
         }
     }
 }

@@ -42,7 +42,7 @@ pub enum Hint {
         /// What the words are, in the plural.
         kind: &'static str,
         /// The words.
-        words: &'static [&'static str],
+        words: Vec<String>,
     },
 }
 

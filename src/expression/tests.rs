@@ -84,7 +84,7 @@ impl Stage {
     }
 
     fn holds(&self, source: &str) -> Result<bool, String> {
-        let expression = Expression::read(source, Tokens::Seen).unwrap_or_else(|faults| {
+        let expression = Expression::read(source, &Tokens::Seen.into()).unwrap_or_else(|faults| {
             panic!("{source}: {faults:?}");
         });
         expression
@@ -194,7 +194,10 @@ const SEEN: &[(&str, bool)] = &[
     ),
     ("request.headers['x-raw'] != ['\\u00ff\\u00fe']", true),
     ("request.headers['x-one'] == ['é']", true),
-    ("!('authorization' in request.headers)", true),
+    (
+        "!request.headers.exists(name, name == 'authorization')",
+        true,
+    ),
     ("!('x-key' in request.headers)", true), // carries a credential on this route
     ("matches(request.path, '^/orders/[0-9]+$')", true),
     (
@@ -321,7 +324,10 @@ fn what_a_stranger_sends_makes_an_error_and_the_error_tells_no_value() {
     let stage = Stage::new(claims());
     for &(source, want) in ERRORS {
         if want == "-" {
-            assert!(Expression::read(source, Tokens::Seen).is_err(), "{source}");
+            assert!(
+                Expression::read(source, &Tokens::Seen.into()).is_err(),
+                "{source}"
+            );
             continue;
         }
         let came = stage.holds(source).expect_err(source);
@@ -546,7 +552,7 @@ const MISTAKES: [(&str, (usize, usize), &str); 50] = [
 #[test]
 fn a_mistake_is_found_before_any_request_and_has_its_place() {
     let came = MISTAKES.map(|(source, _, _)| {
-        let faults = Expression::read(source, Tokens::Seen).expect_err(source);
+        let faults = Expression::read(source, &Tokens::Seen.into()).expect_err(source);
         let fault = faults.into_iter().next().expect("a fault");
         (source, (fault.line, fault.column), fault.what)
     });
@@ -567,12 +573,15 @@ fn who_is_never_there_is_not_asked_for() {
         ("request.headers['token'] == ['a']", None),
     ];
     for (source, want) in cases {
-        let came = Expression::read(source, Tokens::Never);
+        let came = Expression::read(source, &Tokens::Never.into());
         let faults = came.map_or_else(|faults| faults, |_expression| Vec::new());
         let first = faults.first().map(|fault| (fault.line, fault.column));
         assert_eq!(first, want, "{source}");
         assert!(faults.len() < 2, "{source}");
-        assert!(Expression::read(source, Tokens::Seen).is_ok(), "{source}");
+        assert!(
+            Expression::read(source, &Tokens::Seen.into()).is_ok(),
+            "{source}"
+        );
     }
 }
 
@@ -593,7 +602,7 @@ fn an_expression_is_bounded_before_it_is_used() {
         .chain(patterns)
     {
         assert!(
-            Expression::read(source, Tokens::Seen).is_err(),
+            Expression::read(source, &Tokens::Seen.into()).is_err(),
             "{source:.30}"
         );
     }
@@ -601,7 +610,10 @@ fn an_expression_is_bounded_before_it_is_used() {
         r"request.path.matches('^[\\w-]+$')",
         "request.path.matches('^(?i)/orders')",
     ] {
-        assert!(Expression::read(sound, Tokens::Seen).is_ok(), "{sound}");
+        assert!(
+            Expression::read(sound, &Tokens::Seen.into()).is_ok(),
+            "{sound}"
+        );
     }
 }
 
@@ -653,7 +665,7 @@ fn no_text_makes_the_reader_panic_or_exhausts_a_small_stack() {
                 for end in ["", "1", "1)", "]"] {
                     let source = piece.repeat(SOURCE_BYTES_MAX / piece.len() - 1) + end;
                     assert!(
-                        Expression::read(&source, Tokens::Seen).is_err(),
+                        Expression::read(&source, &Tokens::Seen.into()).is_err(),
                         "{piece}{end}"
                     );
                 }
@@ -673,7 +685,7 @@ fn the_deepest_expression_fits_a_small_stack() {
                 ")".repeat(depth)
             )
         })
-        .filter_map(|source| Expression::read(&source, Tokens::Seen).ok())
+        .filter_map(|source| Expression::read(&source, &Tokens::Seen.into()).ok())
         .next_back()
         .expect("an expression");
     std::thread::scope(|scope| {
@@ -776,5 +788,63 @@ fn a_panic_in_the_crate_is_a_failure() {
     assert!(
         !manifest.contains("\"abort\""),
         "a panic must unwind to be caught"
+    );
+}
+
+#[test]
+fn what_a_field_never_is_is_a_mistake() {
+    let around = Around {
+        tokens: Tokens::Seen,
+        issuers: Some(vec!["corp".to_owned(), "partners".to_owned()]),
+        listeners: Some(vec!["edge".to_owned()]),
+    };
+    let sound = [
+        "token.issuer == 'corp' || token.issuer in ['corp', 'partners']",
+        "token.credential != 'api_key' && 'jwt' == token.credential",
+        "request.method in ['GET', 'POST'] || request.method == token.claims.method",
+        "request.listener == 'edge' && token.sub == 'crop'",
+    ];
+    for source in sound {
+        assert!(Expression::read(source, &around).is_ok(), "{source}");
+    }
+    let wrong = [
+        ("token.issuer == 'crop'", "`token.issuer` is never `crop`"),
+        ("'crop' != token.issuer", "`token.issuer` is never `crop`"),
+        (
+            "token.issuer in ['corp', 'b']",
+            "`token.issuer` is never `b`",
+        ),
+        (
+            "token.credential == 'apikey'",
+            "`token.credential` is never `apikey`",
+        ),
+        ("request.method == 'get'", "`request.method` is never `get`"),
+        (
+            "true || request.method in ['PURGE']",
+            "`request.method` is never `PURGE`",
+        ),
+        (
+            "request.listener == 'egde'",
+            "`request.listener` is never `egde`",
+        ),
+    ];
+    for (source, what) in wrong {
+        let faults = Expression::read(source, &around).expect_err(source);
+        let told: Vec<_> = faults.iter().map(|fault| fault.what.as_str()).collect();
+        assert_eq!(told, [what], "{source}");
+    }
+}
+
+#[test]
+fn the_header_fields_that_an_expression_names_are_known() {
+    let source = "request.headers['x-plan'] == ['a'] || has(request.headers.via) \
+        || 'x-user' in request.headers || 'x' in request.headers['x-plan']";
+    let expression = Expression::read(source, &Tokens::Seen.into()).expect(source);
+    let named: Vec<_> = expression.fields().iter().map(HeaderName::as_str).collect();
+    assert_eq!(named, ["x-plan", "via", "x-user"]);
+    let upper = "'X-User' in request.headers";
+    assert!(
+        Expression::read(upper, &Tokens::Seen.into()).is_err(),
+        "never there"
     );
 }

@@ -1,6 +1,7 @@
 //! What an expression sees of a request: [`Question`] is what is known, [`Seen`] its values as CEL
 //! has them, made when they are named, and [`Scene`] one evaluation.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
@@ -31,7 +32,7 @@ pub struct Question<'r> {
     pub method: &'r Method,
     /// The host, canonical.
     pub host: &'r Host,
-    /// The path in normal form.
+    /// The path in normal form; rules see it as routes compare it.
     pub path: &'r NormalPath,
     /// The query, without its `?`.
     pub query: Option<&'r str>,
@@ -216,7 +217,7 @@ fn request<'r>(question: &Question<'r>) -> Boxed<'r> {
     let mut fields = vec![
         ("method", text(question.method.as_str())),
         ("host", owned(question.host.to_string())),
-        ("path", text(question.path.as_str())),
+        ("path", path(question.path)),
         ("headers", Box::new(CelNull)), // as the claims of a token
     ];
     fields.extend(question.query.map(|query| ("query", text(query))));
@@ -225,6 +226,14 @@ fn request<'r>(question: &Question<'r>) -> Boxed<'r> {
         .map(|name| ("listener", text(name.as_str())));
     fields.extend(listener);
     map(fields)
+}
+
+/// As routes compare it: whoever spells it otherwise is told of no other path.
+fn path(path: &NormalPath) -> Boxed<'_> {
+    match path.comparable() {
+        Cow::Borrowed(path) => text(path),
+        Cow::Owned(path) => owned(path),
+    }
 }
 
 /// From each name to all of its values: a rule that saw one of two could be told what the service

@@ -8,7 +8,7 @@ use prost::Message as _;
 
 use super::failure::Unusable;
 use super::message::{
-    CheckResponse, DeniedHttpResponse, HeaderValueOption, HttpResponse, OkHttpResponse,
+    CheckResponse, DeniedHttpResponse, HeaderValueOption, OkHttpResponse, Status,
 };
 use super::question::is_credential;
 use crate::authenticate::login::OwnCookies;
@@ -97,15 +97,36 @@ pub(super) fn read(
     may_set: &[HeaderName],
 ) -> Result<Verdict, Unusable> {
     let response = CheckResponse::decode(bytes).map_err(|_unreadable| Unusable::Message)?;
-    let status = response.status.ok_or(Unusable::NoStatus)?;
-    match (status.code, response.http_response) {
-        (0, None) => Ok(Verdict::Allowed(Box::default())),
-        (0, Some(HttpResponse::Ok(ok))) => changes(ok, rules, may_set)
+    let is_yes = says_yes(&response.status)?;
+    let (denied, ok) = (response.denied_response, response.ok_response);
+    if denied.len().saturating_add(ok.len()) > 1 {
+        return Err(Unusable::Contradiction);
+    }
+    match (is_yes, ok.into_iter().next(), denied.into_iter().next()) {
+        (true, None, None) => Ok(Verdict::Allowed(Box::default())),
+        (true, Some(ok), _) => changes(ok, rules, may_set)
             .map(Box::new)
             .map(Verdict::Allowed),
-        (0, Some(HttpResponse::Denied(_))) => Err(Unusable::Contradiction),
-        (_no, Some(HttpResponse::Denied(denied))) => denial(denied, rules).map(Verdict::Denied),
-        (_no, None | Some(HttpResponse::Ok(_))) => Ok(Verdict::Denied(None)),
+        (true, None, Some(_)) => Err(Unusable::Contradiction),
+        (false, _, Some(denied)) => denial(denied, rules).map(Verdict::Denied),
+        (false, _, None) => Ok(Verdict::Denied(None)),
+    }
+}
+
+/// Whether the one status has the one code that says yes, which is 0 and need not be written.
+fn says_yes(status: &[Status]) -> Result<bool, Unusable> {
+    let status = match status {
+        [] => return Err(Unusable::NoStatus),
+        [status] => status,
+        [_, ..] => return Err(Unusable::Contradiction),
+    };
+    match status.code.as_slice() {
+        [] => Ok(true),
+        [code] => match i32::try_from(*code) {
+            Ok(code) => Ok(code == 0),
+            Err(_too_large) => Err(Unusable::Message),
+        },
+        [_, ..] => Err(Unusable::Contradiction),
     }
 }
 

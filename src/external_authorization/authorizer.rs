@@ -1,6 +1,5 @@
 //! [`Authorizer`]: asks one authorization service.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant};
 
@@ -13,9 +12,9 @@ use super::connection::{Connection, Ended};
 use super::failure::Failure;
 use super::line::Line;
 use super::question::{Question, Telling, is_credential};
+use super::shares::Shares;
 use crate::config::external_authorization::{ExternalAuthorizationSpec, WhenAway};
 use crate::identity::name::Name;
-use crate::limit::in_flight::InFlight;
 use crate::observe::{CheckResult, ExternalAuthorizationMetrics};
 use crate::upstream::{Endpoints, MtlsConnector, Policy};
 
@@ -28,7 +27,7 @@ pub struct Authorizer {
     timeout: Duration,
     when_away: WhenAway,
     telling: Telling,
-    in_flight: InFlight,
+    shares: Arc<Shares>,
     line: Arc<Line>,
     metrics: Arc<ExternalAuthorizationMetrics>,
 }
@@ -49,7 +48,7 @@ impl Authorizer {
         before: Option<&Self>,
     ) -> Self {
         let same = before.filter(|before| Arc::ptr_eq(&before.line.endpoints, &endpoints));
-        let max: NonZeroUsize = spec.in_flight;
+        let alike = same.filter(|before| before.shares.in_flight == spec.in_flight);
         Self {
             name: name.clone(),
             authority: spec.tls.server_name.to_string().into(),
@@ -60,9 +59,9 @@ impl Authorizer {
                 credentials: spec.send_credentials.as_slice().into(),
                 of_answer: spec.may_set.as_slice().into(),
             },
-            in_flight: before.map_or_else(
-                || InFlight::new(max),
-                |before| before.in_flight.with_max(max),
+            shares: alike.map_or_else(
+                || Arc::new(Shares::new(spec.in_flight)),
+                |before| Arc::clone(&before.shares),
             ),
             line: same.map_or_else(
                 || Line::new(endpoints, connector),
@@ -138,14 +137,28 @@ impl Authorizer {
         rules: &FieldRules<'_>,
     ) -> Result<Verdict, Failure> {
         let policy = policy.ok_or(Failure::NotProven)?;
-        let _place = self.in_flight.enter(&()).ok_or(Failure::Busy)?;
+        let deadline = Instant::now() + self.timeout;
+        let places = self.shares.now(|| self.line.streams());
+        let place = places.take(question.client).ok_or(Failure::Busy)?;
         let message = question.encode(&self.telling);
-        let answer = self.put(policy, &message).await?;
-        answer::read(&answer, rules, &self.telling.of_answer).map_err(Failure::Unusable)
+        // Whether anybody is there is known without a turn, and how many he takes at a time only then.
+        drop(self.line.connection(policy, deadline).await?);
+        let turn = match timeout_at(deadline, place.turn()).await {
+            Ok(turn) => turn.ok_or(Failure::Busy)?,
+            // Nobody was asked: others were first, and many of them this client's own.
+            Err(_elapsed) => return Err(Failure::Busy),
+        };
+        let answer = self.put(policy, &message, deadline).await;
+        drop(turn);
+        answer::read(&answer?, rules, &self.telling.of_answer).map_err(Failure::Unusable)
     }
 
-    async fn put(&self, policy: &Arc<Policy>, message: &Bytes) -> Result<Bytes, Failure> {
-        let deadline = Instant::now() + self.timeout;
+    async fn put(
+        &self,
+        policy: &Arc<Policy>,
+        message: &Bytes,
+        deadline: Instant,
+    ) -> Result<Bytes, Failure> {
         let mut tries = TRIES;
         let mut reset: Option<Arc<Connection>> = None;
         let mut told = false;
@@ -158,7 +171,7 @@ impl Authorizer {
                 false => failure,
             })?;
             told = true;
-            let before = connection.answers();
+            let (before, asked_at) = (connection.answers(), Instant::now());
             let asked = connection.ask(&self.authority, message.clone(), self.timeout);
             match timeout_at(deadline, asked).await {
                 Ok(Ok(answer)) => return Ok(answer),
@@ -171,8 +184,10 @@ impl Authorizer {
                     tries += usize::from(known.is_some());
                 }
                 Err(_elapsed) => {
-                    // Nobody has heard of it for as long: it may be gone without a word.
-                    if connection.answers() == before {
+                    // Nobody has heard of it for as long: it may be gone without a word. A question that
+                    // had to wait for its turn says nothing about that.
+                    let long = asked_at.elapsed() >= self.timeout / 2;
+                    if long && connection.answers() == before {
                         self.line.leave(&connection);
                     }
                     return Err(Failure::TimedOut);

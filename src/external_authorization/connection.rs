@@ -127,6 +127,11 @@ impl Connection {
         self.group_key == group_key && !self.driver.is_finished() && self.identity.not_after >= now
     }
 
+    /// How many questions the service takes at a time, as it says now.
+    pub(super) fn streams(&self) -> usize {
+        self.requests.current_max_send_streams()
+    }
+
     /// How many answers it has given.
     pub(super) fn answers(&self) -> u64 {
         self.answers.load(Relaxed)
@@ -165,7 +170,7 @@ impl Connection {
         check_head(head.status, &head.headers)?;
         let bytes = read(&mut body).await?;
         let trailers = body.trailers().await.map_err(|error| broken(&error))?;
-        check_status(trailers.as_ref().unwrap_or(&head.headers))?;
+        check_status(&head.headers, trailers.as_ref())?;
         unframed(bytes)
     }
 }
@@ -256,12 +261,20 @@ fn announced(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// `grpc-status`, which stands in the trailers, or in the head if there is nothing else.
-fn check_status(fields: &HeaderMap) -> Result<(), Ended> {
-    let status = fields
-        .get("grpc-status")
-        .and_then(|code| code.to_str().ok());
-    match status.and_then(|code| code.parse::<u32>().ok()) {
+/// `grpc-status`, which stands once: in the trailers, or in the head if there is nothing else.
+fn check_status(head: &HeaderMap, trailers: Option<&HeaderMap>) -> Result<(), Ended> {
+    let fields = [Some(head), trailers].into_iter().flatten();
+    let mut codes = fields.flat_map(|fields| fields.get_all("grpc-status"));
+    let code = codes.next();
+    if codes.next().is_some() {
+        return Err(Unusable::Contradiction.into());
+    }
+    let of_trailers = trailers.is_none_or(|trailers| trailers.contains_key("grpc-status"));
+    let code = code.filter(|_| of_trailers);
+    let code = code.and_then(|code| code.to_str().ok());
+    // A number in its one spelling.
+    let number = code.and_then(|text| text.parse::<u32>().ok().filter(|n| n.to_string() == text));
+    match number {
         Some(0) => Ok(()),
         Some(DEADLINE_EXCEEDED) => Err(Failure::TimedOut.into()),
         Some(UNAVAILABLE) => Err(Failure::Unavailable.into()),

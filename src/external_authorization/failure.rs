@@ -45,8 +45,8 @@ pub enum Unusable {
     /// A message without a status: what says nothing says not yes.
     #[error("it has no status")]
     NoStatus,
-    /// It says yes and brings the answer of a no.
-    #[error("it says both yes and no")]
+    /// It says yes and brings the answer of a no, or says either twice, or states its status twice.
+    #[error("it says yes or no in more than one way")]
     Contradiction,
     /// A no with a status that is no error.
     #[error("its denial has a status that is neither 4xx nor 5xx")]

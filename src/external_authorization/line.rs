@@ -42,6 +42,8 @@ struct State {
     making: Option<Making>,
     /// The last attempt found nobody who takes a connection.
     away: bool,
+    /// How many questions at a time the service last said that it takes.
+    streams: Option<usize>,
 }
 
 /// A connection that is being made.
@@ -166,6 +168,15 @@ impl Line {
                 Err(Failure::NotProven)
             }
         }
+    }
+
+    /// How many questions at a time the service takes, as far as that is known.
+    pub(super) fn streams(&self) -> Option<usize> {
+        let mut state = self.state.lock();
+        if let Some(open) = &state.open {
+            state.streams = Some(open.streams());
+        }
+        state.streams
     }
 
     /// Leaves a connection that is of no more use.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use prost::{Message, Oneof};
+use prost::Message;
 
 /// `CheckRequest`.
 #[derive(Clone, PartialEq, Message)]
@@ -104,29 +104,23 @@ pub(super) struct TlsSession {
     pub(super) sni: String,
 }
 
-/// `CheckResponse`.
+/// `CheckResponse`. What says yes or no is read as often as it stands there, and numbers as long as they
+/// are: protobuf has the last of several count, and cuts numbers, so that a no could become a yes.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct CheckResponse {
-    #[prost(message, optional, tag = "1")]
-    pub(super) status: Option<Status>,
-    #[prost(oneof = "HttpResponse", tags = "2, 3")]
-    pub(super) http_response: Option<HttpResponse>,
-}
-
-/// `CheckResponse.http_response`.
-#[derive(Clone, PartialEq, Oneof)]
-pub(super) enum HttpResponse {
-    #[prost(message, tag = "2")]
-    Denied(DeniedHttpResponse),
-    #[prost(message, tag = "3")]
-    Ok(OkHttpResponse),
+    #[prost(message, repeated, tag = "1")]
+    pub(super) status: Vec<Status>,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) denied_response: Vec<DeniedHttpResponse>,
+    #[prost(message, repeated, tag = "3")]
+    pub(super) ok_response: Vec<OkHttpResponse>,
 }
 
 /// `google.rpc.Status`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Status {
-    #[prost(int32, tag = "1")]
-    pub(super) code: i32,
+    #[prost(int64, repeated, packed = "false", tag = "1")]
+    pub(super) code: Vec<i64>,
 }
 
 /// `DeniedHttpResponse`.
@@ -143,8 +137,8 @@ pub(super) struct DeniedHttpResponse {
 /// `type.v3.HttpStatus`; its enumeration has the numbers of HTTP.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct HttpStatus {
-    #[prost(int32, tag = "1")]
-    pub(super) code: i32,
+    #[prost(int64, tag = "1")]
+    pub(super) code: i64,
 }
 
 /// `OkHttpResponse`.
@@ -169,8 +163,8 @@ pub(super) struct HeaderValueOption {
     pub(super) header: Option<HeaderValue>,
     #[prost(message, optional, tag = "2")]
     pub(super) append: Option<BoolValue>,
-    #[prost(int32, tag = "3")]
-    pub(super) append_action: i32,
+    #[prost(int64, tag = "3")]
+    pub(super) append_action: i64,
 }
 
 /// `google.protobuf.BoolValue`.

@@ -12,6 +12,7 @@ mod failure;
 mod line;
 mod message;
 mod question;
+mod shares;
 #[cfg(test)]
 mod tests;
 

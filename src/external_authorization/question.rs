@@ -14,6 +14,7 @@ use super::message::{
     Address, AttributeContext, CheckRequest, HttpRequest, Peer, Request, SocketAddress, Timestamp,
     TlsSession,
 };
+use crate::identity::fields::folded;
 
 /// A request that everything else lets through.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +27,7 @@ pub struct Question<'q> {
     pub method: &'q Method,
     /// The host, canonical, with the port if one was named.
     pub host: &'q str,
-    /// The path in normal form with the query, as it is forwarded.
+    /// The path as routes compare it, with the query.
     pub target: &'q str,
     /// `HTTP/1.1` or `HTTP/2`.
     pub protocol: &'static str,
@@ -38,6 +39,8 @@ pub struct Question<'q> {
     pub cookies: Option<&'q [u8]>,
     /// Fields that carry the route's own credentials: withheld as all credentials are.
     pub credentials: &'q [HeaderName],
+    /// Who asks, for a fair share among clients; not told.
+    pub client: &'q str,
     /// Where the connection came from.
     pub source: SocketAddr,
     /// What the client's certificate states, if it showed one.
@@ -114,7 +117,7 @@ impl Question<'_> {
                 telling.credentials.contains(name)
             } else {
                 let mut of_answer = telling.of_answer.iter();
-                !of_answer.any(|other| reads_as(name, other))
+                !of_answer.any(|other| folded(name.as_str()) == folded(other.as_str()))
             }
         };
         let field = |name: &HeaderName| {
@@ -129,12 +132,6 @@ impl Question<'_> {
         };
         self.headers.keys().filter(told).filter_map(field).collect()
     }
-}
-
-/// Whether a service may take one field for the other: `_` and `.` are `-` to many.
-fn reads_as(name: &HeaderName, other: &HeaderName) -> bool {
-    let plain = |name: &HeaderName| name.as_str().replace(['_', '.'], "-");
-    name == other || plain(name) == plain(other)
 }
 
 /// What Envoy says of a body whose length was not told.

@@ -66,6 +66,7 @@ fn a_question_is_what_envoys_own_messages_say() {
         headers: &headers,
         cookies: None,
         credentials: &[HeaderName::from_static("x-key")],
+        client: "web",
         source: "192.0.2.7:40000".parse().unwrap(),
         principal: Some("spiffe://partners.example/web/a"),
         certificate: Some(b"der"),

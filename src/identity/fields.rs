@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use http::{HeaderMap, HeaderName};
+
 /// Fields that only the gateway may set, in their folded spelling. A client's are dropped, also
 /// where we have nothing to put there.
 const OURS: [&str; 15] = [
@@ -13,7 +15,7 @@ const OURS: [&str; 15] = [
     "client-cert-chain",
     "x-client-identity",
     "x-client-certificate-expired",
-    "x-client-identity-token",
+    IDENTITY_TOKEN,
     "x-token-issuer",
     "x-token-subject",
     "x-real-ip",
@@ -24,6 +26,9 @@ const OURS: [&str; 15] = [
     "true-client-ip",
     "x-cluster-client-ip",
 ];
+
+/// What we say of the client in a signed token.
+pub const IDENTITY_TOKEN: &str = "x-client-identity-token";
 
 /// `X-Forwarded-For`, `-Proto`, `-Host`, `-Client-Cert` and whatever else somebody reads.
 const OUR_PREFIX: &str = "x-forwarded-";
@@ -71,6 +76,16 @@ pub fn folded(name: &str) -> Cow<'_, str> {
     }
 }
 
+/// Whether a field is there that a service may take for `name`, and that is not `name`.
+#[must_use]
+pub fn has_twin(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let is_twin = |other: &HeaderName| {
+        let (name, other) = (name.as_str(), other.as_str());
+        name.len() == other.len() && name != other && folded(name) == folded(other)
+    };
+    headers.keys().any(is_twin)
+}
+
 /// Whether only the gateway may set this field (folded spelling).
 #[must_use]
 pub fn is_ours(folded: &str) -> bool {
@@ -97,6 +112,16 @@ pub fn overrides_method(folded: &str) -> bool {
 #[must_use]
 pub fn is_protected(folded: &str) -> bool {
     PROTECTED.contains(&folded)
+}
+
+/// Whether an authorization service may set the field in a request, where the configuration names it.
+#[must_use]
+pub fn is_for_others(name: &HeaderName) -> bool {
+    let folded = folded(name.as_str());
+    // These two say who the client is: the configuration names them, or they stay.
+    let credential = matches!(&*folded, "authorization" | "cookie");
+    let ours = is_ours(&folded) || is_protected(&folded) || overrides_method(&folded);
+    credential || !(ours || is_of_one_hop(&folded))
 }
 
 /// Whether the gateway reads, writes or logs the field (folded spelling) for a reason of its own: a
@@ -150,6 +175,25 @@ mod tests {
             "accept",
         ] {
             assert!(!is_ours(&folded(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_service_may_take_for_a_field_is_its_twin() {
+        let cases = [
+            ("x-plan", "x-plan", false),
+            ("x-plan", "x_plan", true),
+            ("x-plan", "x.plan", true),
+            ("x_plan", "x-plan", true),
+            ("x-my-plan", "x-my_plan", true),
+            ("x-plan", "xplan", false),
+            ("x-plan", "x-plan2", false),
+        ];
+        for (name, other, want) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::from_static(other), "1".parse().unwrap());
+            let name = HeaderName::from_static(name);
+            assert_eq!(has_twin(&headers, &name), want, "{name} {other}");
         }
     }
 }

@@ -99,6 +99,14 @@ impl NormalPath {
         self.0.strip_prefix('/').unwrap_or_default()
     }
 
+    /// The path as routes compare it, segment by segment ([`comparable`]). Whoever decides by a path
+    /// looks at this one: a rule about `/a:b` must not be walked around by `/a%3Ab`, which the route
+    /// and most services take for the same.
+    #[must_use]
+    pub fn comparable(&self) -> Cow<'_, str> {
+        comparable(&self.0) // no triplet of a normal path stands for a slash
+    }
+
     /// The texts between the slashes: one empty segment for `/`, an empty last one for a trailing
     /// slash.
     pub fn segments(&self) -> impl Iterator<Item = &str> {

@@ -391,6 +391,42 @@ fn a_pattern_has_literal_segments_in_normal_form_only() {
     }
 }
 
+/// What rules see of a path, whatever it was spelled as.
+#[test]
+fn a_path_has_one_form_for_whoever_decides_by_it() {
+    let cases = [
+        ("/v1/orders:cancel", "/v1/orders:cancel"),
+        ("/v1/orders%3Acancel", "/v1/orders:cancel"),
+        ("/v1/orders%3acancel", "/v1/orders:cancel"),
+        ("/%76%31/a%40b%2Cc%3Dd%26e", "/v1/a@b,c=d&e"),
+        ("/%21%24%27%28%29%2A%2B", "/!$'()*+"),
+        // What a path cannot have in any other spelling keeps its one.
+        ("/a%20b%22%3C%3E", "/a%20b%22%3C%3E"),
+        ("/a%3Fb%23c%5bd%5D", "/a%3Fb%23c%5Bd%5D"),
+        ("/%5e%60%7b%7C%7d", "/%5E%60%7B%7C%7D"),
+        ("/caf%c3%a9/", "/caf%C3%A9/"),
+        ("/", "/"),
+    ];
+    for (raw, want) in cases {
+        let path = NormalPath::parse(raw.as_bytes()).expect(raw);
+        assert_eq!(path.comparable(), want, "{raw}");
+    }
+    // These would be read in two ways, and are no path: nothing is left to see.
+    for raw in [
+        "/a%2Fb", "/a%2fb", "/a%25b", "/a%253Ab", "/a%5Cb", "/a%3Bb", "/a%00b",
+    ] {
+        assert!(NormalPath::parse(raw.as_bytes()).is_err(), "{raw}");
+    }
+    // No byte that stands as itself in one spelling is left encoded in another.
+    for byte in 0..=u8::MAX {
+        let encoded = NormalPath::parse(format!("/a%{byte:02X}b").as_bytes());
+        let plain = NormalPath::parse(&[b'/', b'a', byte, b'b']);
+        if let (Ok(encoded), Ok(plain)) = (encoded, plain) {
+            assert_eq!(encoded.comparable(), plain.comparable(), "{byte:#x}");
+        }
+    }
+}
+
 #[test]
 fn encoded_and_plain_delimiters_compare_as_equal() {
     let cases = [

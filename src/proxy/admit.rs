@@ -160,6 +160,7 @@ pub async fn admit(
         .route(&head.authority.host, &head.path, head.method, head.headers)
         .ok_or(Refusal::RouteUnknown)?;
     story.route = Some(Arc::clone(route));
+    now.check_fields(&head.authority.host, &head.path, head.headers, route)?;
     route.check_listener(&facts.listener)?;
     route.check_seconds_over(over)?;
     story.certificate_over = over;

@@ -4,13 +4,13 @@
 use std::borrow::Cow;
 
 use http::header::{AUTHORIZATION, CONNECTION, COOKIE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use pingora::http::RequestHeader;
 
 use crate::authenticate::authenticator::Authenticator;
 use crate::authenticate::login::OwnCookies;
 use crate::config::token::Carrier;
-use crate::identity::fields::folded;
+use crate::identity::fields::{folded, has_twin};
 use crate::identity::query::{self, is_read_as};
 use crate::refusal::Refusal;
 
@@ -29,8 +29,7 @@ pub(super) fn check_fields(
             continue; // `Authorization` and `Cookie` are looked at on every route
         };
         let bare = folded(name.as_str());
-        let is_twin = |other: &HeaderName| other != name && folded(other.as_str()) == bare;
-        if headers.keys().any(is_twin) {
+        if has_twin(headers, name) {
             return Err(Refusal::HeaderAmbiguous);
         }
         let nominated = headers.get_all(CONNECTION).into_iter();

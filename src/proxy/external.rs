@@ -10,7 +10,7 @@ use serde_json::Map;
 
 use super::admit::authority_text;
 use super::credentials;
-use super::head::{RequestHead, target};
+use super::head::RequestHead;
 use super::ids::RequestIds;
 use super::journey::Story;
 use crate::authenticate::told::Reply;
@@ -18,7 +18,7 @@ use crate::edge::facts::ConnectionFacts;
 use crate::external_authorization::{
     Change, Changes, Denial, Failure, FieldRules, How, Question, Verdict,
 };
-use crate::identity::fields::{folded, is_of_one_hop, is_ours, is_protected, overrides_method};
+use crate::identity::fields::{folded, is_for_others, is_of_one_hop};
 use crate::identity::subject::Subject;
 use crate::observe::Waived;
 use crate::refusal::Refusal;
@@ -29,13 +29,7 @@ use crate::snapshot::plan::RoutePlan;
 /// What may be changed by anybody but us.
 fn rules(now: &Snapshot) -> FieldRules<'_> {
     FieldRules {
-        of_request: |name| {
-            let folded = folded(name.as_str());
-            // These two say who the client is: the configuration names them, or they stay.
-            let credential = matches!(&*folded, "authorization" | "cookie");
-            let ours = is_ours(&folded) || is_protected(&folded) || overrides_method(&folded);
-            credential || !(ours || is_of_one_hop(&folded))
-        },
+        of_request: is_for_others,
         of_answer: |name| is_of_an_answer(name) && ![CONTENT_TYPE, CONTENT_ENCODING].contains(name),
         of_denial: is_of_an_answer,
         own_cookies: &now.logins().own,
@@ -109,7 +103,11 @@ async fn ask(
 ) -> Result<Verdict, Failure> {
     let host = authority_text(&head.authority);
     let query = credentials::without_parameters(head.query, &route.authenticator);
-    let target = target(&head.path, query.as_deref());
+    let path = head.path.comparable();
+    let target = match query.as_deref() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.into_owned(),
+    };
     let own = &now.logins().own;
     let cookies = credentials::foreign_cookies(head.headers, own, &route.authenticator);
     let subject = Known::of(story.subject.as_deref());
@@ -139,6 +137,7 @@ async fn ask(
         headers: head.headers,
         cookies: cookies.as_deref(),
         credentials: route.authenticator.fields(),
+        client: &facts.peer_key,
         source: facts.source,
         principal: spiffe.as_deref().or_else(|| facts.identity_text()),
         certificate: facts.chain().first().map(AsRef::as_ref),

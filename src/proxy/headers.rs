@@ -16,10 +16,7 @@ use super::xfcc::xfcc;
 use crate::assertion::Statement;
 use crate::authenticate::login::OwnCookies;
 use crate::edge::facts::{ConnectionFacts, Presented};
-use crate::identity::fields::{HOP_BY_HOP, folded, is_ours, is_protected};
-
-/// What we say of the client in a signed token.
-const IDENTITY_TOKEN: &str = "x-client-identity-token";
+use crate::identity::fields::{HOP_BY_HOP, IDENTITY_TOKEN, folded, is_ours, is_protected};
 
 /// Removes what the service is not to get, before it can choose a route or count for a limit: every
 /// spelling of the fields that only we may set, and what `Connection` names. What is protected

@@ -83,8 +83,7 @@ fn line(
     let api_key = api_key.map(|id| format!("{id:016x}")); // as in the file of the list
     let reported = story.told.reported.join(",");
     let at_login = story.told.login.as_ref();
-    let policy_failure = story.policy.failure.as_ref().map(ToString::to_string);
-    let would_refuse = story.policy.would_refuse.join(",");
+    let (policy_failure, would_refuse) = (story.policy.failures(), story.policy.reported());
     access(&AccessLine {
         request_id: ids.request_text(),
         trace_id: Some(ids.trace_text()),
@@ -111,7 +110,7 @@ fn line(
         detail: story.told.detail.as_ref().filter(|_| refusal.is_some()),
         policy_rule: story.policy.refused_by.as_deref(),
         policy_failure: policy_failure.as_deref(),
-        policy_would_refuse: (!would_refuse.is_empty()).then_some(&would_refuse),
+        policy_would_refuse: would_refuse.as_deref(),
         closed: journey
             .abuse
             .map(ConnectionAbuse::label)

@@ -101,10 +101,26 @@ pub(super) fn set_told(response: &mut ResponseHeader, told: &Told) -> pingora::R
         }
         if name == SET_COOKIE || name == DPOP_NONCE {
             response.insert_header(CACHE_CONTROL, "no-store")?;
+            for other in OF_CACHES {
+                response.remove_header(other);
+            }
         }
     }
     Ok(())
 }
+
+/// What caches of others take for more than `Cache-Control` (RFC 9213, and those that were there before
+/// it), or in its place.
+const OF_CACHES: [&str; 8] = [
+    "cdn-cache-control",
+    "surrogate-control",
+    "cloudflare-cdn-cache-control",
+    "netlify-cdn-cache-control",
+    "vercel-cdn-cache-control",
+    "akamai-cache-control",
+    "x-accel-expires",
+    "expires",
+];
 
 async fn write(
     session: &mut ServerSession,

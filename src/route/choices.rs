@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use http::{HeaderMap, HeaderName, Method};
 
 use crate::config::spec::MatchSpec;
+use crate::identity::fields::has_twin;
 
 /// Routes at one path. No two of them match the same request equally well.
 #[derive(Debug, Default)]
@@ -77,6 +78,13 @@ impl Choices {
                 one.ties_with(other, spec_of, ties);
             }
         }
+    }
+
+    /// Whether a field that routes are told apart by is there in a spelling that a service may take for
+    /// it, and we do not.
+    pub(super) fn has_twin(&self, headers: &HeaderMap) -> bool {
+        let mut names = self.by_headers.iter().flat_map(|group| &group.names);
+        names.any(|name| has_twin(headers, name))
     }
 
     /// The route that says most about the request: one that lists methods before one that lists

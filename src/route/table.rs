@@ -33,6 +33,8 @@ pub struct RouteTable {
     /// `*.example.com`, by `example.com`.
     hosts_below: HashMap<Box<str>, Node>,
     paths: Trie,
+    /// Whether any route names header fields.
+    by_headers: bool,
 }
 
 /// Two routes that match the same requests equally well.
@@ -60,6 +62,7 @@ impl RouteTable {
             exact_hosts: HashMap::new(),
             hosts_below: HashMap::new(),
             paths: Trie::default(),
+            by_headers: named.iter().any(|(_, spec)| !spec.headers.is_empty()),
         };
         let mut ties = Ties::new();
         for (index, (_, spec)) in named.iter().enumerate() {
@@ -114,13 +117,35 @@ impl RouteTable {
         method: &Method,
         headers: &HeaderMap,
     ) -> Option<usize> {
-        let exact = self.exact_hosts.get(host);
-        let parent = host.dns_name().and_then(|name| name.split_once('.'));
-        let below = || self.hosts_below.get(parent?.1);
-        let search = |root: Option<&Node>| {
-            let choose = &mut |choices: &Choices| choices.find(method, headers);
-            self.paths.find(*root?, path, choose)
+        let choose = &mut |choices: &Choices| choices.find(method, headers);
+        let mut roots = self.roots(host);
+        roots.find_map(|root| self.paths.find(root, path, choose))
+    }
+
+    /// Whether a field by which a route for this host and path is chosen is there in another spelling
+    /// (`X_Tenant` for `x-tenant`), which the service behind may take for it.
+    #[must_use]
+    pub fn has_twin(&self, host: &Host, path: &NormalPath, headers: &HeaderMap) -> bool {
+        if !self.by_headers {
+            return false;
+        }
+        let mut found = false;
+        // None of them is chosen, so that all that match are looked at.
+        let choose = &mut |choices: &Choices| {
+            found = found || choices.has_twin(headers);
+            None
         };
-        search(exact).or_else(|| search(below()))
+        for root in self.roots(host) {
+            self.paths.find(root, path, choose);
+        }
+        found
+    }
+
+    /// Where to look: the exact host first.
+    fn roots(&self, host: &Host) -> impl Iterator<Item = Node> {
+        let exact = self.exact_hosts.get(host).copied();
+        let parent = host.dns_name().and_then(|name| name.split_once('.'));
+        let below = parent.and_then(|(_, parent)| self.hosts_below.get(parent).copied());
+        exact.into_iter().chain(below)
     }
 }

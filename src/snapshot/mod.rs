@@ -47,6 +47,7 @@ use crate::config::spec::Spec;
 use crate::identity::host::Host;
 use crate::identity::name::Name;
 use crate::identity::path::NormalPath;
+use crate::refusal::Refusal;
 use crate::route::table::RouteTable;
 use crate::upstream::Policy;
 use external_authorization::ExternalAuthorizationPlan;
@@ -99,6 +100,23 @@ impl Snapshot {
     ) -> Option<&Arc<RoutePlan>> {
         self.plans
             .get(self.routes.find(host, path, method, headers)?)
+    }
+
+    /// Whether each field that decides about the request, by choosing a route or on this route, is there
+    /// in no other spelling than ours.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::HeaderAmbiguous`]: the service may take another field for it.
+    pub fn check_fields(
+        &self,
+        host: &Host,
+        path: &NormalPath,
+        headers: &HeaderMap,
+        route: &RoutePlan,
+    ) -> Result<(), Refusal> {
+        let twin = self.routes.has_twin(host, path, headers) || route.has_twin(headers);
+        (!twin).then_some(()).ok_or(Refusal::HeaderAmbiguous)
     }
 
     /// Who signs what services are told, if the configuration has it.

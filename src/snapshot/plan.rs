@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
+
 use super::external_authorization::ExternalAuthorizationPlan;
 use crate::assertion::Asserter;
 use crate::authenticate::authenticator::Authenticator;
@@ -10,6 +12,7 @@ use crate::authorize::rules::Rules;
 use crate::config::spec::{ForwardSpec, LimitKey, UpstreamTimeouts, UpstreamTlsSpec};
 use crate::edge::listener::Listener;
 use crate::exchange::Exchange;
+use crate::identity::fields::has_twin;
 use crate::identity::name::Name;
 use crate::limit::in_flight::InFlight;
 use crate::limit::store::Limiter;
@@ -78,6 +81,16 @@ impl RoutePlan {
             Some(listeners) => listeners.contains(listener),
         };
         allowed.then_some(()).ok_or(Refusal::ListenerNotAllowed)
+    }
+
+    /// Whether a field that a limit or a rule names is there in another spelling.
+    pub(super) fn has_twin(&self, headers: &HeaderMap) -> bool {
+        let of_limits = self.limits.iter().filter_map(|limit| match &limit.key {
+            LimitKey::Header(name) => Some(name),
+            LimitKey::Client | LimitKey::Subject | LimitKey::Source => None,
+        });
+        let mut named = of_limits.chain(self.route_policy.fields());
+        named.any(|name| has_twin(headers, name))
     }
 
     /// Whether a certificate that has been over for so many seconds is let in.

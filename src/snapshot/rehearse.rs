@@ -92,6 +92,7 @@ fn decide(
     let route = snapshot
         .route(&request.host, &path, &request.method, &headers)
         .ok_or(Refusal::RouteUnknown)?;
+    snapshot.check_fields(&request.host, &path, &headers, route)?;
     if let Some(listener) = &request.listener {
         route.check_listener(listener)?;
     }

@@ -9,7 +9,7 @@ use super::issuer_keys::{NotHttps, https};
 use super::{Around, fetch, oauth_client, quantity, token};
 use crate::config::exchange::{ExchangeSpec, TokenTypeSpec};
 use crate::config::file::ExchangeFile;
-use crate::config::node::Node;
+use crate::config::node::{Field, Node};
 use crate::config::problem::shown;
 
 const TIMEOUT_BOUNDS: RangeInclusive<Duration> =
@@ -19,16 +19,24 @@ const CACHE_BOUNDS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_s
 const CACHE: Duration = Duration::from_secs(300);
 const TEXT_CHARS_MAX: usize = 512;
 
-/// One `exchange`. `takes_token`: whether the route wants a token.
+/// One `exchange`. `takes_token`: whether the route wants a token. `others` are the keys beside it, by
+/// their names, that open the route without one.
 pub(super) fn exchange(
     node: &Node<'_>,
     around: &Around<'_>,
     takes_token: bool,
+    others: &[(&str, &Field<'_>)],
 ) -> Option<ExchangeSpec> {
     if !takes_token {
         return node.refuse_key(
             "the route takes no token, so there is none to exchange",
             "write `token: { issuer: NAME }`, or remove `exchange`",
+        );
+    }
+    if let Some((name, _)) = others.iter().find(|(_, other)| other.written().is_some()) {
+        return node.refuse_key(
+            format!("who comes by `{name}` has no token to exchange, and would always be refused"),
+            format!("write a route of its own for `{name}`, without `exchange`"),
         );
     }
     let file = ExchangeFile::read(node)?;

@@ -16,6 +16,7 @@ use crate::config::external_authorization::{
 use crate::config::file::{ExternalAuthorizationFile, ExternallyAuthorizedFile, RootFile};
 use crate::config::node::{Field, Node};
 use crate::config::problem::shown;
+use crate::identity::fields::is_for_others;
 use crate::identity::name::Name;
 
 const TIMEOUT_BOUNDS: RangeInclusive<Duration> =
@@ -56,8 +57,16 @@ fn authorization(node: &Node<'_>, around: &Around<'_>) -> Option<ExternalAuthori
         .in_flight
         .or(IN_FLIGHT, |node| node.count(IN_FLIGHT_MAX));
     let certificate = file.certificate.or(false, Node::flag);
-    let send_credentials = names(&file.send_credentials, "`[authorization]`");
-    let may_set = names(&file.may_set, "`[x-user]`");
+    let send_credentials = names(&file.send_credentials, "`[authorization]`", |_, _| Some(()));
+    let may_set = names(&file.may_set, "`[x-user]`", |node, name| {
+        if is_for_others(name) {
+            return Some(());
+        }
+        node.refuse(
+            format!("nobody but the gateway and the client says `{name}`: each answer that sets it would be refused"),
+            "remove it, and have the service set a field of its own, like `x-user`",
+        )
+    });
     Some(ExternalAuthorizationSpec {
         endpoints: endpoints?,
         tls: tls?,
@@ -70,8 +79,12 @@ fn authorization(node: &Node<'_>, around: &Around<'_>) -> Option<ExternalAuthori
     })
 }
 
-/// Names of header fields, each once.
-fn names(field: &Field<'_>, example: &str) -> Option<Vec<HeaderName>> {
+/// Names of header fields, each once, and each of which `may` be written here.
+fn names(
+    field: &Field<'_>,
+    example: &str,
+    may: fn(&Node<'_>, &HeaderName) -> Option<()>,
+) -> Option<Vec<HeaderName>> {
     let mut names: Vec<HeaderName> = Vec::new();
     let read = field.or(Vec::new(), |node| {
         node.some(example, |node| {
@@ -79,8 +92,9 @@ fn names(field: &Field<'_>, example: &str) -> Option<Vec<HeaderName>> {
             if names.contains(&name) {
                 return node.refuse(format!("`{name}` stands twice"), "keep one of them");
             }
+            let allowed = may(node, &name);
             names.push(name);
-            Some(())
+            allowed
         })
     });
     read.map(|_all| names)

@@ -68,7 +68,13 @@ pub(super) fn issuer(node: &Node<'_>, around: &Around<'_>) -> Option<IssuerSpec>
     let dpop = file
         .dpop
         .or_go_on(DpopSpec::default(), |node| possession::dpop(node, around));
-    let typ = file.typ.or_go_on(None, |node| token::typ(node).map(Some));
+    let typ = file.typ.or_go_on(None, |node| {
+        let typ = token::typ(node)?;
+        if has_keys {
+            return Some(Some(typ));
+        }
+        node.refuse(token::NO_TYPE, token::NO_TYPE_HINT)
+    });
     let max_age = file.max_age.or_go_on(None, |node| {
         quantity::duration(node, MAX_AGE_BOUNDS).map(Some)
     });
@@ -128,6 +134,24 @@ fn named(file: &IssuerFile<'_>) -> Option<(String, SubjectsSpec)> {
         ),
         None => Some((issuer.to_owned(), SubjectsSpec::Anybody)),
     }
+}
+
+/// An algorithm that proofs of clients are verified by.
+pub(super) fn proof_algorithm(node: &Node<'_>) -> Option<SignatureAlgorithm> {
+    const HINT: &str = "write what clients sign with, each with a key of its own: ES256, EdDSA";
+    if let Some(text) = node.as_text() {
+        if is_symmetric(text) {
+            let what = format!(
+                "{} is symmetric, and a proof is made with a private key that only the client has",
+                shown(text)
+            );
+            return node.refuse(what, HINT);
+        }
+        if is_none(text) {
+            return node.refuse("a proof that is not signed proves nothing", HINT);
+        }
+    }
+    node.word(&ALGORITHMS)
 }
 
 /// An algorithm that tokens of others are verified by.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::{Around, claims, route, token};
 use crate::config::file::{AllowFile, PolicyRuleFile, RouteFile, SubjectIsPeerFile};
-use crate::config::node::{Field, Node, all};
+use crate::config::node::{Field, Names, Node, all};
 use crate::config::policy::{AllowSpec, PolicySpec, RuleAsks, RuleSpec, SubjectIsPeerSpec};
 use crate::config::problem::{either, nearest, shown};
-use crate::expression::{Expression, Fault, Hint, Tokens};
+use crate::expression::{self, Expression, Fault, Hint, Tokens};
 use crate::identity::name::Name;
 
 const RULE: &str = "`- { name: own-tenant, allow: [{ scopes: [orders:read] }] }` or \
@@ -105,7 +105,7 @@ fn rule(
     let name = file.name.needed(hint, |node| name(node, names));
     let asks = match (file.allow.written(), file.cel.written()) {
         (Some(list), None) => allowed(list, around, tokens).map(RuleAsks::Allow),
-        (None, Some(text)) => expression(text, tokens).map(RuleAsks::Cel),
+        (None, Some(text)) => expression(text, around, tokens).map(RuleAsks::Cel),
         (Some(_), Some(_)) | (None, None) => node.refuse(
             "not exactly one of `allow` and `cel` stands here",
             format!("write one of them: {RULE}. Of several rules each must hold"),
@@ -167,9 +167,16 @@ fn allowed(node: &Node<'_>, around: &Around<'_>, tokens: Tokens) -> Option<Vec<A
 }
 
 /// All mistakes of an expression, each in its place in the file.
-fn expression(node: &Node<'_>, tokens: Tokens) -> Option<Arc<Expression>> {
+fn expression(node: &Node<'_>, around: &Around<'_>, tokens: Tokens) -> Option<Arc<Expression>> {
+    let owned = |names: &Names<'_>| names.all().map(str::to_owned).collect::<Vec<_>>();
+    let issuers = [owned(&around.issuers), owned(&around.api_keys)].concat();
+    let known = expression::Around {
+        tokens,
+        issuers: Some(issuers),
+        listeners: Some(owned(&around.listeners)),
+    };
     let text = node.text("`\"token.claims.tenant == 'acme'\"`")?;
-    match Expression::read(text, tokens) {
+    match Expression::read(text, &known) {
         Ok(expression) => Some(Arc::new(expression)),
         Err(faults) => {
             for fault in faults.into_iter().take(FAULTS_MAX) {
@@ -193,8 +200,11 @@ fn hint(fault: &Fault) -> String {
             kind,
             words,
         } => {
-            let all = format!("the {kind} are {}", either(words.iter().copied()));
-            match nearest(written, words.iter().copied()) {
+            let all = format!(
+                "the {kind} are {}",
+                either(words.iter().map(String::as_str))
+            );
+            match nearest(written, words.iter().map(String::as_str)) {
                 Some(word) => format!(
                     "did you mean {}? T{}",
                     shown(word),

@@ -25,7 +25,7 @@ pub(super) fn dpop(node: &Node<'_>, around: &Around<'_>) -> Option<DpopSpec> {
     let file = DpopFile::read(node)?;
     let default = DpopSpec::default();
     let algorithms = file.algorithms.or(default.algorithms, |node| {
-        node.some("`[ES256]`", issuer::algorithm)
+        node.some("`[ES256]`", issuer::proof_algorithm)
     });
     let window = file.window.or(default.window, |node| {
         quantity::duration(node, WINDOW_BOUNDS)

@@ -72,7 +72,7 @@ pub(super) fn route(
     let takes_token = !matches!(token, Some(TokenSpec::None));
     let exchange = file
         .exchange
-        .optional(|node| exchange::exchange(node, around, takes_token));
+        .optional(|node| exchange::exchange(node, around, takes_token, &others));
     let upstream = file
         .upstream
         .needed("write `upstream: NAME`, an entry of `upstreams`", |node| {

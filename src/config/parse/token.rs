@@ -8,6 +8,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use super::web::FieldUse;
 use super::{Around, claims, possession, web};
 use crate::config::file::TokenFile;
+use crate::config::issuer_keys::IssuerKeysSpec;
 use crate::config::login::{LoginSpec, is_own_cookie, session_cookie};
 use crate::config::node::{Field, Node, all};
 use crate::config::possession::Demand;
@@ -175,6 +176,9 @@ fn jwt(file: &TokenFile<'_>, asked: &Asked<'_>) -> Option<JwtSpec> {
     let of_issuer = issuer.as_ref().and_then(|name| asked.issuers.get(name));
     let typ = file.typ.optional(|node| {
         let typ = typ(node)?;
+        if of_issuer.is_some_and(|spec| spec.keys == IssuerKeysSpec::None) {
+            return node.refuse(NO_TYPE, NO_TYPE_HINT);
+        }
         let other = of_issuer.and_then(|spec| spec.profile.typ.as_deref());
         match other.filter(|other| !is_same_typ(other, &typ)) {
             None => Some(typ),
@@ -207,6 +211,11 @@ fn jwt(file: &TokenFile<'_>, asked: &Asked<'_>) -> Option<JwtSpec> {
         dpop: dpop?,
     })
 }
+
+pub(super) const NO_TYPE: &str =
+    "the issuer has no `keys`, and of a token that is asked about nobody says its type";
+pub(super) const NO_TYPE_HINT: &str =
+    "remove it, or write `keys` and have the issuer give signed tokens";
 
 /// The type of a token.
 pub(super) fn typ(node: &Node<'_>) -> Option<String> {

@@ -118,6 +118,10 @@ async fn what_comes_of_one_question_lets_nobody_pass() {
         Script::Reset,
         Script::Cut,
         Script::Fields(10_000),
+        Script::LongHead(no()),
+        Script::ResetWith(2),
+        Script::ResetWith(7),
+        Script::ResetWith(11),
     ] {
         let what = format!("{script:?}");
         // The service is there for others all the while.
@@ -246,7 +250,7 @@ async fn clients_cannot_make_it_be_away() {
     let stage = Stage::with(&[
         ("when_away", json!("allow")),
         ("in_flight", json!(1)),
-        ("timeout", json!("10s")),
+        ("timeout", json!("2s")),
     ])
     .await;
     stage.opa.play(Script::Hang);

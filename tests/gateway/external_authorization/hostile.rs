@@ -29,6 +29,36 @@ async fn an_answer_that_is_none_is_refused() {
         ("a page", Script::Http(200), INVALID),
         ("not found", Script::Http(404), INVALID),
         ("a yes without an end", Script::NoTrailers(message), INVALID),
+        (
+            "a no in the head and a yes in the trailers",
+            Script::Statuses(yes(), &["7"], &["0"]),
+            INVALID,
+        ),
+        (
+            "a yes in the head and none in the trailers",
+            Script::Statuses(yes(), &["0"], &[]),
+            INVALID,
+        ),
+        (
+            "a yes and a no in the trailers",
+            Script::Statuses(yes(), &[], &["0", "7"]),
+            INVALID,
+        ),
+        (
+            "twice yes",
+            Script::Statuses(yes(), &[], &["0", "0"]),
+            INVALID,
+        ),
+        (
+            "another spelling of yes",
+            Script::Statuses(yes(), &[], &["+0"]),
+            INVALID,
+        ),
+        (
+            "and one more",
+            Script::Statuses(yes(), &[], &["00"]),
+            INVALID,
+        ),
         ("a failure", Script::Status(2), UNAVAILABLE),
         ("an unknown method", Script::Status(12), UNAVAILABLE),
     ];

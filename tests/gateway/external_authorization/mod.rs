@@ -6,6 +6,7 @@ mod away;
 mod hostile;
 mod questions;
 pub mod server;
+mod shares;
 
 use std::net::SocketAddr;
 

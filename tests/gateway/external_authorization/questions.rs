@@ -59,6 +59,18 @@ async fn it_is_told_who_asks_for_what_from_where() {
     assert_eq!(stage.gateway.metrics().await.value(took, &labels), 2.0);
 }
 
+/// The service hears the path as it was sent, and whoever decides about it the one that routes see.
+#[tokio::test]
+async fn the_path_is_told_as_routes_compare_it() {
+    let stage = Stage::set().await;
+    let sent = "/open/7%3acancel/%40%20%C3%A9?q=%3A";
+    assert_eq!(stage.get(sent).await.0, 200);
+    let told = stage.opa.last().path;
+    assert_eq!(told, "/open/7:cancel/@%20%C3%A9?q=%3A");
+    let want = "/open/7%3Acancel/%40%20%C3%A9?q=%3A";
+    assert_eq!(stage.orders.last_request().target, want);
+}
+
 #[tokio::test]
 async fn credentials_are_withheld_and_what_they_prove_is_told() {
     let token = json!({ "issuer": "corp", "scopes": ["orders:read"] });

@@ -47,6 +47,12 @@ pub enum Script {
     NoTrailers(Vec<u8>),
     /// Resets the stream.
     Reset,
+    /// Resets the stream with this code.
+    ResetWith(u32),
+    /// Answers with this message behind 80 KiB of header fields.
+    LongHead(Vec<u8>),
+    /// Answers with this message, and with these values of `grpc-status` in head and trailers.
+    Statuses(Vec<u8>, &'static [&'static str], &'static [&'static str]),
     /// Drops the connection.
     Cut,
 }
@@ -88,6 +94,8 @@ struct State {
     /// How many connections were accepted, handshakes completed, connections closed, and bytes of the
     /// application that came.
     counts: watch::Sender<Counts>,
+    /// How many questions it takes at a time, as it says.
+    streams: Mutex<Option<u32>>,
     /// Told when no more connections are taken.
     full: watch::Sender<()>,
 }
@@ -126,6 +134,7 @@ impl Service {
                 decide: Mutex::new(Arc::new(|_| Script::Say(yes()))),
                 questions: Mutex::default(),
                 counts: watch::Sender::default(),
+                streams: Mutex::default(),
                 full: watch::Sender::default(),
             }),
             task: None,
@@ -192,6 +201,11 @@ impl Service {
         *self.state.config.lock().expect("the TLS") = tls(identity, clients);
     }
 
+    /// How many questions it takes at a time, from the next connection on.
+    pub fn set_streams(&self, streams: u32) {
+        *self.state.streams.lock().expect("the bound") = Some(streams);
+    }
+
     pub fn counts(&self) -> Counts {
         *self.state.counts.borrow()
     }
@@ -227,7 +241,12 @@ async fn serve(stream: TcpStream, number: usize, state: Arc<State>) -> Option<()
         drop(stream.read_to_end(&mut rest).await);
         return None;
     }
-    let mut connection = h2::server::handshake(stream).await.ok()?;
+    let mut builder = h2::server::Builder::new();
+    let most = *state.streams.lock().expect("the bound");
+    if let Some(most) = most {
+        builder.max_concurrent_streams(most);
+    }
+    let mut connection = builder.handshake(stream).await.ok()?;
     let mut streams = JoinSet::new();
     let (cut, mut is_cut) = watch::channel(false);
     loop {
@@ -318,6 +337,41 @@ async fn answer(
             respond.send_reset(h2::Reason::INTERNAL_ERROR);
             Ok(())
         }
+        Script::ResetWith(code) => {
+            respond.send_reset(code.into());
+            Ok(())
+        }
+        Script::LongHead(message) => {
+            let mut head = grpc();
+            for number in 0..200 {
+                let name = format!("x-field-{number}").parse::<http::HeaderName>();
+                let value = "a".repeat(400).parse().expect("a value");
+                head.headers_mut().insert(name.expect("a name"), value);
+            }
+            let mut body = respond.send_response(head, false)?;
+            send(&mut body, framed(message.len(), &message)).await?;
+            body.send_trailers(trailers(0))
+        }
+        Script::Statuses(message, of_head, of_trailers) => {
+            let fields = |values: &[&'static str]| {
+                let values = values
+                    .iter()
+                    .map(|value| http::HeaderValue::from_static(value));
+                let name = http::HeaderName::from_static("grpc-status");
+                values.map(|value| (name.clone(), value)).fold(
+                    HeaderMap::new(),
+                    |mut fields, (name, value)| {
+                        fields.append(name, value);
+                        fields
+                    },
+                )
+            };
+            let mut head = grpc();
+            head.headers_mut().extend(fields(of_head));
+            let mut body = respond.send_response(head, false)?;
+            send(&mut body, framed(message.len(), &message)).await?;
+            body.send_trailers(fields(of_trailers))
+        }
         Script::Cut => {
             cut.send_replace(true);
             Ok(())
@@ -377,6 +431,21 @@ pub fn no() -> Vec<u8> {
 /// That says no, and what the client is told: a `DeniedHttpResponse`.
 pub fn no_with(denied: &[Vec<u8>]) -> Vec<u8> {
     [no(), field(2, &denied.concat())].concat()
+}
+
+/// A status with these codes.
+pub fn codes(codes: &[u64]) -> Vec<u8> {
+    let codes: Vec<_> = codes.iter().map(|code| number(1, *code)).collect();
+    field(1, &codes.concat())
+}
+
+/// An empty `OkHttpResponse`, and an empty `DeniedHttpResponse`.
+pub fn ok_response() -> Vec<u8> {
+    field(3, &[])
+}
+
+pub fn denied_response() -> Vec<u8> {
+    field(2, &[])
 }
 
 /// Parts of an `OkHttpResponse`.

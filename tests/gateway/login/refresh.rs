@@ -5,6 +5,9 @@ use serde_json::json;
 use super::{REFRESHES, Stage, shared};
 use crate::bench::http1::Request;
 use crate::bench::provider::{DISCOVERY, TOKEN};
+use crate::bench::service::Reply;
+use crate::external_authorization::external_authorization;
+use crate::external_authorization::server::{Script, Service, tell, yes_with};
 use crate::shared_state::server::Redis;
 
 /// Access tokens that are over at once.
@@ -180,4 +183,38 @@ async fn a_renewed_session_is_that_of_its_own_refresh_token_wherever_it_is_put()
         .and_then(|one| one.header("x-token-subject"));
     assert_ne!(last, Some("bob"), "alice does not become bob");
     drop(one);
+}
+
+/// An answer with a session in it, which others would get from the cache.
+#[tokio::test]
+async fn no_cache_keeps_a_session_whatever_the_service_and_the_authorization_say() {
+    let mut stage = Stage::new().await;
+    short(&stage).await;
+    let opa = Service::start(&stage.world).await;
+    let told = [
+        ("cache-control", "public, max-age=600"),
+        ("CDN-Cache-Control", "public, max-age=600"),
+        ("surrogate-control", "max-age=600"),
+        ("expires", "Wed, 01 Jan 2031 00:00:00 GMT"),
+    ];
+    let fields = told.map(|(name, value)| tell(name, value));
+    opa.play(Script::Say(yes_with(&fields)));
+    stage.orders.set_reply(move |_| Reply::new(200, &told, "x"));
+    let entry = external_authorization(opa.address);
+    stage.config.set("external_authorization.opa", entry);
+    stage
+        .config
+        .set("routes.pages.external_authorization", "opa");
+    let (_gateway, mut browser) = stage.logged_in().await;
+    stage.provider.ttl(json!({ "AccessToken": 3600 })).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    let answer = browser.ask(Request::get("/pages/2")).await;
+    assert!(answer.header("set-cookie").is_some(), "{answer:?}");
+    assert_eq!(answer.headers.all("cache-control"), ["no-store"]);
+    for (name, _) in &told[1..] {
+        assert_eq!(answer.header(name), None, "{name}");
+    }
+    let answer = browser.ask(Request::get("/pages/3")).await;
+    assert!(answer.header("set-cookie").is_none(), "{answer:?}");
+    assert_eq!(answer.header("cdn-cache-control"), Some(told[1].1));
 }

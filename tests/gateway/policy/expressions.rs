@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::Stage;
+use crate::bench::gateway::Reloaded;
 use crate::bench::http1::Request;
 use crate::bench::token::Token;
 
@@ -70,6 +71,45 @@ async fn an_expression_decides_by_certificate_token_and_request() {
         let want = (!passes).then_some("policy_refused");
         assert_eq!(reason.as_deref(), want, "{what}: {line}");
     }
+}
+
+/// A route takes `%3A` for `:`, and so do most services.
+#[tokio::test]
+async fn no_spelling_of_a_path_walks_around_a_rule() {
+    let stage = Stage::with(rule("!request.path.endsWith(':cancel')")).await;
+    let web = stage.world.web();
+    let token = Token::new().sign(&stage.world.issuer);
+    let cases = [
+        ("/ruled/7:cancel", false),
+        ("/ruled/7%3Acancel", false),
+        ("/ruled/7%3acancel", false),
+        ("/ruled/7%3A%63ancel", false),
+        ("/ruled/7:cancel/", true),
+        ("/ruled/7%3Aclose", true),
+    ];
+    for (target, passes) in cases {
+        let request = Request::get(target).bearer(&token);
+        let (reason, line) = stage.ask(&web, &request).await;
+        let want = (!passes).then_some("policy_refused");
+        assert_eq!(reason.as_deref(), want, "{target}: {line}");
+    }
+    let mut config = stage.gateway.config.clone();
+    config.set(
+        "tests",
+        json!([{
+            "request": {
+                "url": "https://api.example.com/ruled/7%3Acancel",
+                "client": "spiffe://partners.example/web/a", "claims": { "sub": "a" },
+            },
+            "expect": { "refusal": "policy_refused" },
+        }]),
+    );
+    let mut gateway = stage.gateway;
+    let came = gateway.reload(&config).await;
+    assert!(
+        matches!(came, Reloaded::Applied(_)),
+        "a rehearsal: {came:?}"
+    );
 }
 
 #[tokio::test]

@@ -106,6 +106,8 @@ async fn what_a_rule_would_refuse_is_seen_before_it_does() {
     let (reason, line) = stage.ask(&web, &stage.request(Token::new())).await;
     assert_eq!(reason, None);
     assert_eq!(line["policy_would_refuse"], "watched,watched-too");
+    let why = "watched: there is no such key: tenant";
+    assert_eq!(line["policy_failure"], why, "the other was answered");
     assert!(line.get("policy_rule").is_none(), "{line}");
     let token = Token::new().claim("tenant", "umbrella");
     drop(stage.ask(&web, &stage.request(token)).await);
@@ -114,6 +116,7 @@ async fn what_a_rule_would_refuse_is_seen_before_it_does() {
     assert_eq!(reason.as_deref(), Some("policy_refused"));
     assert_eq!(line["policy_rule"], "enforced");
     assert_eq!(line["policy_would_refuse"], "watched-too");
+    assert!(line.get("policy_failure").is_none(), "{line}");
     let want = [
         ("watched", "report_only", [1.0, 1.0, 1.0]),
         ("watched-too", "report_only", [0.0, 3.0, 0.0]),

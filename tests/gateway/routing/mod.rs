@@ -4,3 +4,4 @@
 mod check;
 mod many;
 mod precedence;
+mod twins;
