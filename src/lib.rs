@@ -21,6 +21,7 @@ pub mod refusal;
 pub mod handshake_failure;
 pub mod json;
 pub mod backoff;
+pub mod complaints;
 pub mod expression;
 pub mod config;
 pub mod trust;

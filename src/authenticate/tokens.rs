@@ -13,9 +13,9 @@ use super::bearer;
 use super::carried::Shown;
 use super::claims::Facts;
 use super::fingerprint::Fingerprint;
-use super::introspection::ways::is_jwt;
 use super::jws;
 use super::possession::Scheme;
+use super::possession::binding::Binding;
 use super::told::Told;
 use super::verifier::JwtVerifier;
 use crate::config::possession::Demand;
@@ -73,10 +73,10 @@ impl Tokens {
         if let (Scheme::Dpop, Some(first)) = (scheme, self.any.first()) {
             told.dpop = Some(first.possession().challenge(true));
         }
-        let (verifier, facts, claims) = self.verify_token(token, asked, told).await?;
+        let (verifier, facts, claims, binding) = self.verify_token(token, asked, told).await?;
         let subject = verifier.accept(&facts, claims)?;
         let possession = verifier.possession();
-        let whose = (&facts.binding, subject.sub.as_deref());
+        let whose = (&binding, subject.sub.as_deref());
         possession
             .check(whose, (scheme, token), asked, told)
             .await?;
@@ -94,13 +94,13 @@ impl Tokens {
         told.dpop = wanting.next().map(|first| first.challenge(alone));
     }
 
-    /// A token that is good, whoever shows it, and whose it is.
+    /// A token that is good, whoever shows it, whose it is, and what it is bound to.
     async fn verify_token(
         &self,
         token: &[u8],
         asked: &Asked<'_>,
         told: &mut Told,
-    ) -> Result<(&JwtVerifier, Arc<Facts>, Claims), Refusal> {
+    ) -> Result<(&JwtVerifier, Arc<Facts>, Claims, Binding), Refusal> {
         if token.len() > jws::TOKEN_BYTES_MAX {
             return Err(Refusal::TokenMalformed);
         }
@@ -111,14 +111,15 @@ impl Tokens {
         {
             let facts = facts?;
             let issuer = verifier.issuer();
-            issuer.check_standing(token, &facts, asked, told).await?;
-            return Ok((verifier, facts, jws::verified_claims(token)));
+            let standing = issuer.check_standing(token, &facts, asked, told);
+            let binding = standing.await?;
+            return Ok((verifier, facts, jws::verified_claims(token), binding));
         }
         let token = bearer::text(token)?;
         let verifier = self.choose(token)?;
         let known = verifier.issuer().known(token, fingerprint, asked, told);
-        let (facts, claims) = known.await?;
-        Ok((verifier, facts, claims))
+        let (facts, claims, binding) = known.await?;
+        Ok((verifier, facts, claims, binding))
     }
 
     /// Who remembers a token, and what. Who it is held against does not depend on who remembers it: a
@@ -163,7 +164,7 @@ impl Tokens {
         match &*self.any {
             [only] => Ok(only),
             // It says nothing of its issuer. `config/` lets no two of a route be asked about such.
-            _ if !is_jwt(token) => {
+            _ if !jws::looks_like_jose(token) => {
                 let mut any = self.any.iter();
                 let asked = any.find(|one| one.issuer().takes_opaque());
                 asked.ok_or(Refusal::TokenMalformed)
