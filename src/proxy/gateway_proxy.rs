@@ -309,16 +309,7 @@ impl ProxyHttp for GatewayProxy {
         if let Some(ConnectFailure::Handshake { who, .. }) = failure {
             journey.upstream.imposter.clone_from(who);
         }
-        // Another endpoint may be asked: nothing was sent. But a service that proved to be somebody
-        // else is not papered over.
-        let elsewhere = matches!(
-            failure,
-            Some(
-                ConnectFailure::Unreachable
-                    | ConnectFailure::TimedOut
-                    | ConnectFailure::HandshakeTimedOut
-            )
-        );
+        let elsewhere = failure.is_some_and(ConnectFailure::is_silence); // nothing was sent
         if let (Ok(admitted), Some(address)) = (journey.admitted(), journey.upstream.address) {
             let endpoints = &admitted.route().upstream.endpoints;
             endpoints.failed(&address, Instant::now());

@@ -42,6 +42,16 @@ impl ConnectFailure {
     /// The length of `who`.
     pub const WHO_CHARS_MAX: usize = 300;
 
+    /// Whether another endpoint may do better: nobody answered here. A service that proved to be
+    /// somebody else is not papered over.
+    #[must_use]
+    pub const fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable | Self::TimedOut | Self::HandshakeTimedOut
+        )
+    }
+
     /// How the request is refused that wanted this connection.
     #[must_use]
     pub const fn refusal(&self) -> Refusal {

@@ -75,6 +75,8 @@ const ABSENT_COOL_DOWNS: u32 = 10;
 /// The pause after the first failure; it doubles.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The longest pause while there are no keys that may be used: every token is refused until then.
+const PAUSE_WITHOUT_KEYS_MAX: Duration = Duration::from_secs(10);
 /// Fetches come by up to this part of their time earlier, so that gateways which started together
 /// do not come together.
 const SPREAD: f64 = 0.1;
@@ -164,8 +166,14 @@ impl Schedule {
         }
         let doubled = PAUSE.saturating_mul(2_u32.saturating_pow(self.failures));
         self.failures = self.failures.saturating_add(1);
+        let usable = self.usable_until().is_some_and(|until| now < until);
+        let longest = if usable {
+            PAUSE_MAX
+        } else {
+            PAUSE_WITHOUT_KEYS_MAX
+        };
         let pause = doubled
-            .min(PAUSE_MAX)
+            .min(longest)
             .mul_f64(0.5 + 0.5 * random.clamp(0.0, 1.0));
         self.due = now + pause;
     }

@@ -81,17 +81,24 @@ fn a_good_answer_is_followed_by_the_next_when_its_time_is_over() {
 
 #[test]
 fn failures_are_tried_again_after_pauses_that_grow_and_good_answers_begin_anew() {
-    let mut play = Play::new();
-    let pauses: Vec<_> = (0..9)
-        .map(|_| {
+    let pauses = |play: &mut Play| {
+        let pauses = (0..9).map(|_| {
             play.bad(0);
             play.pause(0)
-        })
-        .collect();
+        });
+        pauses.collect::<Vec<_>>()
+    };
+    let mut play = Play::new();
+    play.good(0, 600);
     let want = [
         1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000,
     ];
-    assert_eq!(pauses, want);
+    assert_eq!(pauses(&mut play), want);
+    // Without keys nothing passes until there are some.
+    let want = [
+        1_000, 2_000, 4_000, 8_000, 10_000, 10_000, 10_000, 10_000, 10_000,
+    ];
+    assert_eq!(pauses(&mut Play::new()), want);
     assert_eq!(play.schedule.failures(), 9);
     play.good(0, 600);
     assert_eq!(play.schedule.failures(), 0);

@@ -149,18 +149,22 @@ fn paths(file: &LoginFile<'_>) -> Option<LoginPaths> {
         None => None,
         Some(path) => NormalPath::parse(format!("{path}/done").as_bytes()).ok(),
     };
-    let all = [Some(&callback), logout.as_ref(), back_channel.as_ref()];
-    let all: Vec<&NormalPath> = all.into_iter().flatten().chain(&logged_out).collect();
-    let twice = all
-        .iter()
-        .enumerate()
-        .find(|(index, path)| all.iter().skip(index + 1).any(|other| other == *path));
-    if let Some((_, path)) = twice {
-        let node = file.callback.written()?;
-        return node.refuse(
-            format!("{path} stands for two things"),
-            "give `callback`, `logout` (and what is `/done` below it) and `back_channel` paths of their own",
-        );
+    let all = [
+        (&file.callback, Some(&callback)),
+        (&file.logout, logout.as_ref()),
+        (&file.logout, logged_out.as_ref()),
+        (&file.back_channel, back_channel.as_ref()),
+    ];
+    let mut known: Vec<&NormalPath> = Vec::new();
+    for (key, path) in all {
+        let Some(path) = path else { continue };
+        if known.contains(&path) {
+            return key.written()?.refuse(
+                format!("{path} stands for two things"),
+                "give `callback`, `logout` (and what is `/done` below it) and `back_channel` paths of their own",
+            );
+        }
+        known.push(path);
     }
     Some(LoginPaths {
         callback,
