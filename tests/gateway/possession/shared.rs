@@ -170,10 +170,11 @@ async fn a_proof_that_was_noted_too_late_does_not_count() {
 /// A store that is there and says no says why, in the log, and there alone.
 #[tokio::test]
 async fn the_log_tells_what_a_store_says_no_with() {
+    type Command = [&'static [u8]; 4];
     let redis = Redis::start(&[]);
     let stage = stage(redis.port, "refuse").await;
     let gateway = &stage.gateway;
-    let cases: [(&str, [&[u8]; 4], [&[u8]; 4]); 3] = [
+    let cases: [(&str, Command, Command); 3] = [
         (
             "NOPERM",
             [b"ACL", b"SETUSER", b"default", b"-set"],
