@@ -18,6 +18,7 @@
 
 pub mod identity;
 pub mod refusal;
+pub mod detail;
 pub mod handshake_failure;
 pub mod json;
 pub mod backoff;

@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &[
         "identity",
         "refusal",
+        "detail",
         "handshake_failure",
         "json",
         "backoff",

@@ -174,13 +174,24 @@ impl Authenticator {
         })
     }
 
-    /// That nothing is shown. A route that takes tokens asks for one.
+    /// That nothing is shown. A route that takes tokens asks for one, and says that an API key does too.
     fn missing(&self, told: &mut Told) -> Refusal {
         match &*self.ways {
             [Way::ApiKeys(keys)] => keys.missing(told),
             [Way::Login(_)] => Refusal::LoginRequired,
-            _ => Refusal::TokenMissing,
+            _ => {
+                told.challenge_beside = self.keys().map(ApiKeys::challenge);
+                Refusal::TokenMissing
+            }
         }
+    }
+
+    /// The API keys, if the route takes any.
+    fn keys(&self) -> Option<&ApiKeys> {
+        self.ways.iter().find_map(|way| match way {
+            Way::ApiKeys(keys) => Some(keys),
+            Way::Tokens(_) | Way::Login(_) => None,
+        })
     }
 
     /// The way that a credential is shown in. Where two could be meant, the first: `config/` lets no
@@ -212,11 +223,7 @@ impl Authenticator {
             Way::Tokens(tokens) => Some(tokens),
             Way::ApiKeys(_) | Way::Login(_) => None,
         });
-        let keys = self.ways.iter().find_map(|way| match way {
-            Way::ApiKeys(keys) => Some(keys),
-            Way::Tokens(_) | Way::Login(_) => None,
-        });
-        match (tokens, self.login(), keys) {
+        match (tokens, self.login(), self.keys()) {
             (Some(tokens), _, _) => tokens.rehearse(claims, peer, now).map(Some),
             (None, Some(login), _) => Ok(Some(login.rehearse(claims.clone(), now))),
             (None, None, Some(keys)) => Ok(Some(keys.rehearse(claims))),

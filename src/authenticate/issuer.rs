@@ -182,6 +182,7 @@ impl Issuer {
         let token = Unverified::read(token)?;
         let key = self.key(&token, told).await?;
         let signed = token.verify(&key)?;
+        told.is_signed = true;
         let (facts, claims) = Facts::read(&signed.payload, signed.typ, &self.spec)?;
         facts.check_times(now, &self.spec)?;
         let facts = Arc::new(facts);

@@ -193,6 +193,10 @@ pub(super) fn normal_typ(typ: &str) -> Box<str> {
     typ.strip_prefix("application/").unwrap_or(&typ).into()
 }
 
+/// Extensions that must be understood (RFC 7515, section 4.1.11), unencoded payloads (RFC 7797), and
+/// keys that the token brings: who may sign is the operator's word.
+pub(super) const REFUSED: [&str; 6] = ["crit", "b64", "jwk", "jku", "x5c", "x5u"];
+
 struct Header<'a> {
     algorithm: SignatureAlgorithm,
     typ: Option<&'a str>,
@@ -200,9 +204,6 @@ struct Header<'a> {
 
 impl<'a> Header<'a> {
     fn read(header: &'a Map<String, Value>) -> Result<Self, Refusal> {
-        // Extensions that must be understood (RFC 7515, section 4.1.11), unencoded payloads (RFC
-        // 7797), and keys that the token brings: who may sign is the operator's word.
-        const REFUSED: [&str; 6] = ["crit", "b64", "jwk", "jku", "x5c", "x5u"];
         // Only encrypted tokens have these (RFC 7516, section 4.1).
         const OF_JWE: [&str; 2] = ["enc", "zip"];
         if REFUSED.iter().any(|name| header.contains_key(*name)) {

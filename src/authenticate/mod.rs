@@ -26,6 +26,7 @@ mod bearer;
 mod cache;
 mod carried;
 mod claims;
+mod explained;
 mod jws;
 mod fingerprint;
 mod key;

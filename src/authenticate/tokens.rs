@@ -12,11 +12,12 @@ use super::authenticator::Asked;
 use super::bearer;
 use super::carried::Shown;
 use super::claims::Facts;
+use super::explained;
 use super::fingerprint::Fingerprint;
 use super::jws;
 use super::possession::Scheme;
 use super::possession::binding::Binding;
-use super::told::Told;
+use super::told::{Told, Whose};
 use super::verifier::JwtVerifier;
 use crate::config::possession::Demand;
 use crate::config::token::Carrier;
@@ -74,13 +75,22 @@ impl Tokens {
             told.dpop = Some(first.possession().challenge(true));
         }
         let (verifier, facts, claims, binding) = self.verify_token(token, asked, told).await?;
-        let subject = verifier.accept(&facts, claims)?;
-        let possession = verifier.possession();
-        let whose = (&binding, subject.sub.as_deref());
-        possession
-            .check(whose, (scheme, token), asked, told)
-            .await?;
-        Ok(subject)
+        let subject = verifier.subject(&facts, claims);
+        let accepted = match verifier.check_type(&facts) {
+            Ok(()) => {
+                let whose = (&binding, subject.sub.as_deref());
+                let possession = verifier.possession();
+                possession.check(whose, (scheme, token), asked, told).await
+            }
+            Err(refusal) => {
+                told.detail = explained::of_type(refusal, verifier.typ(), &facts, &subject.claims);
+                Err(refusal)
+            }
+        };
+        if accepted.is_err() {
+            told.whose = Some(Box::new(Whose::from(&*subject)));
+        }
+        accepted.map(|()| subject)
     }
 
     /// Notes what a refusal will tell of how a token is shown: with a proof, where all issuers'
@@ -109,16 +119,29 @@ impl Tokens {
         let known = fingerprint.as_ref();
         if let Some((verifier, facts)) = known.and_then(|known| self.recall(known, asked.now, told))
         {
-            let facts = facts?;
+            // Of keys that are too old nobody can say what they are worth.
+            told.is_signed = !matches!(facts, Err(Refusal::IssuerKeysUnavailable));
             let issuer = verifier.issuer();
-            let standing = issuer.check_standing(token, &facts, asked, told);
-            let binding = standing.await?;
-            return Ok((verifier, facts, jws::verified_claims(token), binding));
+            let stands = match &facts {
+                Ok(facts) => issuer.check_standing(token, facts, asked, told).await,
+                Err(refusal) => Err(*refusal),
+            };
+            return match stands.and_then(|binding| Ok((facts?, binding))) {
+                Ok((facts, binding)) => Ok((verifier, facts, jws::verified_claims(token), binding)),
+                Err(refusal) => {
+                    let text = str::from_utf8(token).unwrap_or_default();
+                    Err(explained::refused(refusal, text, issuer, asked.now, told))
+                }
+            };
         }
         let token = bearer::text(token)?;
-        let verifier = self.choose(token)?;
-        let known = verifier.issuer().known(token, fingerprint, asked, told);
-        let (facts, claims, binding) = known.await?;
+        let verifier = self.choose(token).inspect_err(|refusal| {
+            told.detail = explained::of_nobody(*refusal, token);
+        })?;
+        let issuer = verifier.issuer();
+        let known = issuer.known(token, fingerprint, asked, told).await;
+        let (facts, claims, binding) =
+            known.map_err(|refusal| explained::refused(refusal, token, issuer, asked.now, told))?;
         Ok((verifier, facts, claims, binding))
     }
 

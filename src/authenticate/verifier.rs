@@ -51,15 +51,14 @@ impl JwtVerifier {
         &self.possession
     }
 
-    /// Whether a good token is what the route asks for; and whom it speaks for. Whether it comes from
-    /// whom it is bound to is still to be asked of [`Self::possession`].
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::TokenType`], [`Refusal::TokenIncomplete`].
-    pub(super) fn accept(&self, facts: &Facts, claims: Claims) -> Result<Arc<Subject>, Refusal> {
-        self.check_type(facts)?;
-        Ok(Arc::new(facts.subject(self.issuer.name(), claims)))
+    /// Whom a good token speaks for.
+    pub(super) fn subject(&self, facts: &Facts, claims: Claims) -> Arc<Subject> {
+        Arc::new(facts.subject(self.issuer.name(), claims))
+    }
+
+    /// The `typ` that a token must have.
+    pub(super) fn typ(&self) -> Option<&str> {
+        self.typ.as_deref()
     }
 
     /// What comes of a token of this issuer that is shown as a bearer token at `now`, and whose keys
@@ -89,7 +88,13 @@ impl JwtVerifier {
         }
     }
 
-    fn check_type(&self, facts: &Facts) -> Result<(), Refusal> {
+    /// Whether a good token is what the route asks for. Whether it comes from whom it is bound to is
+    /// still to be asked of [`Self::possession`].
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TokenType`], [`Refusal::TokenIncomplete`].
+    pub(super) fn check_type(&self, facts: &Facts) -> Result<(), Refusal> {
         let own = facts.typ.as_deref();
         let Some(wanted) = self.typ.as_deref() else {
             // A JWT-SVID says nothing, or one of these (JWT-SVID, section 2.3).
@@ -109,7 +114,7 @@ impl JwtVerifier {
         Ok(())
     }
 
-    /// As [`Self::accept`], for a token that was never signed: the rehearsal of `tests:`.
+    /// As [`Self::check_type`] and [`Self::subject`], for a token that was never signed: the rehearsal of `tests:`.
     ///
     /// What the claims do not say counts as right: `iss`, `aud`, `exp`, `iat`, a `sub` of the trust
     /// domain, and, where the route asks for a bound token, `cnf`. `typ` is not looked at, for it is no

@@ -5,6 +5,7 @@
 
 use crate::config::api_keys::WantedKey;
 use crate::config::spec::{ClientsSpec, JwtSpec, RouteSpec, TokenSpec};
+use crate::detail::{Detail, Quoted, QuotedList};
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::claim::{ClaimPath, ClaimTest};
 use crate::identity::name::Name;
@@ -92,17 +93,34 @@ impl Rules {
         };
         let subject = subject.ok_or(missing)?;
         let rule = self.of(subject).ok_or(Refusal::TokenIssuer)?;
-        if !rule.scopes.iter().all(|scope| subject.has_scope(scope)) {
+        if rule.missing_scopes(subject).next().is_some() {
             return Err(Refusal::ScopeMissing);
         }
-        let has = |(path, test): &(ClaimPath, ClaimTest)| {
-            let claim = path.find(&subject.claims);
-            claim.is_some_and(|claim| test.holds(claim))
-        };
-        if !rule.claims.iter().all(has) {
+        if rule.missing_claim(subject).is_some() {
             return Err(Refusal::ClaimMissing);
         }
         Ok(())
+    }
+
+    /// What [`Self::check_subject`] refuses a subject for, for the log: names alone, for what claims
+    /// say of people is nobody's business there.
+    #[must_use]
+    pub fn lacking(&self, subject: &Subject) -> Option<Detail> {
+        let rule = self.of(subject)?;
+        let scopes: Vec<&String> = rule.missing_scopes(subject).collect();
+        if !scopes.is_empty() {
+            return Some(Detail::new(format_args!(
+                "no scope {}",
+                QuotedList(&scopes)
+            )));
+        }
+        let path = rule.missing_claim(subject)?;
+        let (is_there, path) = (path.find(&subject.claims).is_some(), path.to_string());
+        let path = Quoted(&path);
+        Some(match is_there {
+            true => Detail::new(format_args!("claim {path} has another value")),
+            false => Detail::new(format_args!("no claim {path}")),
+        })
     }
 
     /// The rule for tokens of the subject's issuer.
@@ -120,6 +138,20 @@ impl Rules {
 }
 
 impl TokensOf {
+    fn missing_scopes(&self, subject: &Subject) -> impl Iterator<Item = &String> {
+        let scopes = self.scopes.iter();
+        scopes.filter(|scope| !subject.has_scope(scope))
+    }
+
+    /// The first claim that is not there, or is not as it must be.
+    fn missing_claim(&self, subject: &Subject) -> Option<&ClaimPath> {
+        let claims = self.claims.iter().find(|(path, test)| {
+            let claim = path.find(&subject.claims);
+            !claim.is_some_and(|claim| test.holds(claim))
+        });
+        claims.map(|(path, _test)| path)
+    }
+
     fn of_keys(wanted: &WantedKey) -> Self {
         let claims = wanted.claims.iter();
         Self {

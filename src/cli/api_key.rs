@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::authenticate::api_keys::{ApiKey, KeyList};
 use crate::identity::name::Name;
 use crate::pki::Lifetime;
+use crate::trust::TrustError;
 
 use super::print::print;
 
@@ -138,8 +139,14 @@ const KEY_BYTES_MAX: u64 = 4096;
 fn load(file: &Path) -> Result<KeyList, String> {
     // What the list is called is of no interest here.
     let name = "keys".parse::<Name>().map_err(|error| error.to_string())?;
-    KeyList::load(&name, file, None)
-        .map_err(|error| format!("{}\n  hint: {}", error.what(), error.hint()))
+    KeyList::load(&name, file, None).map_err(|error| {
+        let what = if let TrustError::ApiKeys(mistakes) = &error {
+            mistakes.join("\n")
+        } else {
+            error.what()
+        };
+        format!("{what}\n  hint: {}", error.hint())
+    })
 }
 
 /// `2027-06-30T00:00:00Z`; `None` for never.

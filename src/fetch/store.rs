@@ -46,7 +46,7 @@ impl ClientStore {
             };
             if let Err(problem) = renewed {
                 tracing::error!(
-                    problem,
+                    error = problem,
                     "key material for asking servers cannot be used, that of before stays"
                 );
             }

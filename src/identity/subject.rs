@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::claims::Claims;
 use super::name::Name;
 use super::scopes::Scopes;
@@ -46,4 +48,24 @@ impl Subject {
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes.contains(scope)
     }
+
+    /// The client that the token was given to, where the token speaks for nobody else: it has no `sub`.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        match self.credential {
+            Credential::Jwt | Credential::Introspected if self.sub.is_none() => {
+                client_id(&self.claims)
+            }
+            Credential::Jwt | Credential::Introspected | Credential::ApiKey | Credential::Login => {
+                None
+            }
+        }
+    }
+}
+
+/// `client_id` (RFC 9068, section 2.2; RFC 7662, section 2.2), or what issuers wrote before it, `azp`.
+#[must_use]
+pub fn client_id(claims: &Map<String, Value>) -> Option<&str> {
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    text("client_id").or_else(|| text("azp"))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::escape::Cut;
 use super::tls_facts::TlsFacts;
+use crate::detail::Detail;
 use crate::refusal::Refusal;
 
 /// What is said about one request. Texts may come from outside: they are cut to 200 characters
@@ -34,6 +35,10 @@ pub struct AccessLine<'a> {
     pub issuer: Option<&'a str>,
     /// `sub` of the token.
     pub subject: Option<&'a str>,
+    /// The client that the token was given to, where it has no `sub`.
+    pub client_id: Option<&'a str>,
+    /// The id of the API key that was shown.
+    pub api_key: Option<&'a str>,
     /// What of the possession of its token the request did not show, and the route only reports:
     /// `certificate`, `dpop` or `nonce`, with commas between.
     pub possession_reported: Option<&'a str>,
@@ -51,6 +56,8 @@ pub struct AccessLine<'a> {
     pub external_authorization: Option<&'static str>,
     /// Why the request was refused.
     pub refusal: Option<Refusal>,
+    /// What of it the reason does not say. Cut where it was made.
+    pub detail: Option<&'a Detail>,
     /// The rule of the route's policy that refused the request.
     pub policy_rule: Option<&'a str>,
     /// Why that rule could not be answered.
@@ -95,6 +102,8 @@ pub fn access(line: &AccessLine<'_>) {
         certificate_expired_seconds = line.certificate_over,
         issuer = cut(line.issuer),
         subject = cut(line.subject),
+        client_id = cut(line.client_id),
+        api_key = line.api_key,
         possession_reported = line.possession_reported,
         method = %Cut(line.method),
         host = cut(line.host),
@@ -103,6 +112,7 @@ pub fn access(line: &AccessLine<'_>) {
         status = line.status,
         external_authorization = line.external_authorization,
         reason = line.refusal.map(Refusal::reason),
+        detail = line.detail.map(Detail::as_str),
         policy_rule = line.policy_rule,
         policy_failure = cut(line.policy_failure),
         policy_would_refuse = line.policy_would_refuse,

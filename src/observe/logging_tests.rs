@@ -1,11 +1,12 @@
 //! Lines as a reader of the log finds them.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use serde_json::Value;
 
 use super::*;
+use crate::detail::Detail;
 use crate::handshake_failure::HandshakeFailure;
 use crate::observe::{
     AccessLine, ConnectionAbuse, HandshakeFailureLine, HandshakeLog, Side, TlsFacts, access,
@@ -44,6 +45,11 @@ const TLS: TlsFacts = TlsFacts {
     alpn: "h2",
 };
 
+fn detail() -> &'static Detail {
+    static DETAIL: LazyLock<Detail> = LazyLock::new(|| Detail::new("no scope \"orders:write\""));
+    &DETAIL
+}
+
 fn line<'a>(path: &'a str, subject: &'a str) -> AccessLine<'a> {
     AccessLine {
         request_id: "0198c5",
@@ -56,14 +62,17 @@ fn line<'a>(path: &'a str, subject: &'a str) -> AccessLine<'a> {
         certificate_over: Some(60),
         issuer: Some("corp"),
         subject: Some(subject),
+        client_id: Some("shop"),
+        api_key: Some("1f0c9a7be2d34415"),
         possession_reported: Some("dpop"),
         method: "GET",
         host: Some("api.example.com"),
         path,
         route: Some("orders-read"),
         status: 403,
-        external_authorization: None,
+        external_authorization: Some("allowed"),
         refusal: Some(Refusal::ScopeMissing),
+        detail: Some(detail()),
         policy_rule: Some("own-tenant"),
         policy_failure: Some("there is no such key: tenant"),
         policy_would_refuse: Some("office,internal"),

@@ -218,7 +218,9 @@ fn authorized(
     route: &RoutePlan,
     story: &mut Story,
 ) -> Result<(), Refusal> {
-    route.rules.check_subject(subject)?;
+    route.rules.check_subject(subject).inspect_err(|_refusal| {
+        story.told.detail = subject.and_then(|subject| route.rules.lacking(subject));
+    })?;
     let allowed = route.route_policy.check(question, &mut story.policy);
     route.route_policy.count(&story.policy);
     allowed

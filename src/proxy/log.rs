@@ -77,6 +77,10 @@ fn line(
         .identity
         .as_ref()
         .map(|identity| identity.display());
+    let refusal = journey.refusal();
+    let whose = Whose::of(story, refusal);
+    let api_key = story.told.api_key.map(u64::from_be_bytes);
+    let api_key = api_key.map(|id| format!("{id:016x}")); // as in the file of the list
     let reported = story.told.reported.join(",");
     let policy_failure = story.policy.failure.as_ref().map(ToString::to_string);
     let would_refuse = story.policy.would_refuse.join(",");
@@ -89,14 +93,10 @@ fn line(
         peer: facts.identity_text(),
         common_name: identity.and_then(|identity| identity.shown.common_name.as_deref()),
         certificate_over: (story.certificate_over > 0).then_some(story.certificate_over),
-        issuer: story
-            .subject
-            .as_ref()
-            .map(|subject| subject.issuer.as_str()),
-        subject: story
-            .subject
-            .as_ref()
-            .and_then(|subject| subject.sub.as_deref()),
+        issuer: whose.issuer,
+        subject: whose.sub,
+        client_id: whose.client_id,
+        api_key: api_key.as_deref(),
         possession_reported: (!reported.is_empty()).then_some(&reported),
         method: request.method.as_str(),
         host: story.host.as_deref(),
@@ -104,7 +104,8 @@ fn line(
         route: story.route.as_ref().map(|route| route.name.as_str()),
         status,
         external_authorization: story.external_authorization,
-        refusal: journey.refusal(),
+        refusal,
+        detail: story.told.detail.as_ref().filter(|_| refusal.is_some()),
         policy_rule: story.policy.refused_by.as_deref(),
         policy_failure: policy_failure.as_deref(),
         policy_would_refuse: (!would_refuse.is_empty()).then_some(&would_refuse),
@@ -124,6 +125,32 @@ fn line(
         duration: took,
         upstream_duration: upstream_took,
     });
+}
+
+/// Whom a request acts for; of one that was refused, also whose good credential it was refused with.
+#[derive(Default)]
+struct Whose<'s> {
+    issuer: Option<&'s str>,
+    sub: Option<&'s str>,
+    client_id: Option<&'s str>,
+}
+
+impl<'s> Whose<'s> {
+    fn of(story: &'s Story, refusal: Option<Refusal>) -> Self {
+        if let Some(subject) = &story.subject {
+            return Self {
+                issuer: Some(subject.issuer.as_str()),
+                sub: subject.sub.as_deref(),
+                client_id: subject.client_id(),
+            };
+        }
+        let refused = story.told.whose.as_ref().filter(|_| refusal.is_some());
+        refused.map_or_else(Self::default, |whose| Self {
+            issuer: Some(whose.issuer.as_str()),
+            sub: whose.sub.as_deref(),
+            client_id: whose.client_id.as_deref(),
+        })
+    }
 }
 
 /// A request whose head was refused before it could be read as one.
@@ -148,6 +175,8 @@ pub(super) fn unread(
         certificate_over: None,
         issuer: None,
         subject: None,
+        client_id: None,
+        api_key: None,
         possession_reported: None,
         method: "-",
         host: None,
@@ -156,6 +185,7 @@ pub(super) fn unread(
         status,
         external_authorization: None,
         refusal: Some(refusal),
+        detail: None,
         policy_rule: None,
         policy_failure: None,
         policy_would_refuse: None,

@@ -18,6 +18,7 @@ use super::ids::RequestIds;
 use super::journey::Story;
 use super::page;
 use crate::authenticate::told::{DPOP_NONCE, Reply, Shown, Told};
+use crate::identity::subject::{Credential, Subject};
 use crate::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY, header_fields, retry_after_seconds};
 use crate::limit::store::Taken;
 use crate::refusal::Refusal;
@@ -196,14 +197,28 @@ fn challenge(refusal: Refusal, story: &Story) -> Option<String> {
     {
         return Some(challenge.clone());
     }
+    // The schemes below are those of tokens: no other one would do in place of an API key.
+    let of_no_token = |subject: &Arc<Subject>| match subject.credential {
+        Credential::Jwt | Credential::Introspected => false,
+        Credential::ApiKey | Credential::Login => true,
+    };
+    if refusal == Refusal::ScopeMissing && story.subject.as_ref().is_some_and(of_no_token) {
+        return None;
+    }
     let scopes = || {
         let route = story.route.as_ref().zip(story.subject.as_ref());
         route.map(|(route, subject)| route.rules.scopes(subject).join(" "))
     };
     let bearer = bearer(refusal, scopes);
-    match &story.told.dpop {
+    let challenge = match &story.told.dpop {
         Some(dpop) => dpop.field(refusal, scopes, bearer),
         None => bearer,
+    };
+    match (challenge, &story.told.challenge_beside) {
+        (Some(one), Some(other)) if refusal == Refusal::TokenMissing => {
+            Some(format!("{one}, {other}"))
+        }
+        (challenge, _) => challenge,
     }
 }
 

@@ -8,6 +8,7 @@ use super::stores::Stores;
 use crate::authenticate::api_keys::{ApiKeys, KeyList};
 use crate::config::api_keys::{KeyListSpec, WantedKey};
 use crate::identity::name::Name;
+use crate::trust::TrustError;
 
 impl Gathering<'_> {
     pub(super) fn key_list(&mut self, name: &Name, spec: &KeyListSpec) {
@@ -15,6 +16,7 @@ impl Gathering<'_> {
         let source = self.sources.key_list(&place);
         let known = source.current();
         let read = KeyList::load(name, &spec.file, known.as_deref());
+        let read = read.map_err(|error| self.all_but_the_last(&place, error));
         let Some(list) = self.read(&place, &source, read) else {
             return;
         };
@@ -27,6 +29,21 @@ impl Gathering<'_> {
         self.material.key_lists.insert(name.clone(), list.clone());
         let accepted = Accepted::KeyList(source, list);
         self.material.accepted.push(accepted);
+    }
+
+    /// Whoever checks a configuration sees every mistake of a list: notes them, and leaves the last,
+    /// which is noted as that of any other file is.
+    fn all_but_the_last(&mut self, place: &str, error: TrustError) -> TrustError {
+        let hint = error.hint();
+        match (error, self.how) {
+            (TrustError::ApiKeys(mut mistakes), How::Load(places)) => {
+                let last = mistakes.pop();
+                let problem = |what| places.problem(place, what).with_hint(hint);
+                self.problems.extend(mistakes.into_iter().map(problem));
+                TrustError::ApiKeys(last.into_iter().collect())
+            }
+            (error, How::Load(_) | How::Refresh | How::Again) => error,
+        }
     }
 }
 

@@ -79,7 +79,7 @@ fn security(
     made.unwrap_or_else(|problem| {
         tracing::error!(
             place = TLS_PLACE,
-            problem,
+            error = problem,
             "key material for the store of the shared state cannot be used, that of before stays"
         );
         let security = before.map(|before| before.terms.security.clone());

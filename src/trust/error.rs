@@ -190,8 +190,8 @@ pub enum TrustError {
         /// The file with the first that is too many.
         file: PathBuf,
     },
-    /// The file of a list of API keys has a mistake: which, and where.
-    ApiKeys(String),
+    /// The file of a list of API keys has mistakes: each with its place.
+    ApiKeys(Vec<String>),
 }
 
 /// What a file should hold.
@@ -300,7 +300,8 @@ impl TrustError {
             Self::NameMissing { file, name } => {
                 format!("the certificate in {} is not for {name}", file.display())
             }
-            Self::NotIssued { why } | Self::ApiKeys(why) => why.clone(),
+            Self::NotIssued { why } => why.clone(),
+            Self::ApiKeys(mistakes) => mistakes.join("; "),
             Self::Agent { agent, error } => format!("the agent at {agent} {}", error.what()),
             Self::NotBelow {
                 file,
@@ -325,11 +326,8 @@ impl TrustError {
                 format!("line {line} of {} {what}", file.display())
             }
             Self::DenyTooMany { file } => {
-                let max = super::deny::ENTRIES_MAX;
-                format!(
-                    "with {} the deny list has more than {max} entries",
-                    file.display()
-                )
+                let (file, max) = (file.display(), super::deny::ENTRIES_MAX);
+                format!("with {file} the deny list has more than {max} entries")
             }
         }
     }

@@ -44,6 +44,7 @@ mod identity;
 mod introspection;
 mod issuers;
 mod limits;
+mod log_fields;
 mod login;
 mod logs;
 mod metrics;

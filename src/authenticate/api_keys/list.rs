@@ -11,7 +11,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
 use super::key::{ApiKey, hex};
+use crate::authenticate::told::Whose;
 use crate::config::api_keys::{KeySpec, OwnerSpec, read_owners};
+use crate::config::problem::Problem;
+use crate::detail::Detail;
 use crate::identity::certificate::PeerIdentity;
 use crate::identity::client_pattern::ClientPattern;
 use crate::identity::name::Name;
@@ -80,16 +83,7 @@ impl KeyList {
         if let Some(before) = before.filter(|before| before.0.digest == digest) {
             return Ok(before.clone());
         }
-        let owners = read_owners(file, &bytes).map_err(|problems| {
-            let first = problems.first().map(ToString::to_string);
-            let more = problems.len().saturating_sub(1);
-            let first = first.unwrap_or_else(|| "it is no list of keys".to_owned());
-            let first = match more {
-                0 => first,
-                _ => format!("{first}; and {more} more"),
-            };
-            TrustError::ApiKeys(format!("{}: {first}", file.display()))
-        })?;
+        let owners = read_owners(file, &bytes).map_err(|problems| mistakes(file, &problems))?;
         Ok(Self::new(name, owners, digest))
     }
 
@@ -151,6 +145,23 @@ impl KeyList {
         Ok(Arc::clone(entry.subject()))
     }
 
+    /// Why a key is refused, for the log; and whose it is, if it is one of the list.
+    pub(super) fn explain(&self, key: &ApiKey, now: u64) -> (Detail, Option<Whose>) {
+        let Some(entry) = self.0.keys.get(&key.id()) else {
+            return (Detail::new("no key of the list has this id"), None);
+        };
+        if verify_slices_are_equal(&entry.sha256, &key.sha256()).is_err() {
+            return (Detail::new("the key of this id has another secret"), None);
+        }
+        let detail = if entry.expires <= now {
+            let ago = now.saturating_sub(entry.expires);
+            Detail::new(format_args!("expired {ago} s ago"))
+        } else {
+            Detail::new("the certificate is none of the owner's `clients`")
+        };
+        (detail, Some(Whose::from(&**entry.subject())))
+    }
+
     /// The key's entry, if it is one of the list, over or not.
     #[must_use]
     pub fn find(&self, key: &ApiKey) -> Option<Listed> {
@@ -175,6 +186,23 @@ impl KeyList {
     pub fn ends(&self) -> &Arc<[u64]> {
         &self.0.ends
     }
+}
+
+/// Mistakes of a file that are told one by one; of whoever has more, something else is wrong.
+const MISTAKES_MAX: usize = 30;
+
+fn mistakes(file: &Path, problems: &[Problem]) -> TrustError {
+    let file = file.display();
+    let told = problems.iter().take(MISTAKES_MAX);
+    let mut told: Vec<_> = told.map(|problem| format!("{file}: {problem}")).collect();
+    if told.is_empty() {
+        told.push(format!("{file}: it is no list of keys"));
+    }
+    let more = problems.len().saturating_sub(MISTAKES_MAX);
+    if more > 0 {
+        told.push(format!("{file}: and {more} more"));
+    }
+    TrustError::ApiKeys(told)
 }
 
 /// The list and what stands in its file: the same keys of another list are others.

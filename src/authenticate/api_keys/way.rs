@@ -11,6 +11,7 @@ use crate::authenticate::carried::Shown;
 use crate::authenticate::told::Told;
 use crate::config::api_keys::WantedKey;
 use crate::config::token::Carrier;
+use crate::detail::Detail;
 use crate::identity::name::Name;
 use crate::identity::scopes::Scopes;
 use crate::identity::subject::{Credential, Subject};
@@ -67,7 +68,7 @@ impl ApiKeys {
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<Arc<Subject>, Refusal> {
-        let checked = self.look(shown, asked);
+        let checked = self.look(shown, asked, told);
         match &checked {
             Ok(_subject) => self.metrics.used(),
             Err(refusal) => {
@@ -78,16 +79,31 @@ impl ApiKeys {
         checked
     }
 
-    fn look(&self, shown: &Shown<'_>, asked: &Asked<'_>) -> Result<Arc<Subject>, Refusal> {
+    fn look(
+        &self,
+        shown: &Shown<'_>,
+        asked: &Asked<'_>,
+        told: &mut Told,
+    ) -> Result<Arc<Subject>, Refusal> {
         let (_scheme, text) = shown.token().map_err(|_empty| Refusal::ApiKeyMissing)?;
-        let key = ApiKey::parse(text).ok_or(Refusal::ApiKeyUnknown)?;
+        let Some(key) = ApiKey::parse(text) else {
+            told.detail = Some(Detail::new("not of the form of an API key"));
+            return Err(Refusal::ApiKeyUnknown);
+        };
+        told.api_key = Some(key.id());
         let list = self.source.current().ok_or(Refusal::ApiKeyUnknown)?;
-        list.check(&key, asked.peer, asked.now)
+        let checked = list.check(&key, asked.peer, asked.now);
+        if checked.is_err() {
+            let (detail, whose) = list.explain(&key, asked.now);
+            told.detail = Some(detail);
+            told.whose = whose.map(Box::new);
+        }
+        checked
     }
 
     /// RFC 9110, section 15.5.2, wants a challenge with each 401. No scheme for such keys is
     /// registered: this one has a name that none is.
-    fn challenge(&self) -> String {
+    pub(in crate::authenticate) fn challenge(&self) -> String {
         let [carrier] = &self.carriers;
         format!("ApiKey in=\"{carrier}\"")
     }

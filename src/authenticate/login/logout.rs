@@ -178,7 +178,7 @@ impl Login {
         now: u64,
     ) -> Result<(), Refusal> {
         let refused = |wrong: &str| {
-            tracing::warn!(login = %self.name, wrong, "a logout token is not believed");
+            tracing::warn!(login = %self.name, error = wrong, "a logout token is not believed");
             Refusal::LogoutTokenRefused
         };
         if !is_form(headers) {

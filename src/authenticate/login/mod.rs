@@ -339,8 +339,8 @@ impl Login {
         let found = discovered
             .endpoints(issuer, &self.parts.http, self.spec.timeout)
             .await;
-        found.map_err(|problem| {
-            tracing::warn!(login = %self.name, problem, "the server for logins cannot be asked");
+        found.map_err(|error| {
+            tracing::warn!(login = %self.name, error, "the server for logins cannot be asked");
             Refusal::LoginUnavailable
         })
     }

@@ -66,8 +66,8 @@ impl Login {
             why
         })?;
         let asked = self.spec.scopes.join(" ");
-        Given::read(&object, now, asked).map_err(|problem| {
-            tracing::warn!(login = %self.name, problem, "the server for logins gave no tokens");
+        Given::read(&object, now, asked).map_err(|error| {
+            tracing::warn!(login = %self.name, error, "the server for logins gave no tokens");
             NotGiven::Unavailable
         })
     }
@@ -106,7 +106,7 @@ impl Login {
     }
 
     fn id_token_refused(&self, wrong: Wrong) -> Refusal {
-        tracing::warn!(login = %self.name, wrong, "an ID token is not believed");
+        tracing::warn!(login = %self.name, error = wrong, "an ID token is not believed");
         Refusal::IdTokenRefused
     }
 }

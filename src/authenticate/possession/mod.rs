@@ -17,6 +17,7 @@ pub mod replays;
 pub mod terms;
 pub mod thumbprint;
 
+mod explained;
 mod nonce;
 mod proof;
 mod target;

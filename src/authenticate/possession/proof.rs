@@ -47,7 +47,7 @@ pub(super) struct Wanted<'a> {
 }
 
 /// A proof has a key and a signature (RSA with 8192 bits: 1,366 letters each) and some texts.
-const PROOF_BYTES_MAX: usize = 8 * 1024;
+pub(super) const PROOF_BYTES_MAX: usize = 8 * 1024;
 /// A `jti` is a UUID or some random bytes (RFC 9449, section 4.2).
 const JTI_BYTES_MAX: usize = 256;
 
@@ -142,7 +142,7 @@ impl<'p> Proof<'p> {
     pub(super) fn verify_signature(&self) -> Result<(), Refusal> {
         let key = public_key(&self.parts.header)?;
         let key = key::Key::read(key, &[self.algorithm]).map_err(|why| {
-            tracing::debug!(why = &*why, "the key of a proof cannot be used");
+            tracing::debug!(error = &*why, "the key of a proof cannot be used");
             Refusal::ProofKey
         })?;
         jws::verify_signature(&self.parts, &key, self.algorithm)
@@ -162,12 +162,13 @@ impl<'p> Proof<'p> {
     }
 }
 
+/// What must be understood, and other keys beside `jwk` (RFC 7515, section 4.1).
+pub(super) const REFUSED: [&str; 5] = ["crit", "b64", "jku", "x5c", "x5u"];
+
 fn check_header(
     header: &Map<String, Value>,
     algorithms: &[SignatureAlgorithm],
 ) -> Result<SignatureAlgorithm, Refusal> {
-    // What must be understood, and other keys beside `jwk` (RFC 7515, section 4.1).
-    const REFUSED: [&str; 5] = ["crit", "b64", "jku", "x5c", "x5u"];
     if REFUSED.iter().any(|name| header.contains_key(*name)) {
         return Err(Refusal::ProofHeader);
     }
@@ -176,21 +177,28 @@ fn check_header(
         return Err(Refusal::ProofType);
     }
     let name = text(header, "alg")?;
-    // RFC 9864 gives EdDSA with Ed25519 a name of its own, which newer clients write.
-    let name = name.map(|name| if name == "Ed25519" { "EdDSA" } else { name });
-    name.and_then(algorithm::by_name)
+    name.and_then(algorithm_by_name)
         .filter(|known| algorithms.contains(known))
         .ok_or(Refusal::ProofAlgorithm)
+}
+
+/// RFC 9864 gives `EdDSA` with Ed25519 a name of its own, which newer clients write.
+pub(super) fn algorithm_by_name(name: &str) -> Option<SignatureAlgorithm> {
+    algorithm::by_name(if name == "Ed25519" { "EdDSA" } else { name })
 }
 
 /// `jwk`, if it is there and has nothing secret in it. What else may be wrong with it is
 /// [`key::Key::read`]'s to say.
 fn public_key(header: &Map<String, Value>) -> Result<&Map<String, Value>, Refusal> {
+    let key = header.get("jwk").and_then(Value::as_object);
+    key.filter(|key| !is_secret(key)).ok_or(Refusal::ProofKey)
+}
+
+/// Whether the client gave its key away.
+pub(super) fn is_secret(key: &Map<String, Value>) -> bool {
     // RFC 7518, sections 6.2.2, 6.3.2 and 6.4.
     const SECRET: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
-    let key = header.get("jwk").and_then(Value::as_object);
-    key.filter(|key| !SECRET.iter().any(|member| key.contains_key(*member)))
-        .ok_or(Refusal::ProofKey)
+    SECRET.iter().any(|member| key.contains_key(*member))
 }
 
 fn check_claims(claims: &Map<String, Value>, wanted: &Wanted<'_>) -> Result<(), Refusal> {

@@ -25,6 +25,13 @@ pub(super) fn is_for(htu: &str, authority: &Authority, path: &NormalPath) -> boo
         && its_path == *path
 }
 
+/// The URL of a request to `authority` for `path`, as [`is_for`] wants it.
+pub(super) fn of(authority: &Authority, path: &NormalPath) -> String {
+    let port = authority.port.filter(|port| *port != HTTPS_PORT);
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    format!("https://{}{port}{path}", authority.host)
+}
+
 /// Authority and path of an `https` URL. `None` for what is none, and for a path that the gateway
 /// lets no request have.
 fn normal(htu: &str) -> Option<(Authority, NormalPath)> {

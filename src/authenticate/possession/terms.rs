@@ -7,6 +7,7 @@ use rustls::pki_types::UnixTime;
 use super::super::algorithm;
 use super::super::authenticator::Asked;
 use super::super::told::Told;
+use super::explained;
 use super::nonces::{NonceSecrets, Nonces};
 use super::proof::{self, Proof, Wanted};
 use super::replays::Replays;
@@ -83,6 +84,26 @@ impl ProofTerms {
     ///
     /// The first thing that is wrong with it; or why it cannot be known whether it was used before.
     pub(super) async fn verify(
+        &self,
+        key: &Thumbprint,
+        whose: (&[u8], Option<&str>),
+        asked: &Asked<'_>,
+        told: &mut Told,
+    ) -> Result<Option<PossessionResult>, Refusal> {
+        let verified = self.verify_proof(key, whose, asked, told).await;
+        if let Err(refusal) = verified {
+            let bounds = explained::Bounds {
+                algorithms: &self.names,
+                window: self.window,
+                leeway: self.leeway,
+                now: (self.clock)(),
+            };
+            told.detail = explained::refused(refusal, asked, &bounds);
+        }
+        verified
+    }
+
+    async fn verify_proof(
         &self,
         key: &Thumbprint,
         (token, subject): (&[u8], Option<&str>),

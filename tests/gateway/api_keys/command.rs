@@ -95,3 +95,36 @@ fn a_key_that_is_none_of_the_file_or_over_is_said_to_be() {
     let bad = command(&["api-key", "new", "--owner", "a b"], "");
     assert_eq!(bad.status.code(), Some(2));
 }
+
+#[test]
+fn every_mistake_of_a_file_is_told_at_once() {
+    let world = World::new();
+    let owners: String = (0..33)
+        .map(|number| format!("  owner-{number}: 7\n"))
+        .collect();
+    let file = world
+        .folder
+        .write("partners.yaml", format!("owners:\n{owners}"));
+    let listed = said(&command(
+        &["api-key", "list", &file.display().to_string()],
+        "",
+    ));
+    let mut config = config(&world, json!("partners"));
+    config.set("upstreams.orders.endpoints", json!(["orders.internal:1"]));
+    let place = world.folder.write("gateway.json", config.yaml());
+    let checked = command(&["check", "--config", &place.display().to_string()], "");
+    assert!(!checked.status.success());
+    for text in [listed, said(&checked)] {
+        for number in 0..30 {
+            assert_eq!(
+                text.matches(&format!("owners.owner-{number}: ")).count(),
+                1,
+                "{text}"
+            );
+        }
+        assert!(
+            !text.contains("owner-30") && text.contains("and 3 more"),
+            "{text}"
+        );
+    }
+}

@@ -385,3 +385,102 @@ async fn a_configuration_that_leaves_something_open_is_refused() {
         assert!(!good && text.contains(want), "{want}: {text}");
     }
 }
+
+#[tokio::test]
+async fn the_log_says_which_key_was_shown_and_what_is_wrong_with_it() {
+    let world = World::new();
+    let orders = world.orders().start().await;
+    let (good, over, gone) = (make(FAR), make("2020-01-01T00:00:00Z"), make(FAR));
+    world.folder.write("partners.yaml", owners(&[&good, &over]));
+    let mut config = config(
+        &world,
+        json!({ "list": "partners", "scopes": ["orders:read"] }),
+    );
+    config.endpoints("orders", &[orders.address]);
+    config.route("strict", "/strict/**", "orders");
+    config.remove("routes.strict.token");
+    let strict = json!({ "list": "partners", "scopes": ["orders:read", "orders:write"] });
+    config.set("routes.strict.api_key", strict);
+    config.route("either", "/either/**", "orders");
+    config.set("routes.either.token", json!({ "issuer": "corp" }));
+    config.set("routes.either.api_key", "partners");
+    let gateway = world.gateway_with(&config).await;
+    let client = gateway.client(&world.web());
+    let secret_of_another = {
+        let body = format!("{}{}", &good.key[..22], &gone.key[22..86]);
+        let sum = crate::bench::pki::sha256(body.as_bytes());
+        let sum: String = sum[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{body}{sum}")
+    };
+    let ours = Some(("partners", "acme"));
+    let cases = [
+        ("/keyed/x", &good.key, Some(&good.id), ours, None),
+        (
+            "/keyed/x",
+            &over.key,
+            Some(&over.id),
+            ours,
+            Some("expired "),
+        ),
+        (
+            "/keyed/x",
+            &gone.key,
+            Some(&gone.id),
+            None,
+            Some("no key of the list has this id"),
+        ),
+        (
+            "/keyed/x",
+            &secret_of_another,
+            Some(&good.id),
+            None,
+            Some("the key of this id has another secret"),
+        ),
+        (
+            "/keyed/x",
+            &good.id,
+            None,
+            None,
+            Some("not of the form of an API key"),
+        ),
+        (
+            "/strict/x",
+            &good.key,
+            Some(&good.id),
+            ours,
+            Some("no scope \"orders:write\""),
+        ),
+    ];
+    for (target, key, id, whose, detail) in cases {
+        let answer = client
+            .request(&Request::get(target).header("x-api-key", key))
+            .await;
+        let line = gateway.access_line(&answer).await;
+        let text = |field: &str| line.get(field).and_then(|value| value.as_str());
+        assert_eq!(text("api_key"), id.map(String::as_str), "{line}");
+        assert_eq!(text("issuer").zip(text("subject")), whose, "{line}");
+        match detail {
+            Some(detail) => assert!(
+                text("detail").is_some_and(|it| it.starts_with(detail)),
+                "{line}"
+            ),
+            None => assert_eq!(text("detail"), None, "{line}"),
+        }
+        if target == "/strict/x" {
+            // The challenges that there are for scopes are those of tokens (RFC 6750).
+            assert_eq!(answer.status, 403);
+            assert_eq!(answer.header("www-authenticate"), None);
+        }
+    }
+    let answer = client.request(&Request::get("/either/x")).await;
+    assert_eq!(
+        gateway.access_line(&answer).await["reason"],
+        "token_missing"
+    );
+    let both = "Bearer realm=\"api\", ApiKey in=\"header:x-api-key\"";
+    assert_eq!(answer.header("www-authenticate"), Some(both));
+    let log = gateway.log().join("\n");
+    for key in [&good.key, &over.key, &gone.key] {
+        assert!(!log.contains(&key[22..]), "a secret stands in the log");
+    }
+}

@@ -4,6 +4,7 @@
 mod attacks;
 mod cache;
 mod carriers;
+mod explained;
 mod hostile;
 mod issuers;
 mod profiles;

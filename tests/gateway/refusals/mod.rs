@@ -1,6 +1,7 @@
 //! Every refusal, provoked over real sockets: what the client is told, what it is not told, and
 //! what the operator sees.
 
+mod details;
 mod rows;
 mod stage;
 
@@ -57,6 +58,9 @@ async fn every_refusal_is_answered_counted_and_logged_by_its_name_and_helps_no_s
         Refusal::ALL.len() - 5,
         "all but those from inside"
     );
+    let log = stage.gateway.log();
+    assert!(log.len() > provoked, "{} lines", log.len());
+    log.iter().for_each(|line| stage.check_no_credential(line));
 }
 
 #[tokio::test]
@@ -205,6 +209,20 @@ async fn check_log(stage: &Stage, refusal: Refusal, answer: &Answer) {
     let line = stage.gateway.access_line(answer).await;
     assert_eq!(line["reason"], refusal.reason(), "{line}");
     assert_eq!(line["status"], refusal.status().as_u16(), "{line}");
+    let detail = line["detail"].as_str().map(details::without_numbers);
+    assert_eq!(detail.as_deref(), details::of(refusal), "{line}");
+    let whose = (line["issuer"].as_str(), line["subject"].as_str());
+    match details::whose(refusal) {
+        Some((issuer, subject)) => assert_eq!(whose, (Some(issuer), Some(subject)), "{line}"),
+        None if refusal.reason().starts_with("token_exchange_") => {} // whoever was admitted
+        None if refusal == Refusal::SubjectNotPeer => {}
+        None => assert_eq!(whose, (None, None), "{line}"),
+    }
+    let shows_key = matches!(
+        refusal,
+        Refusal::ApiKeyExpired | Refusal::ApiKeyOfAnotherPeer
+    );
+    assert_eq!(line["api_key"].is_string(), shows_key, "{line}");
 }
 
 /// The totals, and the series of the route with its class.

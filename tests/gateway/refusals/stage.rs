@@ -338,6 +338,19 @@ impl Stage {
         self.client().address(self.gateway.address(listener))
     }
 
+    /// No line has what opens a door: no part of a token or a proof, no key.
+    pub fn check_no_credential(&self, line: &str) {
+        let keys = [&self.expired_key, &self.strangers_key];
+        for secret in keys.map(|key| key.get(22..).expect("a secret")) {
+            assert!(!line.contains(secret), "{line}");
+        }
+        // Each token, and each proof, begins with `{"` in base64url.
+        assert!(
+            !line.contains("eyJ") && !line.contains(NONCE_SECRET),
+            "{line}"
+        );
+    }
+
     /// Requests that any service has seen, and bytes that came to it by other ways.
     pub fn told(&self) -> (usize, usize, usize) {
         let foreign = self.foreign.bytes();
