@@ -22,6 +22,7 @@ pub mod detail;
 pub mod handshake_failure;
 pub mod json;
 pub mod backoff;
+pub mod complaints;
 pub mod expression;
 pub mod config;
 pub mod trust;

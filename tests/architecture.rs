@@ -21,6 +21,7 @@ const LAYERS: &[&[&str]] = &[
         "handshake_failure",
         "json",
         "backoff",
+        "complaints",
     ],
     &["expression"],
     &["config", "trust", "pki", "transport"],

@@ -137,19 +137,30 @@ impl Facts {
     /// before `nbf` or `iat` less the leeway; [`Refusal::TokenTooOld`] from `iat` plus the greatest age
     /// plus the leeway on, and [`Refusal::TokenIncomplete`] where there is such an age and no `iat`.
     pub(super) fn check_times(&self, now: u64, spec: &IssuerSpec) -> Result<(), Refusal> {
+        self.check_span(now, spec)?;
         let leeway = spec.leeway.as_secs();
-        if now >= self.expires.saturating_add(leeway) {
-            return Err(Refusal::TokenExpired);
-        }
-        if now.saturating_add(leeway) < self.not_before {
-            return Err(Refusal::TokenNotYetValid);
-        }
         if let Some(max_age) = spec.profile.max_age {
             let issued = self.issued.ok_or(Refusal::TokenIncomplete)?;
             let end = issued.saturating_add(max_age.as_secs());
             if now >= end.saturating_add(leeway) {
                 return Err(Refusal::TokenTooOld);
             }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::check_times`], whatever its age.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TokenExpired`] and [`Refusal::TokenNotYetValid`].
+    pub(super) fn check_span(&self, now: u64, spec: &IssuerSpec) -> Result<(), Refusal> {
+        let leeway = spec.leeway.as_secs();
+        if now >= self.expires.saturating_add(leeway) {
+            return Err(Refusal::TokenExpired);
+        }
+        if now.saturating_add(leeway) < self.not_before {
+            return Err(Refusal::TokenNotYetValid);
         }
         Ok(())
     }

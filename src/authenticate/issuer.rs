@@ -200,8 +200,8 @@ impl Issuer {
     }
 
     /// Who asks it about tokens, if anybody does.
-    pub(super) fn introspector(&self) -> Option<&Introspector> {
-        self.introspector.as_deref()
+    pub(super) const fn introspector(&self) -> Option<&Arc<Introspector>> {
+        self.introspector.as_ref()
     }
 
     /// The one key that a token must be verified with.

@@ -86,14 +86,6 @@ impl<'t> Unverified<'t> {
         }
     }
 
-    /// Whether its claims name another issuer than this one.
-    pub(super) fn claims_to_be_of_another(&self, issuer: &IssuerSpec) -> bool {
-        let claims = json::object(&self.parts.payload).unwrap_or_default();
-        claims
-            .get("iss")
-            .is_some_and(|iss| iss.as_str() != Some(&*issuer.issuer))
-    }
-
     /// Verifies the signature with the key that it must be verified with.
     ///
     /// # Errors
@@ -152,6 +144,33 @@ pub(super) fn unverified_claims(token: &str) -> Result<Map<String, Value>, Refus
     }
     let payload = decode(payload(token.as_bytes()))?;
     json::object(&payload).map_err(|_not_one_object| Refusal::TokenMalformed)
+}
+
+/// Whether a token is to be judged as a JOSE object, signed or encrypted, sound or not: it has parts,
+/// the first of which is a header. Whoever makes one look otherwise has it asked about, and the issuer
+/// does not know it.
+pub(super) fn looks_like_jose(token: &str) -> bool {
+    header(token).is_some()
+}
+
+/// Whether what looks like a JWT names another issuer than this one: in its claims or, as an encrypted
+/// one may (RFC 7519, section 5.3), in its header. However it is signed, and whatever else is wrong with it.
+pub(super) fn names_another_issuer(token: &str, issuer: &str) -> bool {
+    let Some(header) = header(token) else {
+        return false;
+    };
+    let claims = unverified_claims(token).unwrap_or_default();
+    let iss = [header.get("iss"), claims.get("iss")];
+    let mut iss = iss.into_iter().flatten();
+    iss.any(|iss| iss.as_str() != Some(issuer))
+}
+
+fn header(token: &str) -> Option<Map<String, Value>> {
+    let (header, _rest) = token.split_once('.')?;
+    if header.len() > TOKEN_BYTES_MAX {
+        return None;
+    }
+    json::object(&decode(header).ok()?).ok()
 }
 
 /// The claims of a token that was verified before, to be read when somebody asks for one.

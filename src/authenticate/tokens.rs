@@ -14,9 +14,9 @@ use super::carried::Shown;
 use super::claims::Facts;
 use super::explained;
 use super::fingerprint::Fingerprint;
-use super::introspection::ways::is_jwt;
 use super::jws;
 use super::possession::Scheme;
+use super::possession::binding::Binding;
 use super::told::{Told, Whose};
 use super::verifier::JwtVerifier;
 use crate::config::possession::Demand;
@@ -74,11 +74,11 @@ impl Tokens {
         if let (Scheme::Dpop, Some(first)) = (scheme, self.any.first()) {
             told.dpop = Some(first.possession().challenge(true));
         }
-        let (verifier, facts, claims) = self.verify_token(token, asked, told).await?;
+        let (verifier, facts, claims, binding) = self.verify_token(token, asked, told).await?;
         let subject = verifier.subject(&facts, claims);
         let accepted = match verifier.check_type(&facts) {
             Ok(()) => {
-                let whose = (&facts.binding, subject.sub.as_deref());
+                let whose = (&binding, subject.sub.as_deref());
                 let possession = verifier.possession();
                 possession.check(whose, (scheme, token), asked, told).await
             }
@@ -104,13 +104,13 @@ impl Tokens {
         told.dpop = wanting.next().map(|first| first.challenge(alone));
     }
 
-    /// A token that is good, whoever shows it, and whose it is.
+    /// A token that is good, whoever shows it, whose it is, and what it is bound to.
     async fn verify_token(
         &self,
         token: &[u8],
         asked: &Asked<'_>,
         told: &mut Told,
-    ) -> Result<(&JwtVerifier, Arc<Facts>, Claims), Refusal> {
+    ) -> Result<(&JwtVerifier, Arc<Facts>, Claims, Binding), Refusal> {
         if token.len() > jws::TOKEN_BYTES_MAX {
             return Err(Refusal::TokenMalformed);
         }
@@ -126,8 +126,8 @@ impl Tokens {
                 Ok(facts) => issuer.check_standing(token, facts, asked, told).await,
                 Err(refusal) => Err(*refusal),
             };
-            return match stands.and(facts) {
-                Ok(facts) => Ok((verifier, facts, jws::verified_claims(token))),
+            return match stands.and_then(|binding| Ok((facts?, binding))) {
+                Ok((facts, binding)) => Ok((verifier, facts, jws::verified_claims(token), binding)),
                 Err(refusal) => {
                     let text = str::from_utf8(token).unwrap_or_default();
                     Err(explained::refused(refusal, text, issuer, asked.now, told))
@@ -140,9 +140,9 @@ impl Tokens {
         })?;
         let issuer = verifier.issuer();
         let known = issuer.known(token, fingerprint, asked, told).await;
-        let (facts, claims) =
+        let (facts, claims, binding) =
             known.map_err(|refusal| explained::refused(refusal, token, issuer, asked.now, told))?;
-        Ok((verifier, facts, claims))
+        Ok((verifier, facts, claims, binding))
     }
 
     /// Who remembers a token, and what. Who it is held against does not depend on who remembers it: a
@@ -187,7 +187,7 @@ impl Tokens {
         match &*self.any {
             [only] => Ok(only),
             // It says nothing of its issuer. `config/` lets no two of a route be asked about such.
-            _ if !is_jwt(token) => {
+            _ if !jws::looks_like_jose(token) => {
                 let mut any = self.any.iter();
                 let asked = any.find(|one| one.issuer().takes_opaque());
                 asked.ok_or(Refusal::TokenMalformed)

@@ -50,7 +50,7 @@ impl JwtVerifier {
     }
 
     /// Whose tokens it takes.
-    pub(super) fn issuer(&self) -> &Issuer {
+    pub(super) const fn issuer(&self) -> &Arc<Issuer> {
         &self.issuer
     }
 

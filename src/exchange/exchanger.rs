@@ -6,23 +6,27 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Uri};
 use rustls::pki_types::UnixTime;
-use tokio::time::timeout_at;
+use tokio::time::timeout;
 
 use super::answer::{self, Issued};
 use super::server::Server;
-use super::store::{ExchangeStore, Found, Kept, Key, digest};
+use super::store::{self, ExchangeStore, Found, Kept, Key, digest};
+use crate::complaints::Complaints;
 use crate::config::exchange::{ExchangeSpec, TokenTypeSpec};
 use crate::config::oauth_client::OauthClientSpec;
-use crate::fetch::FetchError;
+use crate::identity::name::Name;
 use crate::identity::subject::Subject;
-use crate::oauth::client::Client;
+use crate::oauth::client::{Client, address};
 use crate::oauth::error::{ErrorCode, OauthError};
-use crate::oauth::places::Place;
+use crate::oauth::places::{Place, Turn};
 use crate::observe::{ExchangeMetrics, ExchangeResult};
 use crate::refusal::Refusal;
 
 /// The exchange of one route.
 pub struct Exchange {
+    route: Name,
+    /// Who we are: the entry of `oauth_clients`.
+    us: Name,
     client: Arc<Client>,
     url: Uri,
     /// What is asked for, beside the token.
@@ -33,6 +37,7 @@ pub struct Exchange {
     cache: Duration,
     server: Arc<Server>,
     store: Arc<ExchangeStore>,
+    complaints: Complaints<ExchangeResult>,
     metrics: Arc<ExchangeMetrics>,
 }
 
@@ -48,9 +53,10 @@ const REFUSED_SECONDS: u64 = 5;
 const AWAY_SECONDS: u64 = 1;
 
 impl Exchange {
-    /// On these terms, asked by `client`, which is `us`.
+    /// That of `route`, on these terms, asked by `client`, which is `us`.
     #[must_use]
     pub fn new(
+        route: &Name,
         spec: &ExchangeSpec,
         us: &OauthClientSpec,
         client: Arc<Client>,
@@ -81,6 +87,8 @@ impl Exchange {
             parts.extend([name.as_bytes(), value.as_bytes()]);
         }
         Self {
+            route: route.clone(),
+            us: spec.client.clone(),
             digest: digest(&parts).bytes(),
             server: store.server(&url, client.client_id()),
             client,
@@ -90,6 +98,7 @@ impl Exchange {
             timeout: spec.timeout,
             cache: spec.cache,
             store,
+            complaints: Complaints::default(),
             metrics,
         }
     }
@@ -106,9 +115,10 @@ impl Exchange {
     ///
     /// # Cancel safety
     ///
-    /// Safe: whoever waits for the same token asks then.
+    /// Safe: what was asked goes on and is remembered; before that whoever waits for the same token
+    /// asks then.
     pub async fn authorization(
-        &self,
+        self: &Arc<Self>,
         token: &str,
         subject: &Subject,
         asker: &str,
@@ -126,41 +136,58 @@ impl Exchange {
             }
             Found::Turn(turn) => turn,
         };
+        // Whoever had the turn before may have given up, and the question goes on, or is over.
+        if let Some(kept) = self.server.under_way.answer(&key).await {
+            return filled(turn, kept);
+        }
+        if let Some(known) = self.store.known(&key, now) {
+            self.metrics.found();
+            return known;
+        }
         self.metrics.not_found();
         let Some(place) = self.server.places.take(asker) else {
             // Whoever waits for the same token may be somebody who finds room.
             self.metrics.exchange_refused();
             return Err(Refusal::TokenExchangeUnavailable);
         };
-        let kept = self.ask(&place, token, subject, now).await;
-        let outcome = kept.outcome.clone();
-        // A value that is over at once goes to those who wait, and to nobody after them. One that
-        // cannot be kept is asked for anew.
-        drop(turn.insert(kept));
-        outcome
+        let kept = self.ask(place, key, token, subject.expires).await;
+        filled(turn, kept)
     }
 
-    async fn ask(&self, place: &Place<'_>, token: &str, subject: &Subject, now: u64) -> Kept {
-        let deadline = tokio::time::Instant::now() + self.timeout;
-        let Ok(Some(_turn)) = timeout_at(deadline, place.turn()).await else {
-            self.metrics.exchange_refused();
-            let outcome = Err(Refusal::TokenExchangeUnavailable);
-            return Kept {
-                outcome,
-                until: now,
-            };
+    /// Asks when the turn has come. A turn is work at the server: the question has all its time then,
+    /// and goes on to its end, whoever still waits.
+    async fn ask(self: &Arc<Self>, place: Place, key: Key, token: &str, ends: u64) -> Kept {
+        let unavailable = || Kept {
+            outcome: Err(Refusal::TokenExchangeUnavailable),
+            until: 0,
         };
-        let began = Instant::now();
+        let Ok(Some(turn)) = timeout(self.timeout, place.turn()).await else {
+            self.metrics.exchange_refused();
+            return unavailable();
+        };
+        let (exchange, token) = (Arc::clone(self), token.to_owned());
+        let sent = async move {
+            let kept = exchange.ask_now(turn, &token, ends).await;
+            exchange.store.remember(key, kept.clone());
+            drop(place);
+            kept
+        };
+        let kept = self.server.under_way.send(key, sent).await;
+        kept.unwrap_or_else(unavailable)
+    }
+
+    async fn ask_now(&self, turn: Turn, token: &str, ends: u64) -> Kept {
+        let (began, now) = (Instant::now(), UnixTime::now().as_secs());
         let under_way = self.metrics.exchange_started();
-        let issued = timeout_at(deadline, self.exchange(token)).await;
-        drop(under_way);
-        let issued = issued.unwrap_or_else(|_elapsed| {
-            let error = FetchError::TooSlow(self.timeout);
-            Err(OauthError::Fetch(error))
-        });
+        let issued = self.exchange(token).await;
+        drop((under_way, turn));
         let (result, kept) = match issued {
             Ok(issued) => {
-                let until = self.until(&issued, subject, now);
+                if self.server.is_back() {
+                    let (url, client) = (address(&self.url), self.us.as_str());
+                    tracing::info!(url, client, "tokens are exchanged again");
+                }
+                let until = self.until(&issued, ends, now);
                 let outcome = Ok(issued.authorization);
                 (ExchangeResult::Exchanged, Kept { outcome, until })
             }
@@ -178,11 +205,26 @@ impl Exchange {
     }
 
     fn tell(&self, result: ExchangeResult, error: &OauthError) {
-        let (url, client) = (&self.url, self.client.client_id());
-        if result != ExchangeResult::Failed {
-            tracing::debug!(%url, client, %error, "a token was not exchanged");
-        } else if self.server.is_told(error, Instant::now()) {
-            tracing::warn!(%url, client, %error, "a token could not be exchanged");
+        let (url, client, route) = (address(&self.url), self.us.as_str(), self.route.as_str());
+        let now = Instant::now();
+        match advice(result) {
+            // It says nothing of the server, and may well be the route's fault.
+            Some(advice) if self.complaints.is_due(result, now) => {
+                let result = result.label();
+                tracing::warn!(
+                    route,
+                    url,
+                    client,
+                    result,
+                    %error,
+                    advice,
+                    "the server does not exchange a token"
+                );
+            }
+            None if self.server.is_told(error, now) => {
+                tracing::warn!(route, url, client, %error, "a token could not be exchanged");
+            }
+            Some(_) | None => {}
         }
     }
 
@@ -195,12 +237,35 @@ impl Exchange {
     }
 
     /// Until when it is used again: not to its last moment, and never for longer than the client's own.
-    fn until(&self, issued: &Issued, subject: &Subject, now: u64) -> u64 {
+    fn until(&self, issued: &Issued, ends: u64, now: u64) -> u64 {
         let seconds = issued
             .seconds
             .map_or(UNSAID_SECONDS, |all| all.saturating_sub(MARGIN_SECONDS));
         let seconds = seconds.min(self.cache.as_secs());
-        now.saturating_add(seconds).min(subject.expires)
+        now.saturating_add(seconds).min(ends)
+    }
+}
+
+/// A value that is over at once goes to those who wait, and to nobody after them. One that cannot be
+/// kept is asked for anew.
+fn filled(turn: store::Turn<'_>, kept: Kept) -> Result<HeaderValue, Refusal> {
+    let outcome = kept.outcome.clone();
+    drop(turn.insert(kept));
+    outcome
+}
+
+/// What the operator may do about it. `None`: it is not about the token.
+const fn advice(result: ExchangeResult) -> Option<&'static str> {
+    match result {
+        ExchangeResult::Refused => Some(
+            "the server does not take the client's token: is it one that it knows, and of the \
+             `subject_token_type` of the route's `exchange`?",
+        ),
+        ExchangeResult::Denied => Some(
+            "look at `audience`, `resource` and `scopes` of the route's `exchange`, and at what \
+             the server lets this client of it ask for",
+        ),
+        ExchangeResult::Busy | ExchangeResult::Exchanged | ExchangeResult::Failed => None,
     }
 }
 
@@ -230,10 +295,8 @@ fn sort(error: &OauthError) -> (ExchangeResult, Refusal, u64) {
         _of_the_server if status.is_server_error() || matches!(status.as_u16(), 401 | 429) => {
             failed
         }
-        ErrorCode::InvalidGrant | ErrorCode::InvalidRequest => refused,
-        ErrorCode::InvalidTarget | ErrorCode::InvalidScope => denied,
-        ErrorCode::Other if &*error.text == "invalid_token" => refused,
-        ErrorCode::Other if &*error.text == "access_denied" => denied,
+        ErrorCode::InvalidGrant | ErrorCode::InvalidRequest | ErrorCode::InvalidToken => refused,
+        ErrorCode::InvalidTarget | ErrorCode::InvalidScope | ErrorCode::AccessDenied => denied,
         ErrorCode::InvalidClient
         | ErrorCode::UnauthorizedClient
         | ErrorCode::UnsupportedGrantType

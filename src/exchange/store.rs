@@ -84,6 +84,11 @@ impl ExchangeStore {
         (now < kept.until).then_some(kept.outcome)
     }
 
+    /// Remembers what is known, also where somebody has the turn.
+    pub(super) fn remember(&self, key: Key, kept: Kept) {
+        self.kept.insert(key, kept);
+    }
+
     /// The server that is asked at this address as this client: the same for all routes, also after
     /// a reload.
     pub(super) fn server(&self, url: &str, client_id: &str) -> Arc<Server> {

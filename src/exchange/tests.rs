@@ -48,6 +48,28 @@ fn what_is_taken_and_what_is_not() {
 }
 
 #[test]
+fn the_token_that_was_given_is_none_in_any_spelling() {
+    let cases = [
+        ("given", "given="),
+        ("given", "given."),
+        ("given", "given=.="),
+        ("given=", "given"),
+        ("a.b.c", "a.b.c"),
+        ("a.b.c", "a.b.c="),
+        ("a.b.c", "a.b.c."),
+        ("a.b.ca", "a.b.cb"),
+    ];
+    for (given, back) in cases {
+        let read = answer::read(&with("access_token", json!(back)), given, None);
+        assert!(read.is_err(), "{given} {back}");
+    }
+    for (given, other) in [("given", "givenn"), ("a.b.c", "a.d.c"), ("a.b", "a.c")] {
+        let read = answer::read(&with("access_token", json!(other)), given, None);
+        assert!(read.is_ok(), "{given} {other}");
+    }
+}
+
+#[test]
 fn a_token_is_not_shown() {
     let read = answer::read(&with("access_token", json!("hidden")), "given", None).unwrap();
     assert!(read.authorization.is_sensitive());

@@ -21,14 +21,15 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// [`OauthError::Refused`] or [`OauthError::Status`] with any status but 2xx.
+    /// [`OauthError::Refused`] or [`OauthError::Status`] with any status but 200: RFC 6749, section
+    /// 5.1, and all that build on it know no other success.
     pub(super) fn of(
         status: StatusCode,
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Self, OauthError> {
         let answer = Self { headers, body };
-        if status.is_success() {
+        if status == StatusCode::OK {
             return Ok(answer);
         }
         let said = answer.object().ok();

@@ -91,8 +91,7 @@ impl Client {
     ) -> Result<Answer, OauthError> {
         let request = self.request(media_type, url, pairs)?;
         let answer = self.http.ask(request, &self.bounds).await?;
-        let answer = Answer::of(answer.status, answer.headers, answer.body);
-        answer.map_err(|error| error.without(pairs))
+        Answer::of(answer.status, answer.headers, answer.body)
     }
 
     fn request(
@@ -116,4 +115,12 @@ impl Client {
         }
         Ok(request)
     }
+}
+
+/// Where a server is asked, for the log: without what may stand in a query.
+#[must_use]
+pub fn address(url: &Uri) -> String {
+    let (scheme, host) = (url.scheme_str(), url.authority());
+    let host = host.map_or("", http::uri::Authority::as_str);
+    format!("{}://{host}{}", scheme.unwrap_or_default(), url.path())
 }

@@ -36,17 +36,21 @@ pub enum OauthError {
 }
 
 /// What a server says is wrong with a request.
+///
+/// Nothing of it is in the server's own words: they may repeat what was sent (a secret, a token, a
+/// code), whole, in part or in another spelling, and what is shown here stands in logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerError {
     /// Which of the known reasons.
     pub code: ErrorCode,
-    /// `error`, cut and fit for a log line.
-    pub text: Box<str>,
-    /// `error_description`, the same way. Never shown to a client.
-    pub description: Option<Box<str>>,
+    /// `error`, if it is a word that is known.
+    word: Option<&'static str>,
+    /// The server's number for it, where its maker numbers them.
+    number: Option<Box<str>>,
 }
 
-/// The reasons of RFC 6749, section 5.2, and RFC 8693, section 2.2.2.
+/// The reasons that mean something here: those of RFC 6749, section 5.2, and RFC 8693, section 2.2.2,
+/// and two that servers give as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
     /// The request lacks something, or has it twice.
@@ -63,12 +67,52 @@ pub enum ErrorCode {
     InvalidScope,
     /// There is no such resource or audience, or it is not for us.
     InvalidTarget,
+    /// A token is not good (RFC 6750, section 3.1).
+    InvalidToken,
+    /// Somebody says no (RFC 6749, section 4.1.2.1).
+    AccessDenied,
     /// Another.
     Other,
 }
 
-/// How much of a server's text is kept.
-const TEXT_CHARS_MAX: usize = 256;
+/// The words for `error` that may be shown: of RFC 6749 (sections 4.1.2.1 and 5.2), 6750, 7009, 8628,
+/// 8693, 8707, 9101, 9396 and 9449, and of OpenID Connect.
+const WORDS: &[&str] = &[
+    "access_denied",
+    "account_selection_required",
+    "authorization_pending",
+    "consent_required",
+    "expired_token",
+    "insufficient_scope",
+    "insufficient_user_authentication",
+    "interaction_required",
+    "invalid_authorization_details",
+    "invalid_client",
+    "invalid_dpop_proof",
+    "invalid_grant",
+    "invalid_request",
+    "invalid_request_object",
+    "invalid_request_uri",
+    "invalid_scope",
+    "invalid_target",
+    "invalid_token",
+    "login_required",
+    "registration_not_supported",
+    "request_not_supported",
+    "request_uri_not_supported",
+    "server_error",
+    "slow_down",
+    "temporarily_unavailable",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "unsupported_response_type",
+    "unsupported_token_type",
+    "use_dpop_nonce",
+];
+
+/// What Microsoft's numbers begin with; digits follow, and nothing else.
+const NUMBERS: [&str; 2] = ["AADSTS", "AADB2C"];
+const DIGITS_MAX: usize = 8;
 
 impl OauthError {
     /// Whether the server refused what was asked, not who asked or how: a token that it does not
@@ -82,34 +126,6 @@ impl OauthError {
     }
 }
 
-impl OauthError {
-    /// Without a description that repeats something of the request: a token, a code.
-    pub(super) fn without(mut self, pairs: &[(&str, &str)]) -> Self {
-        if let Self::Refused { error, .. } = &mut self {
-            let repeats = |text: &str| {
-                let mut values = pairs.iter().filter_map(|(_name, value)| start(value));
-                values.any(|value| text.contains(value))
-            };
-            if error.description.as_deref().is_some_and(repeats) {
-                error.description = None;
-            }
-            if error.code == ErrorCode::Other && repeats(&error.text) {
-                error.text = "other".into();
-            }
-        }
-        self
-    }
-}
-
-/// The beginning of a value, by which it is known again. `None` for short ones (`access_token`): they
-/// may well stand in a text for people, and are no secrets.
-fn start(value: &str) -> Option<&str> {
-    let (end, _) = value.char_indices().nth(REPEATED_CHARS)?;
-    value.get(..end)
-}
-
-const REPEATED_CHARS: usize = 15;
-
 impl ServerError {
     /// Reads the body of an error.
     pub(super) fn of(answer: &Map<String, Value>) -> Option<Self> {
@@ -117,10 +133,20 @@ impl ServerError {
         let error = text("error").filter(|error| !error.is_empty())?;
         Some(Self {
             code: ErrorCode::of(error),
-            text: plain(error),
-            description: text("error_description").map(plain),
+            word: WORDS.iter().find(|word| **word == error).copied(),
+            number: text("error_description").and_then(number),
         })
     }
+}
+
+/// The number that a description begins with: `AADSTS700016: Application with identifier ..`.
+fn number(description: &str) -> Option<Box<str>> {
+    let prefix = NUMBERS.iter().find(|one| description.starts_with(**one))?;
+    let rest = description.get(prefix.len()..)?;
+    let (digits, _words) = rest.split_once(':')?;
+    let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = all_digits && (1..=DIGITS_MAX).contains(&digits.len());
+    is_number.then(|| format!("{prefix}{digits}").into())
 }
 
 impl ErrorCode {
@@ -133,22 +159,62 @@ impl ErrorCode {
             "unsupported_grant_type" => Self::UnsupportedGrantType,
             "invalid_scope" => Self::InvalidScope,
             "invalid_target" => Self::InvalidTarget,
+            "invalid_token" => Self::InvalidToken,
+            "access_denied" => Self::AccessDenied,
             _ => Self::Other,
         }
     }
 }
 
-/// A server's text, fit for a log line.
-fn plain(text: &str) -> Box<str> {
-    let visible = |c: char| if c.is_control() { ' ' } else { c };
-    text.chars().take(TEXT_CHARS_MAX).map(visible).collect()
-}
-
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.description {
-            Some(description) => write!(f, "{} ({description})", self.text),
-            None => f.write_str(&self.text),
+        f.write_str(self.word.unwrap_or("an error in words of its own"))?;
+        match &self.number {
+            Some(number) => write!(f, " ({number})"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn nothing_of_a_servers_own_words_is_shown() {
+        let own = "an error in words of its own";
+        let cases = [
+            ("invalid_client", "", "invalid_client"),
+            ("unsupported_token_type", "why", "unsupported_token_type"),
+            ("use_dpop_nonce", "x", "use_dpop_nonce"),
+            (
+                "unauthorized_client",
+                "AADSTS700016: Application with identifier 'portcullis' was not found",
+                "unauthorized_client (AADSTS700016)",
+            ),
+            (
+                "invalid_grant",
+                "AADB2C90088: x",
+                "invalid_grant (AADB2C90088)",
+            ),
+            ("invalid_grant", "AADSTS123456789: x", "invalid_grant"),
+            ("invalid_grant", "AADSTS12secret34: x", "invalid_grant"),
+            ("invalid_grant", "AADSTS: x", "invalid_grant"),
+            ("invalid_grant", "it was AADSTS50034: x", "invalid_grant"),
+            ("eyJhbGciOiJFUzI1NiJ9", "", own),
+            ("INVALID_CLIENT", "", own),
+            ("invalid_client ", "", own),
+        ];
+        for (error, description, shown) in cases {
+            let answer = json!({ "error": error, "error_description": description });
+            let read = ServerError::of(answer.as_object().unwrap()).unwrap();
+            assert_eq!(read.to_string(), shown, "{error} {description}");
+            let debug = format!("{read:?}");
+            assert!(
+                !debug.contains("secret") && !debug.contains("eyJ"),
+                "{debug}"
+            );
         }
     }
 }

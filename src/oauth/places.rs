@@ -9,14 +9,14 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The places before one server.
 pub struct Places {
     taken: Mutex<Taken>,
     all_max: usize,
     client_max: usize,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     client_turns: usize,
 }
 
@@ -34,8 +34,8 @@ struct OfClient {
 
 /// Room for one question, until it is dropped.
 #[must_use = "the place is given back when this is dropped"]
-pub struct Place<'p> {
-    places: &'p Places,
+pub struct Place {
+    places: Arc<Places>,
     client: Box<str>,
     turns: Arc<Semaphore>,
 }
@@ -43,9 +43,9 @@ pub struct Place<'p> {
 /// Leave to ask now, until it is dropped.
 #[derive(Debug)]
 #[must_use = "the turn is over when this is dropped"]
-pub struct Turn<'p> {
+pub struct Turn {
     _of_client: OwnedSemaphorePermit,
-    _of_all: SemaphorePermit<'p>,
+    _of_all: OwnedSemaphorePermit,
 }
 
 /// Questions that have a place, for each that may be under way.
@@ -61,14 +61,14 @@ impl Places {
             taken: Mutex::default(),
             all_max,
             client_max: all_max.div_ceil(2),
-            turns: Semaphore::new(under_way.min(Semaphore::MAX_PERMITS)),
+            turns: Arc::new(Semaphore::new(under_way.min(Semaphore::MAX_PERMITS))),
             client_turns: under_way.div_ceil(2).min(Semaphore::MAX_PERMITS),
         }
     }
 
     /// A place for a question of this client. `None`: there is no room, or none for this one.
     #[must_use = "none means: refuse"]
-    pub fn take(&self, client: &str) -> Option<Place<'_>> {
+    pub fn take(self: &Arc<Self>, client: &str) -> Option<Place> {
         let mut taken = self.taken.lock();
         if taken.all >= self.all_max {
             return None;
@@ -91,23 +91,23 @@ impl Places {
         };
         taken.all += 1;
         Some(Place {
-            places: self,
+            places: Arc::clone(self),
             client: client.into(),
             turns,
         })
     }
 }
 
-impl<'p> Place<'p> {
+impl Place {
     /// Waits for the turn of this question. `None` does not happen: turns are never closed.
     ///
     /// # Cancel safety
     ///
     /// Safe; the place stays, and who asks again waits from the end.
-    pub async fn turn(&self) -> Option<Turn<'p>> {
+    pub async fn turn(&self) -> Option<Turn> {
         // The client's own first: where all wait, there are never more of one client than may ask.
         let of_client = Arc::clone(&self.turns).acquire_owned().await.ok()?;
-        let of_all = self.places.turns.acquire().await.ok()?;
+        let of_all = Arc::clone(&self.places.turns).acquire_owned().await.ok()?;
         Some(Turn {
             _of_client: of_client,
             _of_all: of_all,
@@ -115,7 +115,7 @@ impl<'p> Place<'p> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock();
         taken.all = taken.all.saturating_sub(1);
@@ -133,7 +133,7 @@ impl fmt::Debug for Places {
     }
 }
 
-impl fmt::Debug for Place<'_> {
+impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Place").finish_non_exhaustive()
     }
@@ -144,8 +144,8 @@ mod tests {
     use super::*;
     use futures_util::FutureExt as _;
 
-    fn places(under_way: usize) -> Places {
-        Places::new(NonZeroUsize::new(under_way).unwrap())
+    fn places(under_way: usize) -> Arc<Places> {
+        Arc::new(Places::new(NonZeroUsize::new(under_way).unwrap()))
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(places.taken.lock().all, 0);
     }
 
-    fn turn<'p>(place: &Place<'p>) -> Option<Turn<'p>> {
+    fn turn(place: &Place) -> Option<Turn> {
         place.turn().now_or_never().flatten()
     }
 

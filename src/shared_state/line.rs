@@ -233,7 +233,7 @@ fn unconnected(error: &RedisError) -> Unconnected {
 }
 
 /// A store's words are those of a stranger.
-fn cut(words: &str) -> String {
+pub(super) fn cut(words: &str) -> String {
     let plain = words.chars().filter(|c| !c.is_control());
     plain.take(WORDS_CHARS_MAX).collect()
 }

@@ -7,16 +7,18 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use redis::{Cmd, Value};
+use redis::{Cmd, ServerError, Value};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
 use super::counts::{Counts, Operation};
 use super::key::Key;
+use super::line::cut;
 use super::node::Node;
 use super::terms::Terms;
 use super::{Away, Space, VALUE_BYTES_MAX};
+use crate::complaints::Complaints;
 
 /// The store of the configuration.
 pub(super) struct Remote {
@@ -24,6 +26,7 @@ pub(super) struct Remote {
     servers: Servers,
     in_flight: Semaphore,
     counts: Arc<Counts>,
+    complaints: Complaints<&'static str>,
 }
 
 enum Servers {
@@ -33,6 +36,23 @@ enum Servers {
 
 /// Questions at a time; more are not asked. At a millisecond each these are a million a second.
 const IN_FLIGHT_MAX: usize = 1_024;
+
+/// How stores say no: each is a complaint of its own, and all others together are one.
+const CODES: [&str; 13] = [
+    "BUSY",
+    "CLUSTERDOWN",
+    "ERR",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOAUTH",
+    "NOPERM",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+    "WRONGTYPE",
+];
 
 /// What values begin with: the form of this version. It also tells an empty value from none.
 const FORM: u8 = 1;
@@ -52,6 +72,7 @@ impl Remote {
             servers,
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
             counts: Arc::clone(counts),
+            complaints: Complaints::default(),
         })
     }
 
@@ -151,7 +172,28 @@ impl Remote {
         if let (Servers::One(node), "READONLY" | "NOAUTH") = (&self.servers, error.code()) {
             node.give_up();
         }
+        self.complain(error);
         Err(Away::Refused)
+    }
+
+    /// Tells what the store says no with. It is there all the same, so nothing else does.
+    fn complain(&self, error: &ServerError) {
+        let kind = CODES.iter().find(|code| **code == error.code());
+        let kind = kind.copied().unwrap_or("another");
+        if self.complaints.is_due(kind, std::time::Instant::now()) {
+            let words = error.details().unwrap_or_default();
+            // It repeats the command, where it does not know it.
+            let words = words
+                .split_once(", with args")
+                .map_or(words, |(own, _)| own);
+            tracing::warn!(
+                code = cut(error.code()),
+                words = cut(words),
+                when_away = self.terms.spec.when_away.label(),
+                "the store of the shared state refuses what it is asked: look at the rights of its \
+                 user, and at its memory"
+            );
+        }
     }
 
     /// `portcullis:session:` and a hash.

@@ -36,7 +36,7 @@ impl Planner<'_> {
         let client = self.oauth_client(spec, &place, &server)?;
         let store = Arc::clone(&self.stores.exchanges);
         let metrics = self.stores.metrics.exchange(&exchange.client);
-        let exchange = Exchange::new(exchange, us, client, store, metrics);
+        let exchange = Exchange::new(name, exchange, us, client, store, metrics);
         Some(Arc::new(exchange))
     }
 }

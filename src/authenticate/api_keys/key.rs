@@ -27,6 +27,12 @@ const BODY: usize = PREFIX.len() + 2 * ID_BYTES + 1 + 2 * SECRET_BYTES;
 const LENGTH: usize = BODY + 2 * CHECKSUM_BYTES;
 
 impl ApiKey {
+    /// Whether a text is one of these, sound or not, and so nobody's token.
+    #[must_use]
+    pub fn is_meant(text: &str) -> bool {
+        text.as_bytes().starts_with(PREFIX)
+    }
+
     /// A new one. `None` if the system gives no random numbers.
     #[must_use]
     pub fn generate() -> Option<Self> {

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::authenticate::claims::{Facts, has_long_sub};
+use crate::authenticate::claims::{Facts, has_long_sub, time};
 use crate::authenticate::jws::Signed;
 use crate::config::introspection::AudienceRule;
 use crate::config::spec::IssuerSpec;
@@ -84,6 +84,16 @@ pub(super) fn signed(signed: &Signed, expected: &Expected<'_>) -> Result<Verdict
     let early = issued.saturating_sub(expected.now);
     if late > AGE_SECONDS_MAX.saturating_add(expected.leeway) || early > expected.leeway {
         return Err(Unusable("was made at another time"));
+    }
+    let read = |name, whole| {
+        let read = time(&claims, name, whole);
+        read.map_err(|_not_a_time| Unusable("has an `exp` or `nbf` that is no time"))
+    };
+    let (expires, not_before) = (read("exp", f64::floor)?, read("nbf", f64::ceil)?);
+    let is_over = expires.is_some_and(|at| expected.now >= at.saturating_add(expected.leeway));
+    let is_early = not_before.is_some_and(|at| expected.now.saturating_add(expected.leeway) < at);
+    if is_over || is_early {
+        return Err(Unusable("is over, or not good yet"));
     }
     match claims.remove("token_introspection") {
         Some(Value::Object(answer)) => verdict(answer),

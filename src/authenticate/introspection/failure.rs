@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::answer::Unusable;
 use crate::fetch::FetchError;
 use crate::identity::name::Name;
@@ -41,6 +43,9 @@ impl Failure {
         retry_after: Some(BUSY_RETRY),
     };
 
+    /// The question ended without an answer, and not by the issuer's fault.
+    pub(super) const FAULT: Self = Self::new(IntrospectionResult::Failed, Of::Question);
+
     /// The issuer has just not answered, and need not for so long.
     pub(super) const fn away(left: Duration) -> Self {
         Self {
@@ -68,24 +73,38 @@ impl Failure {
     }
 
     /// What the log says of it. What is refused is for the operator to mend.
-    pub(super) fn tell(&self, issuer: &Name, error: &str) {
+    pub(super) fn tell(&self, issuer: &Name, url: &str, error: &str, advice: &str) {
         let (issuer, result) = (issuer.as_str(), self.result.label());
         if self.result == IntrospectionResult::Refused {
             tracing::error!(
                 issuer,
+                url,
                 result,
                 error,
-                "the issuer does not answer this gateway about tokens: look at its entry of \
-                 `oauth_clients`, and at what the issuer lets that client ask"
+                advice,
+                "the issuer does not answer this gateway about tokens"
             );
         } else {
             tracing::warn!(
                 issuer,
+                url,
                 result,
                 error,
                 "the issuer could not be asked about a token"
             );
         }
+    }
+}
+
+/// What the operator may do about a refusal.
+pub(super) const fn advice(error: &OauthError) -> &'static str {
+    match error {
+        OauthError::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        | OauthError::Refused { .. } => {
+            "look at its entry of `oauth_clients`, and at what the issuer lets that client ask"
+        }
+        OauthError::Status(_) => "is this the right URL?",
+        OauthError::Unproven | OauthError::Fetch(_) | OauthError::Answer(_) => "",
     }
 }
 

@@ -2,8 +2,8 @@
 //! taken back (RFC 7662).
 //!
 //! What is known already is in `cache`; what other gateways know in `shared`; of all who ask
-//! about one token, one asks for all (`flight`), when its turn has come (`asking`). What the issuer
-//! says is read in `answer`, by the rules for JWTs. When the fault is the issuer's, or ours
+//! about one token, one asks for all (`flight`), when its turn has come (`asking`); what was sent
+//! goes on to its end even if all who asked are gone. What the issuer says is read in `answer`, by the rules for JWTs. When the fault is the issuer's, or ours
 //! (`failure`), the client is never told that its token is bad; and for a moment nobody waits for an
 //! issuer that has not answered (`away`).
 
@@ -14,23 +14,25 @@ mod cache;
 mod failure;
 mod flight;
 mod shared;
-pub(super) mod ways;
+mod ways;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use self::asking::Question;
 use self::away::Away;
-use self::cache::{AnswerCache, Found, Known};
+use self::cache::{AnswerCache, Found, Known, TokenDigest};
 use self::failure::{Failure, Of};
 use self::flight::Flights;
 use self::shared::SharedAnswers;
 use super::told::Told;
+use crate::complaints::Complaints;
 use crate::config::introspection::{IntrospectionSpec, WhenAway};
 use crate::fetch::Bounds;
 use crate::oauth::client::Client;
-use crate::oauth::complaints::Complaints;
 use crate::oauth::places::Places;
+use crate::oauth::under_way::UnderWay;
 use crate::observe::{IntrospectionLookup, IntrospectionMetrics, IntrospectionResult};
 use crate::refusal::Refusal;
 use crate::shared_state::SharedState;
@@ -42,10 +44,13 @@ pub struct Introspector {
     client: Arc<Client>,
     answers: AnswerCache,
     flights: Flights<Answered>,
-    places: Places,
+    places: Arc<Places>,
+    under_way: Arc<UnderWay<TokenDigest, Answered>>,
     shared: Option<SharedAnswers>,
     away: Away,
     complaints: Complaints<IntrospectionResult>,
+    /// Whether the log says that the issuer does not answer.
+    told_away: AtomicBool,
     metrics: Arc<IntrospectionMetrics>,
 }
 
@@ -108,10 +113,12 @@ impl Introspector {
         Ok(Self {
             answers: AnswerCache::new(spec),
             flights: Flights::default(),
-            places: Places::new(spec.concurrency),
+            places: Arc::new(Places::new(spec.concurrency)),
+            under_way: Arc::default(),
             shared,
             away: Away::default(),
             complaints: Complaints::default(),
+            told_away: AtomicBool::new(false),
             spec: spec.clone(),
             client,
             metrics,
@@ -135,7 +142,7 @@ impl Introspector {
     ///
     /// Why the token is not good; [`Refusal::IntrospectionUnavailable`] if nobody can say.
     async fn known(
-        &self,
+        self: &Arc<Self>,
         mut question: Question<'_>,
         told: &mut Told,
     ) -> Result<Arc<Known>, Refusal> {
@@ -184,7 +191,11 @@ impl Introspector {
 
     /// Asks whoever may know, and remembers what was said. `Err`: nobody was asked, which says
     /// nothing to others who wait.
-    async fn ask(&self, question: &Question<'_>) -> Result<Answered, Failure> {
+    async fn ask(self: &Arc<Self>, question: &Question<'_>) -> Result<Answered, Failure> {
+        // Whoever asked about this token before may have given up, and the question goes on.
+        if let Some(answered) = self.under_way.answer(&question.digest).await {
+            return Ok(answered);
+        }
         // Somebody may have been told between our look and our turn.
         match self
             .answers
@@ -194,24 +205,18 @@ impl Introspector {
             Found::Bad(why) => return Ok(Ok(Err(why))),
             Found::Stale(_) | Found::Nothing => {}
         }
-        let place = self.places.take(question.client).ok_or(Failure::BUSY)?;
+        let place = self.places.take(&question.client).ok_or(Failure::BUSY)?;
         if let Some(known) = self.told_by_others(question).await {
             self.metrics.lookup(IntrospectionLookup::Shared);
             return Ok(Ok(Ok(known)));
         }
         if !question.was_good
-            && let Some(left) = self.away.for_unknown(question.client, Instant::now())
+            && let Some(left) = self.away.for_unknown(&question.client, Instant::now())
         {
             return Err(Failure::away(left));
         }
         self.metrics.lookup(IntrospectionLookup::Miss);
-        let answered = self.ask_issuer(question, &place).await;
-        self.metrics.result(match &answered {
-            Ok(Ok(_known)) => IntrospectionResult::Active,
-            Ok(Err(_refusal)) => IntrospectionResult::Inactive,
-            Err(failure) => failure.result,
-        });
-        Ok(answered)
+        Ok(self.ask_issuer(question, place).await)
     }
 
     async fn told_by_others(&self, question: &Question<'_>) -> Option<Arc<Known>> {
@@ -219,7 +224,7 @@ impl Introspector {
         let found = shared.get(&question.digest, self.spec.cache, question.now);
         let found = found.await?;
         let known = question.known(found.claims).ok()?;
-        question.check_times(&known).ok()?;
+        question.check_span(&known).ok()?;
         let answered = Instant::now().checked_sub(found.age)?;
         let known = Arc::new(known);
         self.answers.put_good(question.digest, &known, answered);

@@ -36,6 +36,7 @@ use serde_json::{Map, Value, json};
 use super::authenticator::{Asked, Authenticated};
 use super::issuer::Issuer;
 use super::told::{AtLogin, Reply, Told};
+use crate::complaints::Complaints;
 use crate::config::login::LoginSpec;
 use crate::config::token::Carrier;
 use crate::fetch;
@@ -44,7 +45,6 @@ use crate::identity::name::Name;
 use crate::identity::path::NormalPath;
 use crate::identity::subject::Subject;
 use crate::oauth;
-use crate::oauth::complaints::Complaints;
 use crate::oauth::places::Places;
 use crate::observe::{LoginMetrics, LoginResult};
 use crate::refusal::Refusal;
@@ -95,7 +95,7 @@ struct Kept {
     discovered: Discovered,
     refreshes: Refreshes,
     /// The places of those who ask for tokens.
-    places: Places,
+    places: Arc<Places>,
     complaints: Complaints<Wrong>,
 }
 
@@ -377,7 +377,7 @@ impl Default for Kept {
         Self {
             discovered: Discovered::default(),
             refreshes: Refreshes::default(),
-            places: Places::new(ASKING_MAX),
+            places: Arc::new(Places::new(ASKING_MAX)),
             complaints: Complaints::default(),
         }
     }

@@ -44,6 +44,21 @@ impl Binding {
         }
         Ok(binding)
     }
+
+    /// Bound to what either says. `None`: they differ, and nobody can show both.
+    pub(in crate::authenticate) fn and(&self, other: &Self) -> Option<Self> {
+        Some(Self {
+            certificate: both(self.certificate, other.certificate)?,
+            key: both(self.key, other.key)?,
+        })
+    }
+}
+
+fn both<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<Option<T>> {
+    match (one, other) {
+        (Some(one), Some(other)) if one != other => None,
+        (one, other) => Some(one.or(other)),
+    }
 }
 
 /// The members of `cnf` that we can check.
@@ -64,6 +79,45 @@ fn hash(value: &Value) -> Result<[u8; 32], Refusal> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_two_say_is_bound_to_both_or_to_nobody() {
+        let hash = |byte| URL_SAFE_NO_PAD.encode([byte; 32]);
+        let read = |cnf: Value| Binding::read(json!({ "cnf": cnf }).as_object().unwrap()).unwrap();
+        let (certificate, other) = (
+            json!({ "x5t#S256": hash(1) }),
+            json!({ "x5t#S256": hash(2) }),
+        );
+        let key = json!({ "jkt": hash(3) });
+        let all = json!({ "x5t#S256": hash(1), "jkt": hash(3) });
+        let nothing = Binding::default();
+        let cases = [
+            (
+                nothing,
+                read(certificate.clone()),
+                Some(read(certificate.clone())),
+            ),
+            (
+                read(certificate.clone()),
+                read(key),
+                Some(read(all.clone())),
+            ),
+            (
+                read(all.clone()),
+                read(certificate.clone()),
+                Some(read(all)),
+            ),
+            (read(certificate), read(other), None),
+            (nothing, nothing, Some(nothing)),
+        ];
+        for (one, two, want) in cases {
+            assert_eq!(
+                (one.and(&two), two.and(&one)),
+                (want, want),
+                "{one:?} {two:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_token_is_bound_to_what_we_can_check_or_refused() {

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -144,4 +145,55 @@ impl Crowd {
 
 async fn status(answer: impl Future<Output = Option<u16>>) -> u16 {
     within("an answer", answer).await.expect("one is left")
+}
+
+/// A turn is work at the issuer: whoever has waited for one has all the time that an answer may take.
+#[tokio::test]
+async fn who_has_waited_for_a_turn_has_all_the_time_of_a_question() {
+    let stage = Stage::with(|config| {
+        config.set("issuers.corp.introspection.concurrency", 1);
+        config.set("issuers.corp.introspection.timeout", "3s");
+    })
+    .await;
+    stage.reply(says(&good()).after(Step::Pause(Duration::from_millis(1_700))));
+    let mut crowd = Crowd::of(&stage, "two").await;
+    crowd.ask(2).await;
+    for answer in crowd.answers {
+        assert_eq!(within("an answer", answer).await, 200);
+    }
+    assert_eq!(stage.questions(), 2);
+}
+
+/// Nobody waits for a turn for longer than an answer may take, and the issuer hears nothing of it.
+#[tokio::test]
+async fn who_waits_for_a_turn_waits_so_long() {
+    let stage = Stage::with(|config| {
+        config.set("issuers.corp.introspection.concurrency", 1);
+        config.set("issuers.corp.introspection.timeout", "300ms");
+    })
+    .await;
+    stage.reply(says(&good()).after(Step::Pause(Duration::from_millis(250))));
+    let mut crowd = Crowd::of(&stage, "many").await;
+    crowd.ask(8).await;
+    let mut busy = 0;
+    for answer in crowd.answers {
+        busy += usize::from(within("an answer", answer).await == 503);
+    }
+    assert!(busy >= 4, "{busy}");
+    assert!(stage.questions() <= 4, "{}", stage.questions());
+}
+
+#[tokio::test]
+async fn a_question_that_was_sent_goes_on_when_nobody_waits_for_the_answer() {
+    let (stage, gate) = held(1).await;
+    let token = new_token();
+    let request = Request::get("/orders/7").bearer(&token);
+    let mut h2 = stage.client().connect_h2().await;
+    let begun = h2.start(&request).await.expect("a stream");
+    stage.issuer.wait_for_requests(1).await;
+    drop((begun, h2));
+    gate.notify_one();
+    let (status, reason) = stage.verdict(&token).await;
+    assert_eq!((status, reason), (200, None), "it is known");
+    assert_eq!(stage.questions(), 1);
 }

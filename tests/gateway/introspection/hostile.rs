@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::{
@@ -11,7 +13,7 @@ use super::{
 };
 use crate::bench::World;
 use crate::bench::pki::Leaf;
-use crate::bench::service::{Reply, Service, Step};
+use crate::bench::service::{Received, Reply, Service, Step};
 use crate::bench::token::unix_now;
 
 fn typed(status: u16, kind: &str, body: &str) -> Reply {
@@ -92,6 +94,8 @@ async fn an_answer_that_cannot_be_believed_is_no_verdict() {
             "a signed answer that nobody asked for",
             typed(200, "application/token-introspection+jwt", "a.b.c"),
         ),
+        ("made", typed(201, "application/json", &good)),
+        ("a part", typed(206, "application/json", &good)),
         ("a redirect", Reply::new(302, &elsewhere, &good)),
         (
             "a redirect that keeps the method",
@@ -227,4 +231,70 @@ async fn a_stranger_in_the_issuers_place_hears_nothing() {
         assert_eq!((answer.status, reason.as_deref()), UNAVAILABLE, "{what}");
         assert_eq!(service.bytes(), 0, "{what}");
     }
+}
+
+/// A server may repeat what it was sent, whole, in part or in another spelling.
+#[tokio::test]
+async fn nothing_that_the_issuer_repeats_gets_into_the_log() {
+    let stage = Stage::set().await;
+    stage.issuer.set_reply(|request: &Received| {
+        let proof = request.header("authorization").unwrap_or_default();
+        let decoded = STANDARD.decode(proof.trim_start_matches("Basic "));
+        let decoded = String::from_utf8(decoded.expect("base64")).expect("text");
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let words = format!(
+            "AADSTS7000215: {proof} {decoded} {} {body}",
+            body.to_uppercase()
+        );
+        let part = body.split("token=").nth(1).unwrap_or_default();
+        let (status, error) = match body.contains("known-word") {
+            true => (401, "invalid_client"),
+            false => (400, part.get(4..).unwrap_or_default()),
+        };
+        let said = json!({ "error": error, "error_description": words });
+        typed(status, "application/json", &said.to_string())
+    });
+    let word = "the-secret-of-the-token-0123456789";
+    for (client, token) in [("one", "opaque"), ("two", "known-word")] {
+        let token = format!("{token}-{word}");
+        let client = stage.partner(client);
+        stage.hold_as(&client, "repeats", &token, UNAVAILABLE).await;
+    }
+    let event = |line: &serde_json::Value| line["result"] == "refused";
+    let line = stage.gateway.wait_for_event(event).await;
+    let log = stage.gateway.log().join("\n").to_lowercase();
+    for secret in [word, "a secret", "a+secret", "z2f0zs", "basic "] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+    assert!(log.contains("aadsts7000215"), "{log}");
+    let url = stage.gateway.config.get("issuers.corp.introspection.url");
+    assert_eq!(&line["url"], url);
+}
+
+/// What an operator needs to mend it stands in the line.
+#[tokio::test]
+async fn the_log_tells_where_the_issuer_was_asked_and_when_it_answers_again() {
+    let stage = Stage::with(|config| {
+        let url = config.get("issuers.corp.introspection.url").clone();
+        let url = format!("{}?tenant=hidden", url.as_str().expect("a text"));
+        config.set("issuers.corp.introspection.url", url);
+    })
+    .await;
+    stage.reply(Reply::status(404));
+    stage.hold("not here", &new_token(), UNAVAILABLE).await;
+    let refused = |line: &serde_json::Value| line["result"] == "refused";
+    let line = stage.gateway.wait_for_event(refused).await;
+    assert_eq!(line["advice"], "is this the right URL?");
+    let url = line["url"].as_str().expect("a text");
+    assert!(url.ends_with("/ask"), "{url}");
+    stage.reply(Reply::status(500));
+    stage.hold("broken", &new_token(), UNAVAILABLE).await;
+    let again = |line: &str| line.contains("answers about tokens again");
+    assert!(!stage.gateway.log().iter().any(|line| again(line)));
+    stage.say(&good());
+    assert_eq!(stage.ask_again(&new_token()).await.0, 200);
+    stage.gateway.wait_for_log(again).await;
+    stage.hold("told once", &new_token(), GOOD).await;
+    let log = stage.gateway.log();
+    assert_eq!(log.iter().filter(|line| again(line)).count(), 1);
 }

@@ -131,6 +131,29 @@ async fn only_an_answer_that_the_issuer_signed_for_us_now_is_believed() {
             UNAVAILABLE,
         ),
         (
+            "over",
+            jwt(TYPE, &answer(json!({ "exp": now - 300 })).sign(key)),
+            UNAVAILABLE,
+        ),
+        (
+            "over at no time",
+            jwt(TYPE, &answer(json!({ "exp": "soon" })).sign(key)),
+            UNAVAILABLE,
+        ),
+        (
+            "not good yet",
+            jwt(TYPE, &answer(json!({ "nbf": now + 300 })).sign(key)),
+            UNAVAILABLE,
+        ),
+        (
+            "good for a while",
+            jwt(
+                TYPE,
+                &answer(json!({ "exp": now + 300, "nbf": now - 1 })).sign(key),
+            ),
+            GOOD,
+        ),
+        (
             "empty",
             jwt(
                 TYPE,

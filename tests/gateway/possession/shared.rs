@@ -1,6 +1,8 @@
 //! Proofs that several gateways tell each other of, by a real store: each counts once for all of
 //! them, and where the store cannot say, it does as the configuration says.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use super::{Stage, until_after};
@@ -163,4 +165,51 @@ async fn a_proof_that_was_noted_too_late_does_not_count() {
     let (came, ()) = tokio::join!(ask(&stage.gateway, &stage, &late), let_go);
     assert_eq!(came, (401, Some("proof_expired".to_owned())));
     assert_eq!(stage.orders.requests().len(), 0);
+}
+
+/// A store that is there and says no says why, in the log, and there alone.
+#[tokio::test]
+async fn the_log_tells_what_a_store_says_no_with() {
+    type Command = [&'static [u8]; 4];
+    let redis = Redis::start(&[]);
+    let stage = stage(redis.port, "refuse").await;
+    let gateway = &stage.gateway;
+    let cases: [(&str, Command, Command); 3] = [
+        (
+            "NOPERM",
+            [b"ACL", b"SETUSER", b"default", b"-set"],
+            [b"ACL", b"SETUSER", b"default", b"+set"],
+        ),
+        (
+            "OOM",
+            [b"CONFIG", b"SET", b"maxmemory", b"1"],
+            [b"CONFIG", b"SET", b"maxmemory", b"0"],
+        ),
+        (
+            "NOPERM",
+            [b"ACL", b"SETUSER", b"default", b"resetkeys"],
+            [b"ACL", b"SETUSER", b"default", b"~*"],
+        ),
+    ];
+    let began = Instant::now();
+    for (code, breaks, mends) in cases {
+        assert!(redis.ask(&breaks).await.contains("+OK"), "{code}");
+        for _ in 0..3 {
+            assert_eq!(ask(gateway, &stage, &request(&stage)).await, unavailable());
+        }
+        let line = gateway.wait_for_event(|line| line["code"] == code).await;
+        assert_eq!(line["when_away"], "refuse");
+        let words = line["words"].as_str().expect("words");
+        assert!(!words.is_empty() && words.len() < 400, "{line}");
+        assert!(redis.ask(&mends).await.contains("+OK"), "{code}");
+        assert_eq!(ask(gateway, &stage, &request(&stage)).await, passed());
+    }
+    let log = gateway.log();
+    let told = |code: &str| {
+        let code = format!("\"code\":\"{code}\"");
+        log.iter().filter(|line| line.contains(&code)).count()
+    };
+    let once = (told("NOPERM"), told("OOM")) == (1, 1);
+    assert!(once || began.elapsed() > Duration::from_secs(9), "{log:?}");
+    connected(gateway, 1.0).await;
 }

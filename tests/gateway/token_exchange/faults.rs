@@ -1,15 +1,17 @@
 //! A server that refuses, lies, floods, hangs or is away: whose fault it is, and that the client's own
 //! token never goes on.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::{ACCESS_TOKEN, DENIED, REFUSED, Stage, UNAVAILABLE, answer, error, issued, member};
 use crate::bench::http1::Request;
 use crate::bench::pki::Leaf;
-use crate::bench::service::Reply;
+use crate::bench::service::{Reply, Step};
 use crate::bench::token::Token;
 
 #[tokio::test]
@@ -125,16 +127,15 @@ async fn an_answer_that_is_none_is_the_servers_fault_and_nothing_goes_on() {
         let want = (503, UNAVAILABLE.to_owned());
         assert_eq!(stage.get(&token).await, want, "{what}");
     }
-    stage.tokens.set_reply(|request| {
-        let given = member(request, "subject_token");
-        answer(200, &issued(&given, 60))
-    });
-    let want = (503, UNAVAILABLE.to_owned());
-    assert_eq!(
-        stage.get(&stage.token("mirror")).await,
-        want,
-        "what it was given"
-    );
+    for behind in ["", "=", ".", "=.="] {
+        stage.tokens.set_reply(move |request| {
+            let given = member(request, "subject_token");
+            answer(200, &issued(&format!("{given}{behind}"), 60))
+        });
+        let token = stage.token(&format!("mirror{behind}"));
+        let want = (503, UNAVAILABLE.to_owned());
+        assert_eq!(stage.get(&token).await, want, "given, and {behind:?}");
+    }
     assert_eq!(stage.orders.requests().len(), 0);
     stage.tokens.set_reply(|_| {
         let body = json!({ "access_token": "x", "token_type": "bearer", "issued_token_type": ACCESS_TOKEN });
@@ -251,4 +252,73 @@ async fn only_what_was_verified_is_exchanged() {
     let none = stage.ask(&Request::get("/open/x")).await;
     assert_eq!(none.status, 401);
     assert_eq!(stage.tokens.requests().len(), 0);
+}
+
+/// Nobody gets a token where the route asks for what is not there: the line says which route.
+#[tokio::test]
+async fn the_log_tells_which_route_gets_no_tokens_and_nothing_that_the_server_repeats() {
+    let stage = Stage::set().await;
+    let began = Instant::now();
+    for (name, status, result) in [
+        ("invalid_target", 400, "denied"),
+        ("invalid_grant", 400, "refused"),
+        ("server_error", 500, "failed"),
+    ] {
+        stage.tokens.set_reply(move |request| {
+            let proof = request.header("authorization").unwrap_or_default();
+            let given = member(request, "subject_token");
+            let words = format!("{proof} {}", given.get(4..).unwrap_or_default());
+            let said = json!({ "error": name, "error_description": words });
+            answer(status, &said)
+        });
+        for number in 0..3 {
+            let token = stage.token(&format!("{name}-{number}"));
+            assert_ne!(stage.get(&token).await.0, 200);
+            let log = stage.gateway.log().join("\n");
+            let middle = &token[40..80];
+            assert!(!log.contains(middle) && !log.contains("Basic "), "{log}");
+        }
+        let told = |line: &Value| {
+            let error = line["error"].as_str().unwrap_or_default();
+            error.contains(name) && line["route"] == "open"
+        };
+        let line = stage.gateway.wait_for_event(told).await;
+        assert_eq!(line["client"], "us");
+        let log = stage.gateway.log();
+        let lines = log.iter().filter(|line| line.contains(name));
+        let lines = lines.filter(|line| line.contains("\"advice\"") || result == "failed");
+        let lines = lines.filter(|line| line.contains("\"error\"")).count();
+        assert!(
+            lines == 1 || began.elapsed() > Duration::from_secs(9),
+            "{name}: {lines}"
+        );
+        if result != "failed" {
+            assert_eq!(line["result"], result);
+            assert!(!line["advice"].as_str().expect("advice").is_empty());
+        }
+    }
+    stage
+        .tokens
+        .set_reply(|_| answer(200, &issued("new", 3_600)));
+    assert_eq!(stage.get(&stage.token("alice")).await.0, 200);
+    let again = |line: &str| line.contains("tokens are exchanged again");
+    stage.gateway.wait_for_log(again).await;
+}
+
+#[tokio::test]
+async fn what_was_asked_goes_on_when_nobody_waits_for_it() {
+    let stage = Stage::set().await;
+    let gate = Arc::new(Notify::new());
+    let held = answer(200, &issued("new", 3_600)).after(Step::Gate(Arc::clone(&gate)));
+    stage.tokens.set_reply(move |_| held.clone());
+    let token = stage.token("alice");
+    let client = stage.gateway.client(&stage.world.web());
+    let mut h2 = client.connect_h2().await;
+    let request = Request::get("/open/x").bearer(&token);
+    let begun = h2.start(&request).await.expect("a stream");
+    stage.tokens.wait_for_requests(1).await;
+    drop((begun, h2));
+    gate.notify_one();
+    assert_eq!(stage.get(&token).await.0, 200);
+    assert_eq!(stage.tokens.requests().len(), 1);
 }

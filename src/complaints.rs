@@ -1,4 +1,4 @@
-//! [`Complaints`]: why a server gave nothing, told in the log now and then. The metrics count them
+//! [`Complaints`]: what goes wrong again and again, told in the log now and then. The metrics count it
 //! all.
 
 use std::time::{Duration, Instant};
