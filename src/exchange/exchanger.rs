@@ -217,7 +217,7 @@ impl Exchange {
                     client,
                     result,
                     %error,
-                    advice,
+                    hint = advice,
                     "the server does not exchange a token"
                 );
             }

@@ -3,7 +3,7 @@
 //!
 //! An [`Exchange`] belongs to one route. What an authorization server gave for one token on the same
 //! terms is used again ([`ExchangeStore`]), never for longer than the client's own token; and the
-//! server is asked once where many wait for the same, and by so many at a time ([`server::Server`]).
+//! server is asked once where many wait for the same, and by so many at a time (`server::Server`).
 //! There is no falling back to the client's token.
 
 mod answer;

@@ -188,7 +188,7 @@ impl Remote {
                 .map_or(words, |(own, _)| own);
             tracing::warn!(
                 code = cut(error.code()),
-                words = cut(words),
+                error = cut(words),
                 when_away = self.terms.spec.when_away.label(),
                 "the store of the shared state refuses what it is asked: look at the rights of its \
                  user, and at its memory"

@@ -81,7 +81,7 @@ impl Failure {
                 url,
                 result,
                 error,
-                advice,
+                hint = advice,
                 "the issuer does not answer this gateway about tokens"
             );
         } else {

@@ -80,7 +80,7 @@ impl Login {
             None if endpoints.says_issuer => return Err(Refusal::LoginAnswerMalformed),
             Some(_) | None => {}
         }
-        self.use_up(&pending, asked.now).await?;
+        self.use_up(&pending, asked).await?;
         let code = match &brought.said {
             Said::Code(code) => code,
             Said::Error(says) => {
@@ -153,16 +153,15 @@ impl Login {
 
     /// Notes that a login was come back from. It counts once, at whichever gateway: who has kept its cookie
     /// could else have the server asked again and again.
-    async fn use_up(&self, pending: &Pending, now: u64) -> Result<(), Refusal> {
+    async fn use_up(&self, pending: &Pending, asked: &Asked<'_>) -> Result<(), Refusal> {
         let ends = pending
             .begun
             .saturating_add(self.spec.login_timeout.as_secs())
             .saturating_add(self.leeway());
+        let (owner, state) = (asked.client.as_bytes(), pending.state.as_bytes());
         let shared = &self.parts.shared;
-        let new = shared
-            .put_new(Space::Login, pending.state.as_bytes(), until(ends, now))
-            .await;
-        match new {
+        let new = shared.put_new_of(Space::Login, owner, state, until(ends, asked.now));
+        match new.await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Refusal::LoginStateUnknown),
             Err(_counted_there) => Err(Refusal::LoginUnavailable),

@@ -112,7 +112,7 @@ const STATE_CHARS: usize = 8;
 const PENDING_READ_MAX: usize = 200;
 
 /// Which cookies are the gateway's own: services do not get them, and cannot set them. All that begin with
-/// [`OURS`] are, also those of logins that have another name for them now, or are gone.
+/// `OURS` are, also those of logins that have another name for them now, or are gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnCookies(Box<[Box<str>]>);
 

@@ -258,7 +258,7 @@ async fn nobody_is_given_a_session_by_an_answer() {
         }
     }
     assert_eq!(stage.orders.requests().len(), 0);
-    let foreign = "__Host-portcullis-staffing=1";
+    let foreign = "__Host-staff=1";
     stage
         .opa
         .play(Script::Say(yes_with(&[tell("set-cookie", foreign)])));

@@ -284,7 +284,7 @@ async fn the_log_tells_where_the_issuer_was_asked_and_when_it_answers_again() {
     stage.hold("not here", &new_token(), UNAVAILABLE).await;
     let refused = |line: &serde_json::Value| line["result"] == "refused";
     let line = stage.gateway.wait_for_event(refused).await;
-    assert_eq!(line["advice"], "is this the right URL?");
+    assert_eq!(line["hint"], "is this the right URL?");
     let url = line["url"].as_str().expect("a text");
     assert!(url.ends_with("/ask"), "{url}");
     stage.reply(Reply::status(500));

@@ -199,7 +199,7 @@ async fn the_log_tells_what_a_store_says_no_with() {
         }
         let line = gateway.wait_for_event(|line| line["code"] == code).await;
         assert_eq!(line["when_away"], "refuse");
-        let words = line["words"].as_str().expect("words");
+        let words = line["error"].as_str().expect("words");
         assert!(!words.is_empty() && words.len() < 400, "{line}");
         assert!(redis.ask(&mends).await.contains("+OK"), "{code}");
         assert_eq!(ask(gateway, &stage, &request(&stage)).await, passed());

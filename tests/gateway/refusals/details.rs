@@ -58,6 +58,7 @@ pub fn whose(refusal: Refusal) -> Option<(&'static str, &'static str)> {
     ];
     match refusal.reason() {
         "token_too_old" => Some(("aged", "alice")),
+        "session_too_large" => Some(("home", "long")),
         "api_key_expired" => Some(("keyed", "acme")),
         "api_key_of_another_peer" => Some(("keyed", "far")),
         reason if reason.starts_with("proof_nonce_") => Some(("noncing", "alice")),

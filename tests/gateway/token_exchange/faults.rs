@@ -286,7 +286,7 @@ async fn the_log_tells_which_route_gets_no_tokens_and_nothing_that_the_server_re
         assert_eq!(line["client"], "us");
         let log = stage.gateway.log();
         let lines = log.iter().filter(|line| line.contains(name));
-        let lines = lines.filter(|line| line.contains("\"advice\"") || result == "failed");
+        let lines = lines.filter(|line| line.contains("\"hint\"") || result == "failed");
         let lines = lines.filter(|line| line.contains("\"error\"")).count();
         assert!(
             lines == 1 || began.elapsed() > Duration::from_secs(9),
@@ -294,7 +294,7 @@ async fn the_log_tells_which_route_gets_no_tokens_and_nothing_that_the_server_re
         );
         if result != "failed" {
             assert_eq!(line["result"], result);
-            assert!(!line["advice"].as_str().expect("advice").is_empty());
+            assert!(!line["hint"].as_str().expect("hint").is_empty());
         }
     }
     stage
