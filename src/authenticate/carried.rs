@@ -95,8 +95,11 @@ impl<'r> Found<'r> {
                 for value in cookies(headers, name, exact, b";") {
                     self.take(carrier, value);
                 }
-                let both = cookies(headers, name, exact, b";,").count();
-                self.hidden |= both > cookies(headers, name, exact, b";").count();
+                // The session's name is guarded by browsers; what only looks like it is a neighbour's.
+                if !exact {
+                    let both = cookies(headers, name, exact, b";,").count();
+                    self.hidden |= both > cookies(headers, name, exact, b";").count();
+                }
             }
             Carrier::Query(name) => {
                 for value in query::values(asked.query.unwrap_or_default(), name) {

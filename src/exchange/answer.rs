@@ -69,10 +69,16 @@ pub(super) fn read(
     })
 }
 
+/// How the header of a JWT begins: `{"` in base64url.
+const JOSE: &str = "ey";
+
 /// What a token is known by, in whatever spelling: without what may stand behind it and, of a JWT,
 /// without its signature, which can be written in several ways.
 fn bare(token: &str) -> &str {
     let token = token.trim_end_matches(['=', '.']);
+    if !token.starts_with(JOSE) {
+        return token;
+    }
     match token.rsplit_once('.') {
         Some((signed, _signature)) if signed.contains('.') => signed.trim_end_matches('='),
         Some(_) | None => token,

@@ -133,7 +133,13 @@ impl Line {
             let address = endpoint.ok_or(Failure::Unreachable)?.address;
             let left = end.saturating_duration_since(Instant::now());
             if tried.contains(&address) || tried.len() == ENDPOINTS_TRIED_MAX || left.is_zero() {
-                return Err(Failure::Unreachable);
+                // One that was not tried may be there: then nobody can say that the service is away.
+                let all = self.endpoints.are_among(&tried);
+                return Err(if all {
+                    Failure::Unreachable
+                } else {
+                    Failure::TimedOut
+                });
             }
             tried.push(address);
             // Whoever comes next has some time too.

@@ -54,6 +54,7 @@ pub(super) async fn respond(
         response.insert_header(RETRY_AFTER, seconds)?;
     }
     set_rate_limit(&mut response, &story.taken)?;
+    set_told(&mut response, &story.told)?;
     if closes(refusal) {
         session.set_keepalive(None);
     }
@@ -74,6 +75,7 @@ pub(super) async fn reply(
     for (name, value) in &reply.fields {
         response.append_header(name.clone(), value.clone())?;
     }
+    set_told(&mut response, &story.told)?; // last: whatever a service says beside it
     write(session, response, reply.body.clone()).await
 }
 
@@ -85,7 +87,6 @@ fn head(status: StatusCode, body: &Bytes, story: &Story) -> pingora::Result<Resp
     if let Some(ids) = &story.ids {
         response.insert_header("x-request-id", ids.request.clone())?;
     }
-    set_told(&mut response, &story.told)?;
     Ok(response)
 }
 

@@ -54,8 +54,9 @@ impl Space {
     #[must_use]
     pub const fn when_full(self) -> WhenFull {
         match self {
-            Self::DpopProof | Self::Login | Self::ServerLogout | Self::Session => WhenFull::Refuse,
-            Self::Introspection | Self::Renewal => WhenFull::Forget,
+            Self::DpopProof | Self::ServerLogout | Self::Session => WhenFull::Refuse,
+            // A login that is come back from again is one more question to the server, which knows.
+            Self::Introspection | Self::Login | Self::Renewal => WhenFull::Forget,
         }
     }
 

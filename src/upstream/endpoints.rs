@@ -125,6 +125,13 @@ impl Endpoints {
         self.targets.load().len() > 1
     }
 
+    /// Whether there is none but these.
+    #[must_use]
+    pub fn are_among(&self, tried: &[SocketAddr]) -> bool {
+        let targets = self.targets.load();
+        targets.iter().all(|target| tried.contains(&target.address))
+    }
+
     /// As [`Endpoints::choose`], and waits for the first look-up of the names if no address is known
     /// before it. Counts it if there is none after it.
     ///

@@ -99,6 +99,7 @@ impl Introspector {
     /// Notes whether the issuer is there.
     fn note(&self, question: &Question<'_>, failure: Option<&Failure>, asked: Instant) {
         let now = Instant::now();
+        let result = failure.map(|failure| failure.result);
         let counts = match failure.map(|failure| failure.of) {
             None => {
                 if self.told_away.swap(false, Relaxed) {
@@ -110,6 +111,9 @@ impl Introspector {
             Some(Of::Question) => return self.away.answered(now),
             Some(Of::Issuer) => Counts::ForAll,
             Some(Of::IssuerOrToken) if question.was_good => Counts::ForAll,
+            // What fails at once costs the next question nothing: many people may stand behind one
+            // client, and one of them must not keep the others waiting.
+            Some(Of::IssuerOrToken) if result != Some(IntrospectionResult::TooSlow) => return,
             Some(Of::IssuerOrToken) => Counts::For(&question.client),
         };
         self.away.failed(counts, asked, now);

@@ -213,7 +213,10 @@ impl Introspector {
         if !question.was_good
             && let Some(left) = self.away.for_unknown(&question.client, Instant::now())
         {
-            return Err(Failure::away(left));
+            // For all who wait for it: one after the other they would ask the store each time.
+            let away = Failure::away(left);
+            self.metrics.result(away.result);
+            return Ok(Err(away));
         }
         self.metrics.lookup(IntrospectionLookup::Miss);
         Ok(self.ask_issuer(question, place).await)

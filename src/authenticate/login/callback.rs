@@ -158,9 +158,8 @@ impl Login {
             .begun
             .saturating_add(self.spec.login_timeout.as_secs())
             .saturating_add(self.leeway());
-        let (owner, state) = (asked.client.as_bytes(), pending.state.as_bytes());
-        let shared = &self.parts.shared;
-        let new = shared.put_new_of(Space::Login, owner, state, until(ends, asked.now));
+        let (shared, state) = (&self.parts.shared, pending.state.as_bytes());
+        let new = shared.put_new(Space::Login, state, until(ends, asked.now));
         match new.await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Refusal::LoginStateUnknown),

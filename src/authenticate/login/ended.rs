@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::pending::is_random;
 use super::session::Session;
+use super::until;
 use crate::shared_state::{Away, SharedState, Space};
 
 /// Where they are kept, for one login's issuer.
@@ -22,6 +23,8 @@ pub(super) struct EndedSessions<'s> {
     pub(super) issuer: &'s str,
     /// Under which name we are known there: its `sid` and `sub` are of this client.
     pub(super) client_id: &'s str,
+    /// How long any session of this login may last.
+    pub(super) longest: Duration,
 }
 
 /// What may be ended. A session of ours, or of the server, does not come back. A user does: see
@@ -67,6 +70,8 @@ impl EndedSessions<'_> {
         match kept.await {
             Err(Away::Share) => {
                 let all = Of::Sub(sub);
+                // However soon this one would have ended: others may last, and may have been ended by it.
+                let ttl = ttl.max(until(now.saturating_add(self.longest.as_secs()), now));
                 shared.put(all.space(), &self.key(all), value, ttl).await
             }
             kept => kept,
@@ -182,6 +187,7 @@ mod tests {
             shared,
             issuer: "https://id.example",
             client_id: "gateway",
+            longest: TTL,
         }
     }
 

@@ -283,6 +283,7 @@ impl Login {
             shared: &self.parts.shared,
             issuer: self.issuer_text(),
             client_id: self.parts.client.client_id(),
+            longest: self.longest,
         }
     }
 

@@ -315,6 +315,10 @@ async fn a_session_that_was_touched_is_none() {
         other.name = name;
         copy.plant(&other);
         assert_eq!(copy.step("/pages/1").await.status, 200, "{}", other.name);
+        other.name = "neighbour".to_owned();
+        other.value = format!("1,{SESSION}=1");
+        copy.plant(&other);
+        assert_eq!(copy.step("/pages/1").await.status, 200, "{}", other.value);
     }
     // Under another key.
     let mut config = gateway.config.clone();
