@@ -270,6 +270,15 @@ mod tests {
             assert_eq!(end(&each.to_string(), "alice").await, Ok(()));
             assert!(each < Space::Session.entries_max());
         }
+        // Also by sessions that are over in a moment: that end is for all of his.
+        for soon in 0..500 {
+            let (id, ttl) = (format!("soon {soon}"), Duration::from_millis(1));
+            let mark = mark(&id);
+            let told = of.end(Of::Own(&id), Some("alice"), &mark, 100, ttl).await;
+            assert_eq!(told, Ok(()));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(of.has(&before, None, "alice").await, Ok(true));
         let left = Space::Session.entries_max() - each;
         assert!(left > Space::Session.entries_max() / 3, "{left}");
         let bobs = Session {
