@@ -89,7 +89,7 @@ pub(super) fn route(
     let websocket = file.websocket.or(false, Node::flag);
     let policy = policy::policy(&file, around);
     let keys = api_key.as_ref().and_then(Option::as_ref);
-    secret_fields::apart(&file, token.as_ref(), keys)?;
+    secret_fields::apart(&file, token.as_ref(), keys, policy.as_ref())?;
     Some(RouteSpec {
         matches: matches?,
         listeners: listeners?,

@@ -1,22 +1,24 @@
-//! The fields of one route that carry credentials: no condition of the route and no counter is made of
-//! them. A secret would stand in the configuration, or whoever guesses one would count for its owner.
+//! The fields of one route that carry credentials: no condition of the route, no counter and no rule is
+//! made of them. A rule does not see them, so that one which asks whether they are there holds for everybody. A secret would stand in the configuration, or whoever guesses one would count for its owner.
 
 use std::borrow::Cow;
 
 use crate::config::api_keys::WantedKey;
 use crate::config::file::RouteFile;
 use crate::config::node::Node;
+use crate::config::policy::{PolicySpec, RuleAsks};
 use crate::config::spec::TokenSpec;
 use crate::config::token::Carrier;
 use crate::config::tree::Value;
 use crate::identity::fields::folded;
 
-/// Refuses `match.headers` and `limits` of a route that name a field with a credential of its own.
+/// Refuses `match.headers`, `limits` and `policy` of a route that name a field with a credential of its own.
 /// `Authorization` and `Cookie`, which are that on every route, are refused where they are read.
 pub(super) fn apart(
     file: &RouteFile<'_>,
     token: Option<&TokenSpec>,
     key: Option<&WantedKey>,
+    policy: Option<&PolicySpec>,
 ) -> Option<()> {
     let from = match token {
         Some(TokenSpec::Wanted(tokens)) => &*tokens.from,
@@ -47,7 +49,32 @@ pub(super) fn apart(
             "count by whom it is of with `per: subject`, or `per: client`",
         );
     }
+    for (index, rule) in policy
+        .iter()
+        .flat_map(|policy| policy.rules.iter().enumerate())
+    {
+        let RuleAsks::Cel(expression) = &rule.asks else {
+            continue;
+        };
+        let named = expression
+            .fields()
+            .iter()
+            .find(|name| is_secret(name.as_str()));
+        if let (Some(name), Some(node)) = (named, rule_at(file, index)) {
+            apart = node.refuse(
+                format!("`{name}` carries a credential of this route, and no rule sees it"),
+                "ask what was shown with `token.credential`, and for whom with `token.sub`",
+            );
+        }
+    }
     apart
+}
+
+/// The expression of one of the rules.
+fn rule_at<'a>(file: &RouteFile<'a>, index: usize) -> Option<Node<'a>> {
+    let rules = file.policy.written()?;
+    let rules = rules.items("`[{ name: own-tenant, cel: \"..\" }]`")?;
+    rules.get(index)?.at("cel")
 }
 
 /// The names below `match.headers`. What is none of that form is refused where it is read.

@@ -341,7 +341,7 @@ async fn a_rule_sees_what_was_verified_and_nothing_of_what_carried_it() {
         let cel = "token.credential in ['jwt', 'api_key'] && request.headers['x-other'] == ['seen'] \
                    && !(has(request.query) && request.query.contains('token')) \
                    && request.headers.all(name, !name.matches('token|key|cookie|auth'))";
-        let peeps = "request.headers['x-api-key'][0].startsWith('pcak_')";
+        let peeps = "request.headers['x-api' + '-key'][0].startsWith('pcak_')";
         let policy = json!([
             { "name": "sees", "cel": cel },
             { "name": "peeps", "cel": peeps, "report_only": true },
